@@ -1,0 +1,40 @@
+# What only roost's own tests and examples are built with; users of the library see none of it.
+
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_VERIFY_INTERFACE_HEADER_SETS ON)
+  set(CMAKE_CXX_EXTENSIONS OFF)
+
+  find_program(ROOST_CCACHE ccache)
+  mark_as_advanced(ROOST_CCACHE)
+  if(ROOST_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${ROOST_CCACHE}")
+  endif()
+endif()
+
+set(gcc "$<CXX_COMPILER_ID:GNU>")
+set(clang "$<CXX_COMPILER_ID:Clang,AppleClang>")
+
+# That a warning is an error is the presets' choice (CMAKE_COMPILE_WARNING_AS_ERROR): `release` is
+# built by people with compilers newer than ours.
+add_library(roost_dev_flags INTERFACE)
+target_compile_options(roost_dev_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  # g++ 12 takes the frames of optimised coroutines for a mismatch.
+  $<${gcc}:-Wno-mismatched-new-delete>)
+
+if(ROOST_SANITIZE)
+  # -O0: a file that includes Beast takes twice as long to build with -O1. -g1 is enough for a
+  # stack trace.
+  target_compile_options(roost_dev_flags INTERFACE
+    -fsanitize=${ROOST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O0 -g1)
+  target_link_options(roost_dev_flags INTERFACE -fsanitize=${ROOST_SANITIZE})
+
+  if(ROOST_SANITIZE MATCHES "thread")
+    # g++ says that TSan does not know atomic_thread_fence, which Asio uses.
+    target_compile_options(roost_dev_flags INTERFACE $<${gcc}:-Wno-tsan>)
+  endif()
+  if(ROOST_SANITIZE MATCHES "undefined")
+    # clang's check of function pointers does not understand coroutines.
+    target_compile_options(roost_dev_flags INTERFACE $<${clang}:-fno-sanitize=function>)
+  endif()
+endif()

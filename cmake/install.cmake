@@ -1,0 +1,21 @@
+# `find_package(roost COMPONENTS beast testing)` gives the same target names as the build tree.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/roost")
+
+install(TARGETS roost roost_beast roost_testing
+  EXPORT roostTargets
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(EXPORT roostTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+
+configure_package_config_file(cmake/roostConfig.cmake.in roostConfig.cmake
+  INSTALL_DESTINATION "${package_dir}")
+# While the major version is 0, a new minor version may change the interface.
+write_basic_package_version_file(roostConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(
+  FILES
+    "${CMAKE_CURRENT_BINARY_DIR}/roostConfig.cmake"
+    "${CMAKE_CURRENT_BINARY_DIR}/roostConfigVersion.cmake"
+  DESTINATION "${package_dir}")

@@ -1,0 +1,93 @@
+# shellcheck shell=sh
+# Sourced by chat.sh and test.sh (POSIX sh), which define `usage`: reads the options that both know,
+# and has install_missing. What counts as missing is what is really not there - a command, a header,
+# a module - whatever a list of packages says.
+
+install=yes ours=yes
+for argument do
+  shift
+  case $ours$argument in
+    yes--no-install) install=no ;;
+    yes--help) usage; exit ;;
+    yes--) ours=no ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+
+have_command() { command -v "$1" >/dev/null 2>&1; }
+
+# have_header <condition> <header>...: the compiler finds one of the headers, and the condition
+# of the preprocessor holds once it is included.
+have_header() {
+  condition=$1
+  shift
+  for header do
+    printf '#include <%s>\n#if !(%s)\n#error too old\n#endif\n' "$header" "$condition" |
+      "${CXX:-c++}" -E -x c++ - >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
+
+# Debian's own python3: its modules are the packages below.
+have_python_module() { /usr/bin/python3 -c "import $1" >/dev/null 2>&1; }
+
+missing=""
+packages=""
+need() { # <Debian package> <what it is> <test>...
+  package=$1 what=$2
+  shift 2
+  "$@" && return
+  missing="$missing
+  $what"
+  packages="$packages $package"
+}
+
+# The system's own Boost if it is new enough, else the second one that Debian 12 has.
+boost_package() {
+  version=$(apt-cache policy libboost-dev | sed -n 's/^ *Candidate: //p')
+  if dpkg --compare-versions "${version:-0}" ge 1.81; then
+    echo libboost-dev
+  else
+    echo libboost1.81-dev
+  fi
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install_missing [tests]: makes sure of all that the build needs, and of what the tests need.
+install_missing() {
+  [ $install = yes ] || return 0
+  need g++ 'a C++20 compiler (g++ 12 or clang 14, or later)' have_command "${CXX:-c++}"
+  need cmake 'CMake 3.24 or later' have_command cmake
+  need ninja-build 'Ninja' have_command ninja
+  need boost 'Boost 1.81 or later (headers)' have_header 'BOOST_VERSION >= 108100' boost/version.hpp
+  need nlohmann-json3-dev 'nlohmann/json 3.9 or later (headers)' have_header 1 nlohmann/json.hpp
+  if [ "${1-}" = tests ]; then
+    need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
+    need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
+  fi
+  [ -n "$packages" ] || return 0
+
+  echo "roost needs what is not here yet:$missing"
+  if ! have_command apt-get; then
+    echo 'There is no apt-get here: please install it, then run this again.' >&2
+    exit 1
+  fi
+  if [ "$(id -u)" != 0 ] && ! have_command sudo; then
+    echo "Please run, as root: apt-get install$packages, with libboost1.81-dev or later for boost" >&2
+    exit 1
+  fi
+
+  echo 'Updating the list of packages: apt-get update'
+  as_root apt-get update -q
+  case $packages in
+    *' boost'*) packages="${packages%% boost*} $(boost_package)${packages#* boost}" ;;
+  esac
+  echo "Installing: apt-get install$packages"
+  # --no-remove: rather stop than take away another version of a library.
+  # shellcheck disable=SC2086 # a list of words
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends --no-remove $packages
+}

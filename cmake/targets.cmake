@@ -1,0 +1,45 @@
+# The library: three header-only targets. What links them is all that a user needs to know.
+
+# A parent project may bring these itself.
+if(NOT TARGET Boost::headers)
+  find_package(Boost 1.81 REQUIRED)
+endif()
+if(NOT TARGET nlohmann_json::nlohmann_json)
+  find_package(nlohmann_json 3.9 REQUIRED)
+endif()
+if(NOT TARGET Threads::Threads)
+  find_package(Threads REQUIRED)
+endif()
+
+# roost_library(<name> <exported name> HEADERS <pattern>... LINK <target>...)
+# The headers are a file set: installed, and each compiled alone by all_verify_interface_header_sets.
+function(roost_library name exported)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;LINK")
+  set(include_dir "${PROJECT_SOURCE_DIR}/include")
+  list(TRANSFORM arg_HEADERS PREPEND "${include_dir}/roost/")
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${arg_HEADERS})
+
+  # All targets share one directory: the core leaves out what belongs to an adapter.
+  if(name STREQUAL "roost")
+    list(FILTER headers EXCLUDE REGEX "/include/roost/(beast|testing)(/|\\.hpp$)")
+  endif()
+
+  add_library(${name} INTERFACE)
+  add_library(roost::${exported} ALIAS ${name})
+  set_target_properties(${name} PROPERTIES EXPORT_NAME ${exported})
+  target_sources(${name} INTERFACE FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${headers})
+  target_compile_features(${name} INTERFACE cxx_std_20)
+  target_link_libraries(${name} INTERFACE ${arg_LINK})
+endfunction()
+
+roost_library(roost roost
+  HEADERS *.hpp
+  LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
+
+roost_library(roost_beast beast
+  HEADERS beast.hpp beast/*.hpp
+  LINK roost::roost)
+
+roost_library(roost_testing testing
+  HEADERS testing.hpp testing/*.hpp
+  LINK roost::roost)

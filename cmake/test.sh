@@ -1,0 +1,25 @@
+#!/bin/sh
+# Builds the tests and runs them.
+set -eu
+
+usage() {
+  cat <<'END'
+Usage: sh cmake/test.sh [--no-install] [--help] [--] [option of ctest]...
+
+Builds roost with its tests and examples (the preset "dev") and runs all tests. Debian packages
+that are needed and not here are named, then installed.
+
+  --no-install   build and test only, install nothing
+  --help         this text
+
+Everything else goes to ctest, for example: sh cmake/test.sh -L unit
+END
+}
+
+cd "$(dirname "$0")/.."
+. cmake/setup.sh
+install_missing tests
+
+cmake --preset dev
+cmake --build --preset dev
+exec ctest --preset dev "$@"

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// roost over Boost.Beast: `listen`, `Upgrade`, `BeastWebSocket`.
+
+#include "roost/beast/beast_websocket.hpp"
+#include "roost/beast/listen.hpp"
+#include "roost/beast/options.hpp"
+#include "roost/beast/upgrade.hpp"
+#include "roost/roost.hpp"

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "roost/beast/detail/http.hpp"
+#include "roost/beast/options.hpp"
+#include "roost/beast/upgrade.hpp"
+#include "roost/connection_manager.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/wait.hpp"
+#include "roost/log.hpp"
+#include "roost/origin_policy.hpp"
+
+namespace roost {
+
+using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
+
+struct ListenOptions {
+  StreamOptions stream = {};
+  /// Answers requests that ask for no WebSocket: a page, a health check. The connection is closed
+  /// after each. Not set: 426.
+  std::function<HttpResponse(const HttpRequest&)> on_http = {};
+  int backlog = boost::asio::socket_base::max_listen_connections;
+};
+
+namespace detail {
+
+/// What a listener shares with its coroutines.
+struct Listening {
+  boost::asio::any_io_executor executor;
+  ListenOptions options;
+  OriginPolicy origins;
+  Logger logger;
+  std::function<boost::asio::awaitable<void>(Upgrade)> handler;
+  boost::asio::ip::tcp::endpoint local_endpoint;
+  // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
+  boost::asio::ip::tcp::acceptor* acceptor = nullptr;
+};
+
+inline boost::asio::ip::tcp::acceptor open_acceptor(const boost::asio::any_io_executor& executor,
+                                                    const boost::asio::ip::tcp::endpoint& endpoint,
+                                                    int backlog) {
+  boost::asio::ip::tcp::acceptor acceptor(executor);
+  try {
+    acceptor.open(endpoint.protocol());
+    acceptor.set_option(boost::asio::socket_base::reuse_address(true));
+    acceptor.bind(endpoint);
+    acceptor.listen(backlog);
+  } catch (const boost::system::system_error& error) {
+    std::ostringstream what;
+    what << "cannot listen on " << endpoint << ": " << error.code().message();
+    throw Error(errc::address_unavailable, what.str());
+  }
+  return acceptor;
+}
+
+/// One connection, from its first byte to the handler of the application.
+inline boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
+                                          std::shared_ptr<Link> link,
+                                          boost::asio::ip::tcp::endpoint remote_endpoint) {
+  HttpRequest request = co_await read_request(link);
+  const unsigned version = request.version();
+  if (!boost::beast::websocket::is_upgrade(request)) {
+    std::string response = http_response(426, "This is a WebSocket endpoint.\n", version);
+    if (listening->options.on_http) {
+      HttpResponse own = listening->options.on_http(request);
+      own.version(version);
+      own.keep_alive(false);
+      own.prepare_payload();
+      response = serialize(own);
+    }
+    co_await respond(link, std::move(response));
+    co_return;
+  }
+  const auto origin = header_value(request, "Origin");
+  if (!listening->origins.allows(origin, header_value(request, "Host"))) {
+    log(listening->logger, Severity::warning, "origin_denied",
+        {{"origin", origin.value_or("(none)")}});
+    co_await respond(link, http_response(403, "This page may not connect.\n", version));
+    co_return;
+  }
+  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+  co_await listening->handler(std::move(upgrade));
+}
+
+/// What a handler lets escape ends its connection, not the server.
+inline void report(const Logger& logger, const std::exception_ptr& error) noexcept {
+  if (!error) return;
+  Severity severity = Severity::error;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error&) {
+    severity = Severity::debug;  // a peer that left, or a refusal that is in the log already
+  } catch (...) {
+  }
+  log(logger, severity, "connection_failed", {{"why", describe(error)}});
+}
+
+inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
+                                               boost::asio::ip::tcp::acceptor acceptor) {
+  struct Registration {
+    Listening& listening;
+    ~Registration() { listening.acceptor = nullptr; }
+  };
+  listening->acceptor = &acceptor;
+  const Registration registration{*listening};
+  while (acceptor.is_open()) {
+    boost::asio::ip::tcp::socket socket(listening->executor);
+    boost::asio::ip::tcp::endpoint peer;
+    boost::system::error_code error;
+    co_await acceptor.async_accept(socket, peer,
+                                   boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    if (error == boost::asio::error::operation_aborted) co_return;
+    if (error) {
+      // No file descriptors, most likely: those that are connected must end first.
+      log(listening->logger, Severity::error, "accept_failed", {{"why", error.message()}});
+      Clock& clock = *listening->options.stream.clock;
+      co_await sleep_until(listening->executor, clock,
+                           clock.now() + std::chrono::milliseconds(100));
+      continue;
+    }
+    auto link = make_link(listening->executor, std::move(socket), listening->options.stream);
+    link->set_deadline(listening->options.stream.handshake_timeout);
+    boost::asio::co_spawn(
+        listening->executor, serve(listening, std::move(link), peer),
+        [listening](const std::exception_ptr& e) { report(listening->logger, e); });
+  }
+}
+
+}  // namespace detail
+
+/// A socket that listens; stops when destroyed. Connections that it has accepted go on.
+///
+/// @par Lifetime       May outlive its `io_context`.
+/// @par Thread safety  None: to be used on the executor of its manager, or while nothing runs it.
+class [[nodiscard]] Listener {
+ public:
+  explicit Listener(std::shared_ptr<detail::Listening> listening)
+      : listening_(std::move(listening)) {}
+  Listener(Listener&&) noexcept = default;
+  Listener& operator=(Listener&& other) noexcept {
+    stop();
+    listening_ = std::move(other.listening_);
+    return *this;
+  }
+  ~Listener() { stop(); }
+
+  /// Where it listens: the port that the system chose, if 0 was asked for.
+  [[nodiscard]] const boost::asio::ip::tcp::endpoint& local_endpoint() const noexcept {
+    return listening_->local_endpoint;
+  }
+  [[nodiscard]] std::uint16_t port() const noexcept { return local_endpoint().port(); }
+
+  /// Accepts nothing any more.
+  void stop() noexcept {
+    if (!listening_ || !listening_->acceptor) return;
+    boost::system::error_code ignored;
+    listening_->acceptor->close(ignored);
+  }
+
+ private:
+  std::shared_ptr<detail::Listening> listening_;
+};
+
+/// Listens at once, and calls @p handler with an `Upgrade` for each request that asks for a
+/// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
+/// come from the host that it asks, or be no browser at all. Others get 403.
+/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
+/// @par Errors     `errc::address_unavailable`, naming the address.
+template <WebSocketLike Ws, class Handler>
+  requires std::is_same_v<std::invoke_result_t<Handler&, Upgrade>, boost::asio::awaitable<void>>
+Listener listen(const ConnectionManager<Ws>& manager,
+                const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
+                Handler handler) {
+  const auto& own = manager.options();
+  options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
+  auto acceptor = detail::open_acceptor(manager.get_executor(), endpoint, options.backlog);
+  auto listening = std::make_shared<detail::Listening>();
+  listening->executor = manager.get_executor();
+  listening->options = std::move(options);
+  listening->origins =
+      own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
+  listening->logger = own.logger;
+  listening->handler = std::move(handler);
+  listening->local_endpoint = acceptor.local_endpoint();
+  boost::asio::co_spawn(manager.get_executor(), detail::accept_all(listening, std::move(acceptor)),
+                        boost::asio::detached);
+  return Listener(std::move(listening));
+}
+
+}  // namespace roost

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/field.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
+#include <boost/beast/websocket/stream_base.hpp>
+#include <boost/system/system_error.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "roost/beast/beast_websocket.hpp"
+#include "roost/beast/detail/conversation.hpp"
+#include "roost/beast/detail/header_value.hpp"
+#include "roost/beast/detail/http.hpp"
+#include "roost/beast/detail/link.hpp"
+#include "roost/beast/detail/target.hpp"
+#include "roost/beast/options.hpp"
+#include "roost/detail/escape.hpp"
+#include "roost/detail/on_executor.hpp"
+#include "roost/error.hpp"
+
+namespace roost {
+
+/// A request that asks for a WebSocket, not answered yet: look at it, then accept or reject it.
+///
+/// Comes from `listen`, from `read_upgrade`, or from the socket, request and leftover bytes that an
+/// existing Beast server has read.
+///
+/// @par Lifetime       Destroying it unanswered closes the connection. Unless it is answered within
+///                     `handshake_timeout`, the connection is aborted.
+/// @par Thread safety  `accept` and `reject` may be awaited from any executor.
+class Upgrade {
+ public:
+  using Request = boost::beast::http::request<boost::beast::http::empty_body>;
+
+  /// Takes over a socket with a request that was read from it.
+  /// @param executor  that of the manager; a socket of another executor is moved there
+  /// @param leftover  bytes that were read after the request
+  /// @par Errors      `errc::not_an_upgrade`; then the socket is untouched.
+  template <class SocketExecutor, class Body>
+  Upgrade(const boost::asio::any_io_executor& executor,
+          boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket,
+          const boost::beast::http::request<Body>& request, boost::asio::const_buffer leftover = {},
+          const StreamOptions& options = {})
+      : request_(request.base()) {
+    require_upgrade(request_);
+    boost::system::error_code ignored;
+    remote_endpoint_ = socket.remote_endpoint(ignored);
+    link_ = detail::make_link(executor, std::move(socket), options);
+    link_->put_back(leftover);
+    link_->set_deadline(options.handshake_timeout);
+  }
+
+  /// For roost's own readers of requests.
+  Upgrade(std::shared_ptr<detail::Link> link, Request request,
+          boost::asio::ip::tcp::endpoint remote_endpoint)
+      : request_(std::move(request)),
+        remote_endpoint_(std::move(remote_endpoint)),
+        link_(std::move(link)) {
+    require_upgrade(request_);
+  }
+
+  Upgrade(Upgrade&&) noexcept = default;
+  Upgrade& operator=(Upgrade&&) noexcept = default;
+  ~Upgrade() {
+    if (link_) link_->close();
+  }
+
+  // --- the request ---
+
+  [[nodiscard]] const Request& request() const noexcept { return request_; }
+  /// The request target as it came: path and query.
+  [[nodiscard]] std::string_view target() const { return detail::to_std(request_.target()); }
+  /// The path as it came, percent-encoded.
+  [[nodiscard]] std::string_view path() const { return detail::path_of(target()); }
+  /// What follows @p prefix in the path, decoded, if that is exactly one segment: with the prefix
+  /// `/ws/`, the path `/ws/my%20room` gives `my room`.
+  [[nodiscard]] std::optional<std::string> path_after(std::string_view prefix) const {
+    return detail::segment_after(path(), prefix);
+  }
+  /// The first parameter of that name in the query, decoded.
+  [[nodiscard]] std::optional<std::string> query(std::string_view name) const {
+    return detail::query_parameter(target(), name);
+  }
+  /// A header; names in any case.
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
+    return detail::header_value(request_, name);
+  }
+  [[nodiscard]] const boost::asio::ip::tcp::endpoint& remote_endpoint() const noexcept {
+    return remote_endpoint_;
+  }
+
+  // --- the answer ---
+
+  /// Completes the handshake.
+  /// @par Errors  what Beast reports; `errc::connection_closed` if the peer or the deadline was
+  ///              faster, or if it was answered already.
+  boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(
+      const AcceptOptions& options = {}) {
+    std::string subprotocol = detail::choose_subprotocol(request_, options.subprotocols);
+    const std::shared_ptr<detail::Link> link = take_link();
+    return detail::on_executor(link->get_executor(),
+                               run_accept(link, std::move(request_), std::move(subprotocol),
+                                          std::string(options.server), remote_endpoint_));
+  }
+
+  /// Answers with an HTTP status, such as 403, and closes the connection once that has arrived.
+  /// @par Errors  none that the network makes: a peer that is gone needs no answer.
+  boost::asio::awaitable<void> reject(unsigned status, std::string_view body = {}) {
+    std::string response = detail::http_response(status, body, request_.version());
+    const std::shared_ptr<detail::Link> link = take_link();
+    return detail::on_executor(link->get_executor(), detail::respond(link, std::move(response)));
+  }
+
+ private:
+  static void require_upgrade(const Request& request) {
+    if (boost::beast::websocket::is_upgrade(request)) return;
+    throw Error(errc::not_an_upgrade, std::string(detail::to_std(request.method_string())) + " " +
+                                          detail::escape_for_log(detail::to_std(request.target())));
+  }
+
+  std::shared_ptr<detail::Link> take_link() {
+    if (!link_) throw Error(errc::connection_closed, "the upgrade was answered already");
+    return std::exchange(link_, nullptr);
+  }
+
+  static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> run_accept(
+      std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
+      std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
+    namespace http = boost::beast::http;
+    if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
+    // Aborts the link unless all goes well.
+    const auto conversation = std::make_shared<detail::Conversation>(link);
+    conversation->stream().set_option(boost::beast::websocket::stream_base::decorator(
+        [&](boost::beast::websocket::response_type& response) {
+          if (server.empty()) {
+            response.erase(http::field::server);
+          } else {
+            response.set(http::field::server, server);
+          }
+          if (!subprotocol.empty()) {
+            response.set(http::field::sec_websocket_protocol, subprotocol);
+          }
+        }));
+    boost::system::error_code error;
+    co_await conversation->stream().async_accept(
+        request, boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    if (error) throw boost::system::system_error(error, "accept");
+    link->clear_deadline();
+    co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
+                                               std::move(subprotocol), remote_endpoint);
+  }
+
+  Request request_;
+  boost::asio::ip::tcp::endpoint remote_endpoint_;
+  std::shared_ptr<detail::Link> link_;
+};
+
+namespace detail {
+
+inline boost::asio::awaitable<Upgrade> read_upgrade(
+    std::shared_ptr<Link> link, boost::asio::ip::tcp::endpoint remote_endpoint) {
+  link->set_deadline(link->options().handshake_timeout);
+  Upgrade::Request request = co_await read_request(link);
+  if (!boost::beast::websocket::is_upgrade(request)) {
+    co_await respond(link,
+                     http_response(426, "This is a WebSocket endpoint.\n", request.version()));
+  }
+  co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+}
+
+}  // namespace detail
+
+/// Reads a request that asks for a WebSocket from a connected socket. For those who accept sockets
+/// by themselves; see `listen`.
+/// @param executor  that of the manager; a socket of another executor is moved there
+/// @par Errors  `errc::not_an_upgrade`, after the peer was told by 426; `timed_out`; what Beast
+///              reports, after the peer was told by 400 or 431.
+template <class SocketExecutor>
+boost::asio::awaitable<Upgrade> read_upgrade(
+    const boost::asio::any_io_executor& executor,
+    boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket,
+    const StreamOptions& options = {}) {
+  boost::system::error_code ignored;
+  const auto remote_endpoint = socket.remote_endpoint(ignored);
+  return detail::on_executor(
+      executor, detail::read_upgrade(detail::make_link(executor, std::move(socket), options),
+                                     remote_endpoint));
+}
+
+}  // namespace roost

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/clock.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/detail/encode.hpp"
+#include "roost/detail/recipient.hpp"
+#include "roost/disconnect.hpp"
+#include "roost/websocket_like.hpp"
+
+namespace roost {
+
+namespace detail {
+template <class Ws>
+struct Admission;
+template <class Ws>
+struct FanOut;
+template <class Ws>
+struct Receiving;
+template <class Ws>
+struct Session;
+}  // namespace detail
+
+/// One WebSocket known to one `ConnectionManager`. Made by `connect`, always in a `shared_ptr`.
+///
+/// @par Lifetime       May be kept for ever: on a connection that has ended, sends are false and
+///                     receives throw `errc::connection_closed`.
+/// @par Thread safety  `id` and `connected_at` from any thread, sends may be awaited from any
+///                     executor; the rest on the manager's executor only.
+template <class Ws>
+class Connection final : private detail::Recipient<Ws>,
+                         public std::enable_shared_from_this<Connection<Ws>> {
+  struct Key {};  // only the manager makes connections
+
+ public:
+  Connection(Key, std::weak_ptr<detail::ManagerState<Ws>> manager, std::string id,
+             nlohmann::json metadata, Clock::time_point now)
+      : manager_(std::move(manager)),
+        id_(std::move(id)),
+        metadata_(std::move(metadata)),
+        connected_at_(now) {}
+
+  [[nodiscard]] const std::string& id() const noexcept { return id_; }
+
+  /// What the application knows about this connection; roost never looks at it.
+  [[nodiscard]] nlohmann::json& metadata() noexcept { return metadata_; }
+  [[nodiscard]] const nlohmann::json& metadata() const noexcept { return metadata_; }
+
+  /// The rooms it is in, sorted; once it has ended, those it was in.
+  [[nodiscard]] std::vector<std::string> rooms() const {
+    return ended_ ? last_rooms_ : detail::RoomIndex::rooms_of(*this);
+  }
+  [[nodiscard]] bool is_in(std::string_view room) const noexcept {
+    return detail::RoomIndex::contains(*this, room);
+  }
+
+  /// Whether it is registered.
+  [[nodiscard]] bool is_connected() const noexcept { return this->state_ != nullptr; }
+  /// How it ended; nothing while it is registered.
+  [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
+  [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
+  /// Null once it has ended.
+  [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
+
+  /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
+  boost::asio::awaitable<bool> send_text(std::string_view text) {
+    return send(detail::encode_text(text));
+  }
+  boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes) {
+    return send(Frame::binary(bytes));
+  }
+  template <std::same_as<nlohmann::json> Json>
+  boost::asio::awaitable<bool> send_json(const Json& json) {
+    return send(detail::encode_json(json));
+  }
+
+ private:
+  friend class detail::ManagerState<Ws>;
+  friend class detail::Recipient<Ws>;
+  friend struct detail::Admission<Ws>;
+  friend struct detail::FanOut<Ws>;
+  friend struct detail::Receiving<Ws>;
+  friend struct detail::Session<Ws>;
+
+  boost::asio::awaitable<bool> send(Frame frame) {
+    return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame));
+  }
+
+  const std::weak_ptr<detail::ManagerState<Ws>> manager_;
+  const std::string id_;
+  nlohmann::json metadata_;
+  const Clock::time_point connected_at_;
+
+  std::optional<Disconnect> ended_;
+  std::vector<std::string> last_rooms_;
+  std::shared_ptr<detail::Child<void>> handler_;  // the session's
+  bool has_received_ = false;
+  bool is_receiving_ = false;
+  // What happens after the end: the transport is closed, the hooks run.
+  bool is_closed_ = false;
+  bool is_finished_ = false;
+  detail::WaitList ending_;
+};
+
+}  // namespace roost

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/connection.hpp"
+#include "roost/detail/admission.hpp"
+#include "roost/detail/close_all.hpp"
+#include "roost/detail/encode.hpp"
+#include "roost/detail/fan_out.hpp"
+#include "roost/detail/manager_state.hpp"
+#include "roost/detail/on_executor.hpp"
+#include "roost/detail/receiving.hpp"
+#include "roost/detail/session.hpp"
+#include "roost/options.hpp"
+#include "roost/stats.hpp"
+#include "roost/websocket_like.hpp"
+
+namespace roost {
+
+/// Who is connected, in which room, and how to reach them all.
+///
+/// Belongs to one executor: an `io_context` that one thread runs, or a strand. The sockets live
+/// there too.
+///
+/// @par Thread safety  Functions that return an `awaitable` may be awaited from any executor; the
+///                     work is done on the manager's. `post_*` may be called from any thread. The
+///                     rest, the destructor included, on the manager's executor, or while nothing
+///                     runs it.
+/// @par Arguments      All are consumed before a call returns, also where it returns an awaitable:
+///                     views need not live until it completes, and a caller's mistake (text that
+///                     is no UTF-8, an empty room name) is thrown by the call itself.
+/// @par Cancellation   Every awaitable may be cancelled and leaves the manager consistent. A frame
+///                     that the manager has taken is still delivered.
+/// @par Lifetime       May be destroyed before or after its `io_context`, with anything under way:
+///                     all connections are unregistered and aborted, no hook runs.
+template <WebSocketLike Ws>
+class ConnectionManager {
+ public:
+  using WebSocket = Ws;
+  using Options = ManagerOptions<Ws>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+  using DisconnectHook = typename detail::ManagerState<Ws>::DisconnectHook;
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  /// @par Errors  `errc::invalid_option`, naming the field.
+  explicit ConnectionManager(boost::asio::any_io_executor executor, Options options = {})
+      : state_(
+            std::make_shared<detail::ManagerState<Ws>>(std::move(executor), std::move(options))) {}
+  ConnectionManager(const ConnectionManager&) = delete;
+  ConnectionManager& operator=(const ConnectionManager&) = delete;
+  ~ConnectionManager() { state_->stop(); }
+
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
+    return state_->executor();
+  }
+  [[nodiscard]] const Options& options() const noexcept { return state_->options(); }
+
+  // --- who comes in ---
+
+  /// Whether `allowed_origins` allows the Origin of @p request: anything with
+  /// `header(name) -> optional<string_view>`. A refusal is logged.
+  template <HasHeaders T>
+  [[nodiscard]] bool check_origin(const T& request) const {
+    const std::optional<std::string_view> origin = request.header("Origin");
+    if (options().allowed_origins.allows(origin, request.header("Host"))) return true;
+    state_->log(Severity::warning, "origin_denied", {{"origin", origin.value_or("(none)")}});
+    return false;
+  }
+
+  /// Registers a socket. In this order: a place within `max_connections` is taken, `on_connect` is
+  /// asked, `room_validator` is asked for each initial room, the connection is registered in all of
+  /// them. A refusal undoes everything, and leaves the socket open.
+  /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
+  ///                `join_denied`, `connection_closed`, `manager_stopped`; at the call
+  ///                `invalid_connection_id`, `invalid_room_name`, `too_many_rooms`.
+  /// @par Suspends  while hooks answer, at most `hook_timeout` each.
+  awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
+    require(socket);
+    return here(detail::Admission<Ws>::connect(state_, std::move(socket),
+                                               detail::Admission<Ws>::request(*state_, options)));
+  }
+
+  /// Connects, runs @p handler with the connection, and always unregisters and closes: with 1000
+  /// when the handler returns, 1011 when it throws (1007 for `errc::invalid_json`), 1008 or 1013
+  /// when `connect` refuses.
+  ///
+  /// A peer that leaves ends a receive of the handler with `errc::connection_closed`, which becomes
+  /// the outcome. A handler that waits elsewhere is cancelled: at once if it has never received,
+  /// else after `handler_grace`. What must happen at the end of a connection stands best after
+  /// `session`.
+  /// @param handler  called with `std::shared_ptr<Connection<Ws>>`, returns `awaitable<void>`. Give
+  ///                 a lambda with captures a name first (g++ 12).
+  /// @returns how the connection ended.
+  /// @par Errors     those of `connect`; what else the handler throws, after it was logged.
+  template <class Handler>
+    requires std::same_as<std::invoke_result_t<Handler&, ConnectionPtr>, awaitable<void>>
+  awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
+                                    Handler handler) {
+    require(socket);
+    return here(detail::Session<Ws>::run(state_, std::move(socket),
+                                         detail::Admission<Ws>::request(*state_, options),
+                                         std::move(handler)));
+  }
+
+  // --- who leaves ---
+
+  /// Unregisters at once, then closes with 1000. Nothing happens if the id is unknown.
+  /// @par Suspends  until the transport has ended (at most `close_timeout`) and the hooks have run.
+  /// @returns whether there was such a connection.
+  awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
+
+  /// The same with a close code and a reason of at most 123 bytes.
+  awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
+    return here(detail::close_one(state_, std::string(id), code, std::string(reason)));
+  }
+
+  /// Unregisters all at once, then flushes and closes them in parallel; what has not closed by the
+  /// deadline is aborted. New connections may come meanwhile.
+  /// @returns how many there were.
+  awaitable<std::size_t> close_all(std::uint16_t code = close_code::normal,
+                                   CloseAllOptions options = {}) {
+    return here(detail::close_all(state_, code, options.deadline));
+  }
+
+  /// Called after a connection was unregistered, with its id, metadata and rooms still there, and
+  /// why it ended. Hooks run one after the other, each at most `hook_timeout`; one that throws is
+  /// logged. They may call back into the manager.
+  void on_disconnect(DisconnectHook hook) { state_->add_hook(std::move(hook)); }
+
+  // --- rooms ---
+
+  /// @returns whether it is in the room now; false for an unknown id.
+  /// @par Errors    `errc::join_denied`, `too_many_rooms`; at the call `invalid_room_name`.
+  /// @par Suspends  while `room_validator` answers.
+  awaitable<bool> join(std::string_view id, std::string_view room) {
+    detail::validate_room_name(room, options().max_room_name_bytes);
+    return here(detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
+  }
+  awaitable<bool> join(Connection<Ws>& connection, std::string_view room) {
+    detail::validate_room_name(room, options().max_room_name_bytes);
+    return here(
+        detail::Admission<Ws>::join(state_, connection.shared_from_this(), std::string(room)));
+  }
+  /// @returns whether it was in the room.
+  awaitable<bool> leave(std::string_view id, std::string_view room) {
+    return here(detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
+  }
+
+  // --- sending ---
+
+  /// Sends a message to everyone, to a room, or to the union of rooms, encoded once.
+  /// @returns how many connections took it over and are still registered.
+  /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
+  ///                `invalid_json`. A recipient that cannot be reached is dropped, and no error.
+  /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
+  ///                that take no frames until they have sent it, at most `send_timeout`.
+  awaitable<std::size_t> broadcast_text(std::string_view text, BroadcastOptions options = {}) {
+    return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text), options);
+  }
+  awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
+                                         BroadcastOptions options = {}) {
+    return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes), options);
+  }
+  template <std::same_as<nlohmann::json> Json>
+  awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
+    return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json), options);
+  }
+
+  /// The same from any thread, without waiting for anybody: frames for the congested queue up to
+  /// `max_outbox_bytes`. The calls of one thread keep their order.
+  void post_text(std::string_view text, BroadcastOptions options = {}) {
+    detail::FanOut<Ws>::post(state_, detail::encode_text(text), options);
+  }
+  void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {}) {
+    detail::FanOut<Ws>::post(state_, Frame::binary(bytes), options);
+  }
+  template <std::same_as<nlohmann::json> Json>
+  void post_json(const Json& json, BroadcastOptions options = {}) {
+    detail::FanOut<Ws>::post(state_, detail::encode_json(json), options);
+  }
+
+  /// Sends a message to one connection.
+  /// @returns false if the id is unknown or the send failed, which also drops the connection.
+  template <std::convertible_to<std::string_view> Text>
+  awaitable<bool> send_to(std::string_view id, const Text& text) {
+    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text));
+  }
+  awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes) {
+    return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes));
+  }
+  template <std::same_as<nlohmann::json> Json>
+  awaitable<bool> send_to(std::string_view id, const Json& json) {
+    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json));
+  }
+
+  // --- receiving ---
+
+  /// The next message of a peer.
+  /// @param max_bytes  may only lower the limit of the manager
+  /// @par Errors        `errc::connection_closed` once the connection has ended;
+  ///                    `message_too_big`, which also closes with 1009; `already_receiving`.
+  /// @par Cancellation  harms nothing: the next receive gets the message.
+  awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
+    requires ReceivingWebSocket<Ws>
+  {
+    return here(receive_kind(connection, Kind::any, max_bytes));
+  }
+  /// The next message, which must be text: binary closes with 1003, `errc::unsupported_data`.
+  awaitable<std::string> receive_text(Connection<Ws>& connection,
+                                      std::optional<std::size_t> max_bytes = {})
+    requires ReceivingWebSocket<Ws>
+  {
+    return here(payload(receive_kind(connection, Kind::text, max_bytes)));
+  }
+  /// The next message, which must be binary: text closes with 1003, `errc::unsupported_data`.
+  awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
+                                                  std::optional<std::size_t> max_bytes = {})
+    requires ReceivesMessages<Ws>
+  {
+    return here(bytes(receive_kind(connection, Kind::binary, max_bytes)));
+  }
+  /// The next message, parsed. `errc::invalid_json` also for nesting over 64 levels; the connection
+  /// stays as it is.
+  awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
+                                         std::optional<std::size_t> max_bytes = {})
+    requires ReceivingWebSocket<Ws>
+  {
+    return here(json(receive_kind(connection, Kind::text, max_bytes)));
+  }
+  /// Like `receive_text`, but the end of the connection is no error: `nullopt`.
+  awaitable<std::optional<std::string>> next_text(Connection<Ws>& connection)
+    requires ReceivingWebSocket<Ws>
+  {
+    return here(text_or_end(receive_kind(connection, Kind::text, {})));
+  }
+
+  // --- who is there ---
+
+  /// Null if the id is unknown.
+  [[nodiscard]] ConnectionPtr find(std::string_view id) const { return state_->find(id); }
+  [[nodiscard]] std::size_t total_connections() const noexcept { return state_->everyone().size(); }
+  [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept {
+    return state_->rooms().members(room).size();
+  }
+  /// Sorted.
+  [[nodiscard]] std::vector<std::string> list_rooms() const { return state_->rooms().list(); }
+  /// Who is in a room, in no particular order.
+  [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
+    return state_->members(room);
+  }
+  [[nodiscard]] Stats stats() const { return state_->stats(); }
+
+ private:
+  using Kind = typename detail::Receiving<Ws>::Kind;
+
+  static void require(const std::shared_ptr<Ws>& socket) {
+    if (!socket) throw Error(errc::not_connected, "the socket is null");
+  }
+
+  template <class T>
+  awaitable<T> here(awaitable<T> operation) const {
+    return detail::on_executor(state_->executor(), std::move(operation));
+  }
+
+  awaitable<Message> receive_kind(Connection<Ws>& connection, Kind kind,
+                                  std::optional<std::size_t> max_bytes)
+    requires ReceivingWebSocket<Ws>
+  {
+    return detail::Receiving<Ws>::receive(state_, connection.shared_from_this(), kind, max_bytes);
+  }
+  static awaitable<std::string> payload(awaitable<Message> receiving) {
+    Message message = co_await std::move(receiving);
+    co_return std::move(message.payload);
+  }
+  static awaitable<std::vector<std::byte>> bytes(awaitable<Message> receiving) {
+    const Message message = co_await std::move(receiving);
+    co_return std::vector<std::byte>(message.bytes().begin(), message.bytes().end());
+  }
+  static awaitable<nlohmann::json> json(awaitable<Message> receiving) {
+    const Message message = co_await std::move(receiving);
+    co_return detail::decode_json(message.text());
+  }
+  static awaitable<std::optional<std::string>> text_or_end(awaitable<Message> receiving) {
+    try {
+      Message message = co_await std::move(receiving);
+      co_return std::move(message.payload);
+    } catch (const Error& error) {
+      if (!is(error, errc::connection_closed)) throw;
+    }
+    co_return std::nullopt;
+  }
+
+  const std::shared_ptr<detail::ManagerState<Ws>> state_;
+};
+
+}  // namespace roost

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <exception>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/connection.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/manager_state.hpp"
+#include "roost/detail/random_id.hpp"
+#include "roost/detail/validate_names.hpp"
+#include "roost/options.hpp"
+
+namespace roost::detail {
+
+/// Who may come in, and into which rooms.
+template <class Ws>
+struct Admission {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  /// `ConnectOptions` with values of its own.
+  struct Request {
+    std::string id;
+    nlohmann::json metadata;
+    std::vector<std::string> rooms;
+    OnDuplicate on_duplicate;
+  };
+
+  /// Checks what the caller may get wrong, before anything is awaited.
+  static Request request(const State& state, const ConnectOptions& options) {
+    Request request{.id = options.connection_id ? std::string(*options.connection_id) : random_id(),
+                    .metadata = nlohmann::json::object(),
+                    .rooms = {},
+                    .on_duplicate = options.on_duplicate};
+    validate_connection_id(request.id);
+    if (options.metadata.get()) request.metadata = *options.metadata.get();
+    for (const std::string_view room : options.rooms) {
+      validate_room_name(room, state.options().max_room_name_bytes);
+      if (std::find(request.rooms.begin(), request.rooms.end(), room) == request.rooms.end()) {
+        request.rooms.emplace_back(room);
+      }
+    }
+    check_room_count(state, request.id, request.rooms.size());
+    return request;
+  }
+
+  static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                       Request request) {
+    state->require_running();
+    if (state->is_full()) refuse_because_full(*state);
+    const typename State::Reservation place(*state);
+    check_id_is_free(*state, request);
+
+    const auto connection = std::make_shared<Connection<Ws>>(
+        typename Connection<Ws>::Key{}, state, std::move(request.id), std::move(request.metadata),
+        state->now());
+    co_await ask_on_connect(state, socket, connection);
+    for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
+
+    // Much may have happened while the hooks were asked.
+    state->require_running();
+    if constexpr (KnowsItsEnd<Ws>) {
+      if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
+    }
+    make_room_for_id(*state, connection->id(), request.on_duplicate);
+    register_it(*state, connection, std::move(socket), request.rooms);
+    co_return connection;
+  }
+
+  static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
+                                           std::string room) {
+    if (!connection || !connection->is_connected()) co_return false;
+    if (connection->is_in(room)) co_return true;
+    check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+    co_await ask_room(state, room, connection);
+    // The same connection, not whoever has its id by now.
+    if (!connection->is_connected()) co_return false;
+    if (connection->is_in(room)) co_return true;  // by another join meanwhile
+    check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+    state->rooms().join(*connection, room);
+    co_return true;
+  }
+
+  static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id, std::string room) {
+    ConnectionPtr connection = state->find(id);
+    co_return co_await join(std::move(state), std::move(connection), std::move(room));
+  }
+
+  static boost::asio::awaitable<bool> leave_by_id(StatePtr state, std::string id,
+                                                  std::string room) {
+    const ConnectionPtr connection = state->find(id);
+    co_return connection && state->rooms().leave(*connection, room);
+  }
+
+ private:
+  static void check_room_count(const State& state, const std::string& id, std::size_t count) {
+    const std::size_t limit = state.options().max_rooms_per_connection;
+    if (count <= limit) return;
+    throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) + "\" may be in " +
+                                          std::to_string(limit) + " rooms");
+  }
+
+  [[noreturn]] static void refuse_because_full(State& state) {
+    const std::string limit = std::to_string(*state.options().max_connections);
+    state.count_refused();
+    state.log(Severity::warning, "too_many_connections", {{"limit", limit}});
+    throw Error(errc::too_many_connections, "max_connections of " + limit + " is reached");
+  }
+
+  static void check_id_is_free(State& state, const Request& request) {
+    if (request.on_duplicate == OnDuplicate::refuse && state.find(request.id)) {
+      refuse_duplicate(state, request.id);
+    }
+  }
+  [[noreturn]] static void refuse_duplicate(State& state, const std::string& id) {
+    state.count_refused();
+    state.log(Severity::warning, "duplicate_connection_id", {{"id", id}});
+    throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
+  }
+
+  static void make_room_for_id(State& state, const std::string& id, OnDuplicate on_duplicate) {
+    const ConnectionPtr old = state.find(id);
+    if (!old) return;
+    if (on_duplicate == OnDuplicate::refuse) refuse_duplicate(state, id);
+    state.drop(*old, {.reason = DisconnectReason::replaced,
+                      .code = close_code::policy_violation,
+                      .text = "replaced by a newer connection"});
+  }
+
+  static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
+                          const std::vector<std::string>& rooms) {
+    if constexpr (LimitsMessages<Ws>) {
+      socket->set_max_message_bytes(state.options().max_message_bytes.value_or(0));
+    }
+    state.add(connection, std::move(socket), rooms);
+    std::string names;
+    for (const std::string& room : rooms) names += (names.empty() ? "" : ",") + room;
+    state.log(Severity::info, "connect", {{"id", connection->id()}, {"rooms", names}});
+  }
+
+  static boost::asio::awaitable<bool> call_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                      ConnectionPtr connection) {
+    const auto& hook = state->options().on_connect;
+    if (!hook.is_coroutine()) co_return hook.call(*socket, connection->metadata());
+    co_return co_await hook.start(*socket, connection->metadata());
+  }
+  static boost::asio::awaitable<void> ask_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     ConnectionPtr connection) {
+    if (!state->options().on_connect) co_return;
+    const std::string why = co_await denial(state, call_on_connect(state, socket, connection));
+    if (why.empty()) co_return;
+    state->count_refused();
+    state->log(Severity::warning, "connection_denied", {{"id", connection->id()}, {"why", why}});
+    throw Error(errc::connection_denied, why);
+  }
+
+  static boost::asio::awaitable<bool> call_room_validator(StatePtr state, std::string room,
+                                                          ConnectionPtr connection) {
+    const auto& hook = state->options().room_validator;
+    if (!hook.is_coroutine()) co_return hook.call(room, *connection);
+    co_return co_await hook.start(room, *connection);
+  }
+  static boost::asio::awaitable<void> ask_room(StatePtr state, std::string room,
+                                               ConnectionPtr connection) {
+    if (!state->options().room_validator) co_return;
+    const std::string why = co_await denial(state, call_room_validator(state, room, connection));
+    if (why.empty()) co_return;
+    if (!connection->is_connected() && !connection->ended()) state->count_refused();
+    state->log(Severity::warning, "join_denied",
+               {{"id", connection->id()}, {"room", room}, {"why", why}});
+    throw Error(errc::join_denied, "room \"" + escape_for_log(room) + "\": " + why);
+  }
+
+  /// Waits for the answer of a hook, not for ever. @returns why it is no; empty: it is yes.
+  static boost::asio::awaitable<std::string> denial(StatePtr state,
+                                                    boost::asio::awaitable<bool> question) {
+    std::exception_ptr error;
+    try {
+      if (co_await with_deadline(std::move(question), state->executor(), *state->options().clock,
+                                 state->options().hook_timeout)) {
+        co_return std::string();
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return "refused by the hook";
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
+    if (is_cancelled) std::rethrow_exception(error);  // the caller, not the hook, gave up
+    co_return describe(error);
+  }
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "roost/detail/wait_list.hpp"
+#include "roost/frame.hpp"
+
+namespace roost::detail {
+
+/// What one awaiting sender waits for: that its frame was taken over by each recipient, or that
+/// the recipient is gone.
+struct Delivery {
+  std::size_t pending = 0;
+  WaitList settled;
+
+  void settle_one() {
+    if (--pending == 0) settled.notify_all();
+  }
+};
+
+/// Whether one recipient takes frames at once. Above the high-water mark an awaiting sender's
+/// frame is parked, and the sender waits; after `backpressure_wait` the recipient counts as slow
+/// and nobody waits for it, until it is below half the mark.
+class Backpressure {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  using duration = std::chrono::steady_clock::duration;
+
+  enum class State : unsigned char { open, congested, slow };
+
+  struct Parked {
+    Frame frame;
+    std::shared_ptr<Delivery> delivery;  ///< Null where nobody waits (`post_*`).
+  };
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] bool is_open() const noexcept { return state_ == State::open; }
+  [[nodiscard]] bool has_parked() const noexcept { return parked_ && !parked_->frames.empty(); }
+
+  void on_above_high_water(time_point now) noexcept {
+    if (state_ != State::open) return;
+    state_ = State::congested;
+    since_ = now;
+  }
+  void on_below_high_water() noexcept {
+    if (state_ == State::congested) state_ = State::open;
+  }
+  void on_below_low_water() noexcept { state_ = State::open; }
+
+  /// When the recipient turns from congested to slow; matters only while a sender waits.
+  [[nodiscard]] std::optional<time_point> deadline(duration wait) const noexcept {
+    if (state_ != State::congested || !has_parked()) return std::nullopt;
+    return since_ + wait;
+  }
+  void expire(time_point now, duration wait) noexcept {
+    if (state_ == State::congested && now >= since_ + wait) state_ = State::slow;
+  }
+
+  /// Keeps a frame behind those that wait already. Those of awaiting senders are theirs to hold,
+  /// one each; the others count as queued.
+  void park(Frame frame, std::shared_ptr<Delivery> delivery) {
+    if (!parked_) parked_ = std::make_unique<Waiting>();
+    if (!delivery) parked_->posted_bytes += frame.size();
+    parked_->frames.push_back({std::move(frame), std::move(delivery)});
+  }
+
+  /// The next parked frame that may go to the outbox now.
+  [[nodiscard]] std::optional<Parked> unpark() {
+    if (state_ == State::congested) return std::nullopt;
+    return take_front();
+  }
+
+  /// Gives up on all that is parked; the senders are told.
+  void abandon() {
+    while (auto parked = take_front()) {
+      if (parked->delivery) parked->delivery->settle_one();
+    }
+  }
+
+  [[nodiscard]] std::size_t posted_bytes() const noexcept {
+    return parked_ ? parked_->posted_bytes : 0;
+  }
+
+ private:
+  struct Waiting {
+    std::deque<Parked> frames;
+    std::size_t posted_bytes = 0;
+  };
+
+  std::optional<Parked> take_front() {
+    if (!has_parked()) return std::nullopt;
+    Parked front = std::move(parked_->frames.front());
+    parked_->frames.pop_front();
+    if (!front.delivery) parked_->posted_bytes -= front.frame.size();
+    if (parked_->frames.empty()) parked_.reset();
+    return front;
+  }
+
+  State state_ = State::open;
+  time_point since_{};
+  std::unique_ptr<Waiting> parked_;  // few connections ever need it
+};
+
+}  // namespace roost::detail

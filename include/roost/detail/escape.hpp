@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "roost/detail/utf8.hpp"
+
+namespace roost::detail {
+
+/// @p value made safe for one line of a log: control characters, quotes, backslashes and bytes
+/// that are no UTF-8 become `\xNN`; what is longer than 256 bytes is cut.
+[[nodiscard]] inline std::string escape_for_log(std::string_view value) {
+  constexpr std::size_t longest = 256;
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  const auto escape = [&](char c) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    out += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+  };
+  std::string_view rest = value.substr(0, longest);
+  while (!rest.empty()) {
+    const std::size_t length = utf8_sequence(rest);
+    const auto first = static_cast<std::uint8_t>(rest.front());
+    // U+0080-U+009F are control characters; U+2028 and U+2029 break lines.
+    const bool c1_control =
+        length == 2 && first == 0xC2 && static_cast<std::uint8_t>(rest[1]) < 0xA0;
+    const bool line_break =
+        length == 3 && (rest.substr(0, 3) == "\xE2\x80\xA8" || rest.substr(0, 3) == "\xE2\x80\xA9");
+    if (length == 0 || first < 0x20 || first == 0x7F || first == '"' || first == '\\') {
+      escape(rest.front());
+      rest.remove_prefix(1);
+    } else {
+      for (std::size_t i = 0; i < length; ++i) {
+        if (c1_control || line_break) {
+          escape(rest[i]);
+        } else {
+          out += rest[i];
+        }
+      }
+      rest.remove_prefix(length);
+    }
+  }
+  if (value.size() > longest) out += "...";
+  return out;
+}
+
+}  // namespace roost::detail

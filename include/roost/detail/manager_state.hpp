@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "roost/connection.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/detail/context_guard.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/room_index.hpp"
+#include "roost/detail/wait.hpp"
+#include "roost/options.hpp"
+#include "roost/stats.hpp"
+
+namespace roost::detail {
+
+/// How the transport of a connection is ended.
+enum class Ending {
+  close,  ///< A close handshake with a deadline, then abort.
+  abort,  ///< At once: the peer does not take bytes any more.
+};
+
+/// What a manager shares with its coroutines: the registry of connections and rooms, those that
+/// are watched because their peers do not keep up, and the way out of all of them.
+template <class Ws>
+class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>,
+                           private ContextGuard {
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+ public:
+  using DisconnectHook = Hook<void(std::shared_ptr<Connection<Ws>>, const Disconnect&)>;
+
+  ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
+      : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
+        executor_(std::move(executor)),
+        options_((validate(options), std::move(options))) {}
+
+  [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
+  [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
+  [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
+  [[nodiscard]] std::size_t* total_queued_bytes() noexcept { return &queued_bytes_; }
+  [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
+  void require_running() const {
+    if (is_stopped_) throw Error(errc::manager_stopped);
+  }
+
+  void log(Severity severity, std::string_view event,
+           std::initializer_list<LogField> fields = {}) const noexcept {
+    detail::log(options_.logger, severity, event, fields);
+  }
+
+  // --- the registry ---
+
+  [[nodiscard]] ConnectionPtr find(std::string_view id) const {
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second;
+  }
+  [[nodiscard]] const std::vector<Connection<Ws>*>& everyone() const noexcept { return everyone_; }
+  [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
+    std::vector<ConnectionPtr> members;
+    for (RoomMember* member : rooms_.members(room)) {
+      members.push_back(static_cast<Connection<Ws>*>(member)->shared_from_this());
+    }
+    return members;
+  }
+  [[nodiscard]] RoomIndex& rooms() noexcept { return rooms_; }
+  [[nodiscard]] const RoomIndex& rooms() const noexcept { return rooms_; }
+  /// A number for each walk over connections, so that each is met once.
+  [[nodiscard]] std::uint64_t next_visit() noexcept { return ++last_visit_; }
+
+  /// Registers a connection in its first rooms. @pre its id is free
+  void add(const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
+           const std::vector<std::string>& rooms) {
+    everyone_.reserve(everyone_.size() + 1);
+    by_id_.emplace(connection->id(), connection);
+    connection->position_ = everyone_.size();
+    everyone_.push_back(connection.get());
+    connection->attach(*this, std::move(socket));
+    for (const std::string& room : rooms) rooms_.join(*connection, room);
+    ++stats_.accepted;
+  }
+
+  /// Unregisters a connection: it is in no room and no broadcast any more, whoever waits for it is
+  /// told. What its socket needs afterwards is up to the caller.
+  /// @returns its socket; null if it was not registered.
+  std::shared_ptr<Ws> remove(Connection<Ws>& connection, Disconnect how) {
+    if (!connection.is_connected()) return nullptr;
+    const ConnectionPtr keep = connection.shared_from_this();
+    connection.last_rooms_ = RoomIndex::rooms_of(connection);
+    connection.ended_ = std::move(how);
+    rooms_.leave_all(connection);
+    unwatch(connection);
+    Connection<Ws>* const last = everyone_.back();
+    everyone_[connection.position_] = last;
+    last->position_ = connection.position_;
+    everyone_.pop_back();
+    by_id_.erase(by_id_.find(connection.id()));
+    ++stats_.ended[static_cast<std::size_t>(connection.ended_->reason)];
+    return connection.detach();
+  }
+
+  /// Unregisters a connection at once, and closes it and runs the hooks in the background.
+  void drop(Connection<Ws>& connection, Disconnect how) {
+    const Ending ending = ends_at_once(how.reason) ? Ending::abort : Ending::close;
+    drop(connection, std::move(how), ending, options_.close_timeout);
+  }
+  void drop(Connection<Ws>& connection, Disconnect how, Ending ending, Clock::duration timeout) {
+    const ConnectionPtr keep = connection.shared_from_this();
+    std::shared_ptr<Ws> socket = remove(connection, std::move(how));
+    if (!socket) return;
+    log_disconnect(connection);
+    boost::asio::co_spawn(
+        executor_, finish(this->shared_from_this(), keep, std::move(socket), ending, timeout),
+        boost::asio::detached);
+  }
+
+  /// Closes a socket that is not registered.
+  void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
+    boost::asio::co_spawn(executor_,
+                          close_socket(this->shared_from_this(), std::move(socket), code,
+                                       std::move(reason), Ending::close, options_.close_timeout),
+                          boost::asio::detached);
+  }
+
+  /// Waits until the transport of a dropped connection has ended, and its hooks too if asked.
+  static boost::asio::awaitable<void> wait_closed(std::shared_ptr<ManagerState> self,
+                                                  ConnectionPtr connection, bool with_hooks) {
+    while (!connection->is_closed_ || (with_hooks && !connection->is_finished_)) {
+      co_await wait(connection->ending_, self->executor_, *self->options_.clock);
+    }
+  }
+
+  void add_hook(DisconnectHook hook) { hooks_.push_back(std::move(hook)); }
+
+  /// The manager is gone: unregisters and aborts all. No hook runs, nothing is waited for.
+  void stop() noexcept {
+    leave_context();
+    for (const auto& [connection, socket] : release_all()) {
+      if constexpr (Aborts<Ws>) socket->abort();
+      if (connection->handler_) connection->handler_->cancel();
+    }
+  }
+
+  // --- those whose peers do not keep up: one timer for all ---
+
+  void watch(Connection<Ws>& connection) {
+    if (connection.watch_position_ == Recipient<Ws>::not_watched) {
+      connection.watch_position_ = watched_.size();
+      watched_.push_back(&connection);
+    }
+    const auto due = connection.next_deadline();
+    if (due && *due < next_sweep_) watch_changed_.notify_all();
+    if (!std::exchange(is_sweeping_, true)) {
+      boost::asio::co_spawn(executor_, sweep(this->shared_from_this()), boost::asio::detached);
+    }
+  }
+
+  void unwatch(Connection<Ws>& connection) noexcept {
+    const std::size_t position =
+        std::exchange(connection.watch_position_, Recipient<Ws>::not_watched);
+    if (position == Recipient<Ws>::not_watched) return;
+    watched_[position] = watched_.back();
+    watched_.pop_back();
+    if (position < watched_.size()) watched_[position]->watch_position_ = position;
+    if (watched_.empty()) watch_changed_.notify_all();
+  }
+
+  // --- numbers ---
+
+  /// A place for a connection that is being admitted.
+  class Reservation {
+   public:
+    explicit Reservation(ManagerState& state) : state_(state.shared_from_this()) {
+      ++state.reserved_;
+    }
+    Reservation(const Reservation&) = delete;
+    Reservation& operator=(const Reservation&) = delete;
+    ~Reservation() { --state_->reserved_; }
+
+   private:
+    std::shared_ptr<ManagerState> state_;
+  };
+  [[nodiscard]] bool is_full() const noexcept {
+    return options_.max_connections && everyone_.size() + reserved_ >= *options_.max_connections;
+  }
+  void count_refused() noexcept { ++stats_.refused; }
+  void count_broadcast(std::size_t recipients) noexcept {
+    ++stats_.broadcasts;
+    stats_.deliveries += recipients;
+  }
+  [[nodiscard]] Stats stats() const {
+    Stats now = stats_;
+    now.connections = everyone_.size();
+    now.rooms = rooms_.size();
+    now.queued_bytes = queued_bytes_;
+    now.congested = watched_.size();
+    return now;
+  }
+
+ private:
+  // The sockets must go while their context still exists.
+  void on_context_destroyed() noexcept override { release_all(); }
+
+  std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> release_all() {
+    is_stopped_ = true;
+    std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> released;
+    released.reserve(everyone_.size());
+    while (!everyone_.empty()) {
+      const ConnectionPtr connection = everyone_.back()->shared_from_this();
+      auto socket = remove(*connection, {.reason = DisconnectReason::manager_stopped});
+      released.emplace_back(connection, std::move(socket));
+    }
+    return released;
+  }
+
+  // Whoever does not take bytes will not take a close frame either.
+  static constexpr bool ends_at_once(DisconnectReason reason) noexcept {
+    return reason == DisconnectReason::send_failed || reason == DisconnectReason::send_timeout ||
+           reason == DisconnectReason::outbox_overflow;
+  }
+
+  void log_disconnect(const Connection<Ws>& connection) const noexcept {
+    const Disconnect& how = *connection.ended();
+    const bool is_dropped = ends_at_once(how.reason);
+    log(is_dropped ? Severity::warning : Severity::info, is_dropped ? "dropped" : "disconnect",
+        {{"id", connection.id()},
+         {"reason", to_string(how.reason)},
+         {"code", std::to_string(how.code)}});
+  }
+
+  static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                 std::string reason) {
+    // 1005 and 1006 only tell how a connection ended, and must not be sent.
+    if (!close_code::may_be_sent(code)) code = close_code::internal_error;
+    if constexpr (ClosesWithReason<Ws>) {
+      co_await socket->close(code, std::string_view(reason));
+    } else {
+      co_await socket->close(code);
+    }
+  }
+
+  /// Ends a transport for good. Returns when it is closed, at the latest at the deadline.
+  static boost::asio::awaitable<void> close_socket(std::shared_ptr<ManagerState> self,
+                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                   std::string reason, Ending ending,
+                                                   Clock::duration timeout) {
+    const Clock::time_point deadline = self->now() + timeout;
+    // The caller may be inside a call of the socket.
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    if constexpr (Aborts<Ws>) {
+      if (ending == Ending::abort) {
+        socket->abort();
+        co_return;
+      }
+    }
+    auto closing = Child<void>::start(self->executor_, close_call(socket, code, reason));
+    while (!closing->is_done()) {
+      if (!co_await wait(closing->ended, self->executor_, *self->options_.clock, deadline)) break;
+    }
+    if (closing->is_done()) co_return;
+    if constexpr (Aborts<Ws>) socket->abort();
+    closing->cancel();
+  }
+
+  /// What happens after a connection was unregistered: its transport ends, its handler ends, the
+  /// hooks run, in this order of beginning and beside each other.
+  static boost::asio::awaitable<void> finish(std::shared_ptr<ManagerState> self,
+                                             ConnectionPtr connection, std::shared_ptr<Ws> socket,
+                                             Ending ending, Clock::duration timeout) {
+    const Disconnect how = *connection->ended();
+    boost::asio::co_spawn(
+        self->executor_, close_socket(self, std::move(socket), how.code, how.text, ending, timeout),
+        [connection](std::exception_ptr) {
+          connection->is_closed_ = true;
+          connection->ending_.notify_all();
+        });
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    if (connection->handler_ && !connection->handler_->is_done()) {
+      boost::asio::co_spawn(self->executor_, end_handler(self, connection), boost::asio::detached);
+    }
+    co_await run_hooks(self, connection, how);
+    connection->is_finished_ = true;
+    connection->ending_.notify_all();
+  }
+
+  /// A handler that receives is told by that; one that waits elsewhere is cancelled.
+  static boost::asio::awaitable<void> end_handler(std::shared_ptr<ManagerState> self,
+                                                  ConnectionPtr connection) {
+    const std::shared_ptr<Child<void>> handler = connection->handler_;
+    if (connection->has_received_) {
+      const Clock::time_point deadline = self->now() + self->options_.handler_grace;
+      co_await wait(handler->ended, self->executor_, *self->options_.clock, deadline);
+    }
+    handler->cancel();
+  }
+
+  static boost::asio::awaitable<bool> call_hook(std::shared_ptr<ManagerState> self,
+                                                std::size_t index, ConnectionPtr connection,
+                                                Disconnect how) {
+    co_await self->hooks_[index].start(connection, how);
+    co_return true;
+  }
+
+  static boost::asio::awaitable<void> run_hooks(std::shared_ptr<ManagerState> self,
+                                                ConnectionPtr connection, Disconnect how) {
+    for (std::size_t i = 0; i < self->hooks_.size() && !self->is_stopped_; ++i) {
+      std::exception_ptr error;
+      try {
+        if (self->hooks_[i].is_coroutine()) {
+          co_await with_deadline(call_hook(self, i, connection, how), self->executor_,
+                                 *self->options_.clock, self->options_.hook_timeout);
+        } else {
+          self->hooks_[i].call(connection, how);
+        }
+      } catch (...) {
+        error = std::current_exception();
+      }
+      if (error) {
+        self->log(Severity::warning, "hook_failed",
+                  {{"hook", "on_disconnect"}, {"id", connection->id()}, {"why", describe(error)}});
+      }
+    }
+  }
+
+  static boost::asio::awaitable<void> sweep(std::shared_ptr<ManagerState> self) {
+    while (!self->watched_.empty()) {
+      Clock::time_point next = Timer::never();
+      for (const Connection<Ws>* connection : self->watched_) {
+        if (const auto due = connection->next_deadline()) next = std::min(next, *due);
+      }
+      self->next_sweep_ = next;
+      co_await wait(self->watch_changed_, self->executor_, *self->options_.clock, next);
+      if (self->now() >= next) self->enforce_deadlines();
+    }
+    self->next_sweep_ = Timer::never();
+    self->is_sweeping_ = false;
+  }
+
+  void enforce_deadlines() {
+    const Clock::time_point when = now();
+    std::vector<ConnectionPtr> watched;
+    watched.reserve(watched_.size());
+    for (Connection<Ws>* connection : watched_) watched.push_back(connection->shared_from_this());
+    for (const ConnectionPtr& connection : watched) {
+      if (connection->is_connected() && connection->is_expired(when)) {
+        drop(*connection, {.reason = DisconnectReason::send_timeout});
+      }
+    }
+  }
+
+  const boost::asio::any_io_executor executor_;
+  const ManagerOptions<Ws> options_;
+
+  std::unordered_map<std::string, ConnectionPtr, StringHash, std::equal_to<>> by_id_;
+  std::vector<Connection<Ws>*> everyone_;
+  RoomIndex rooms_;
+  std::deque<DisconnectHook> hooks_;  // a hook may add another
+  std::uint64_t last_visit_ = 0;
+
+  std::vector<Connection<Ws>*> watched_;
+  WaitList watch_changed_;
+  Clock::time_point next_sweep_ = Timer::never();
+  bool is_sweeping_ = false;
+
+  bool is_stopped_ = false;
+  std::size_t reserved_ = 0;
+  std::size_t queued_bytes_ = 0;
+  Stats stats_;
+};
+
+}  // namespace roost::detail

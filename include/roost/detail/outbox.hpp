@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "roost/frame.hpp"
+#include "roost/socket_observer.hpp"
+
+namespace roost::detail {
+
+/// The frames still to be written to one connection, in order. It decides nothing about time or
+/// I/O: whoever owns it gathers, writes and consumes.
+class Outbox {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// What an overflow policy may drop, and what it may not.
+  enum class EntryClass : std::uint8_t { message, control };
+
+  struct Entry {
+    Frame frame;
+    time_point queued_at;
+    std::uint32_t key = 0;  ///< Frames of one key may replace each other; 0: none may.
+    EntryClass entry_class = EntryClass::message;
+    bool started = false;  ///< Some of it may be on the wire: it must be finished.
+  };
+
+  Outbox() = default;
+  Outbox(const Outbox&) = delete;
+  Outbox& operator=(const Outbox&) = delete;
+  ~Outbox() { watch({}); }
+
+  /// Sets who is told of the marks and where the bytes are added up. What is queued already
+  /// counts from now on, and the observer is told how things stand.
+  void watch(OutboxWatch watch) {
+    if (watch_.total_bytes) *watch_.total_bytes -= bytes_;
+    watch_ = watch;
+    if (watch_.total_bytes) *watch_.total_bytes += bytes_;
+    above_high_ = bytes_ >= watch_.high_water;
+    above_low_ = bytes_ > watch_.high_water / 2;
+    busy_ = above_high_ || blocked_;
+    if (above_high_) notify(OutboxEvent::above_high_water);
+    if (blocked_) notify(OutboxEvent::blocked);
+  }
+
+  /// Queues a frame.
+  /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
+  bool push(Frame frame, time_point now, EntryClass entry_class = EntryClass::message) {
+    const bool was_empty = empty();
+    if (head_ > 32 && head_ * 2 > entries_.size()) {
+      entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
+      head_ = 0;
+    }
+    const std::size_t size = frame.size();
+    entries_.push_back({.frame = std::move(frame), .queued_at = now, .entry_class = entry_class});
+    bytes_ += size;
+    if (watch_.total_bytes) *watch_.total_bytes += size;
+    above_low_ = above_low_ || bytes_ > watch_.high_water / 2;
+    if (!above_high_ && bytes_ >= watch_.high_water) {
+      above_high_ = true;
+      busy_ = true;
+      notify(OutboxEvent::above_high_water);
+    }
+    return was_empty;
+  }
+
+  /// The next bytes to write, as many buffers as fit into @p out.
+  /// @returns how many were filled in. They stay valid until consumed.
+  std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
+    std::size_t count = 0;
+    for (std::size_t i = head_; i < entries_.size() && count < out.size(); ++i, ++count) {
+      entries_[i].started = true;
+      out[count] = entries_[i].frame.wire().subspan(i == head_ ? written_ : 0);
+    }
+    return count;
+  }
+
+  /// @p n bytes of what was gathered are written.
+  void consume(std::size_t n) {
+    bytes_ -= n;
+    if (watch_.total_bytes) *watch_.total_bytes -= n;
+    written_ += n;
+    while (head_ < entries_.size() && written_ >= entries_[head_].frame.size()) {
+      written_ -= entries_[head_].frame.size();
+      entries_[head_].frame = Frame();
+      ++head_;
+    }
+    if (head_ == entries_.size()) release_storage();
+    if (above_high_ && bytes_ < watch_.high_water) {
+      above_high_ = false;
+      notify(OutboxEvent::below_high_water);
+    }
+    if (above_low_ && bytes_ <= watch_.high_water / 2) {
+      above_low_ = false;
+      notify(OutboxEvent::below_low_water);
+    }
+    if (busy_ && empty()) {
+      busy_ = false;
+      blocked_ = false;
+      notify(OutboxEvent::emptied);
+    }
+  }
+
+  /// The peer did not take everything: from now on the age of the oldest byte counts.
+  void mark_blocked() {
+    if (std::exchange(blocked_, true)) return;
+    busy_ = true;
+    notify(OutboxEvent::blocked);
+  }
+
+  /// After a close frame nothing may follow (RFC 6455, section 5.5.1).
+  void seal() noexcept { sealed_ = true; }
+  [[nodiscard]] bool is_sealed() const noexcept { return sealed_; }
+
+  /// Forgets all, and takes nothing any more.
+  void discard() noexcept {
+    seal();
+    if (watch_.total_bytes) *watch_.total_bytes -= bytes_;
+    bytes_ = 0;
+    written_ = 0;
+    head_ = 0;
+    above_high_ = false;
+    above_low_ = false;
+    blocked_ = false;
+    busy_ = false;
+    std::vector<Entry>().swap(entries_);
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
+  [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
+
+  /// When the oldest byte that is not written yet was queued.
+  [[nodiscard]] std::optional<time_point> oldest() const noexcept {
+    if (empty()) return std::nullopt;
+    return front().queued_at;
+  }
+
+ private:
+  // An idle connection keeps next to nothing.
+  void release_storage() noexcept {
+    constexpr std::size_t kept = 8;
+    head_ = 0;
+    entries_.clear();
+    if (entries_.capacity() > kept) std::vector<Entry>().swap(entries_);
+  }
+
+  void notify(OutboxEvent event) {
+    if (watch_.observer) watch_.observer->on_outbox(event);
+  }
+
+  std::vector<Entry> entries_;
+  std::size_t head_ = 0;     // the first entry that is not written completely
+  std::size_t written_ = 0;  // how much of it is
+  std::size_t bytes_ = 0;
+  OutboxWatch watch_;
+  bool above_high_ = false;
+  bool above_low_ = false;
+  bool blocked_ = false;
+  bool busy_ = false;  // the observer waits for `emptied`
+  bool sealed_ = false;
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "roost/clock.hpp"
+#include "roost/detail/backpressure.hpp"
+#include "roost/detail/outbox.hpp"
+#include "roost/detail/room_index.hpp"
+#include "roost/frame.hpp"
+#include "roost/socket_observer.hpp"
+#include "roost/websocket_like.hpp"
+
+namespace roost {
+
+template <class Ws>
+class Connection;
+
+namespace detail {
+
+template <class Ws>
+class ManagerState;
+template <class Ws>
+struct FanOut;
+
+/// What became of a frame that was offered to a connection.
+enum class Offer : unsigned char {
+  taken,     ///< The socket has it.
+  waiting,   ///< The delivery will tell.
+  failed,    ///< The socket is closed: to be dropped.
+  overflow,  ///< The outbox is over its maximum: to be dropped.
+};
+
+/// The sending side of one connection: where its frames go, and what backpressure does to them.
+template <class Ws>
+class Recipient : public RoomMember, private SocketObserver {
+ public:
+  /// Offers a frame; never suspends, never calls the application.
+  /// @param awaited   whether somebody can wait for @p delivery, which is made when needed
+  Offer offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+    if constexpr (TakesFrames<Ws>) {
+      if (backpressure_.is_open()) [[likely]] {
+        return socket_->try_send(frame) ? Offer::taken : Offer::failed;
+      }
+    }
+    return offer_with_care(frame, awaited, delivery);
+  }
+
+  /// When this connection must be looked at again: its oldest byte is too old, or those who wait
+  /// for it have waited long enough. Nothing if neither can happen.
+  [[nodiscard]] std::optional<Clock::time_point> next_deadline() const {
+    const auto& options = state_->options();
+    std::optional<Clock::time_point> next = backpressure_.deadline(options.backpressure_wait);
+    if (const auto oldest = oldest_queued()) {
+      const auto expiry = *oldest + options.send_timeout;
+      if (!next || expiry < *next) next = expiry;
+    }
+    return next;
+  }
+
+  /// Carries out what is due. @returns whether the connection is to be dropped.
+  [[nodiscard]] bool is_expired(Clock::time_point now) {
+    const auto& options = state_->options();
+    const auto oldest = oldest_queued();
+    if (oldest && now >= *oldest + options.send_timeout) return true;
+    backpressure_.expire(now, options.backpressure_wait);
+    drop_unless_taken(release_parked());
+    return false;
+  }
+
+  [[nodiscard]] std::size_t queued_bytes() const {
+    if constexpr (HasOutbox<Ws>) {
+      return socket_->queued_bytes() + backpressure_.posted_bytes();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return plain_.outbox.bytes() + backpressure_.posted_bytes();
+    } else {
+      return 0;
+    }
+  }
+
+ protected:
+  Recipient() = default;
+  ~Recipient() = default;
+
+  void attach(ManagerState<Ws>& state, std::shared_ptr<Ws> socket) {
+    state_ = &state;
+    socket_ = std::move(socket);
+    [[maybe_unused]] const OutboxWatch watch{.observer = this,
+                                             .high_water = state.options().outbox_high_water,
+                                             .total_bytes = state.total_queued_bytes()};
+    if constexpr (HasOutbox<Ws>) {
+      socket_->observe(watch);
+    } else if constexpr (!TakesFrames<Ws>) {
+      plain_.outbox.watch(watch);
+    }
+  }
+
+  /// Lets go of the socket; whoever waits for a delivery is told.
+  std::shared_ptr<Ws> detach() {
+    if constexpr (HasOutbox<Ws>) {
+      if (socket_) socket_->observe({});
+    } else if constexpr (!TakesFrames<Ws>) {
+      plain_.outbox.watch({});
+      plain_.outbox.discard();
+      for (const auto& delivery : std::exchange(plain_.deliveries, {})) {
+        if (delivery) delivery->settle_one();
+      }
+    }
+    backpressure_.abandon();
+    state_ = nullptr;
+    return std::exchange(socket_, nullptr);
+  }
+
+  // Null once the connection is not registered any more.
+  ManagerState<Ws>* state_ = nullptr;
+  std::shared_ptr<Ws> socket_;
+
+ private:
+  friend class ManagerState<Ws>;
+  friend struct FanOut<Ws>;
+
+  // A socket that takes no frames: they queue up here, and one detached pump at a time sends them.
+  struct PlainQueue {
+    Outbox outbox;
+    std::deque<std::shared_ptr<Delivery>> deliveries;  // one for each entry, null where none waits
+    bool is_pumping = false;
+  };
+  struct Nothing {};
+
+  Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
+
+  Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+    const auto& options = state_->options();
+    if (backpressure_.state() == Backpressure::State::congested) {
+      backpressure_.expire(options.clock->now(), options.backpressure_wait);
+      // Who is in which room must not change here.
+      if (const Offer parked = release_parked(); parked != Offer::taken) return parked;
+    }
+    if (awaited && (!TakesFrames<Ws> || !is_ready())) {
+      if (!delivery) delivery = std::make_shared<Delivery>();
+    }
+    if (awaited && !is_ready()) {
+      ++delivery->pending;
+      backpressure_.park(frame, delivery);
+      state_->watch(self());
+      return Offer::waiting;
+    }
+    if (backpressure_.has_parked()) {
+      backpressure_.park(frame, nullptr);  // behind those that came before it
+    } else {
+      if (!enqueue(frame, awaited ? delivery : nullptr)) return Offer::failed;
+    }
+    if (queued_bytes() > options.max_outbox_bytes) return Offer::overflow;
+    return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
+  }
+
+  [[nodiscard]] bool is_ready() const noexcept {
+    return backpressure_.state() != Backpressure::State::congested;
+  }
+
+  bool enqueue(const Frame& frame, std::shared_ptr<Delivery> delivery) {
+    if constexpr (TakesFrames<Ws>) {
+      return socket_->try_send(frame);
+    } else {
+      if (delivery) ++delivery->pending;
+      plain_.deliveries.push_back(std::move(delivery));
+      plain_.outbox.push(frame, state_->options().clock->now());
+      if (!std::exchange(plain_.is_pumping, true)) {
+        boost::asio::co_spawn(state_->executor(), pump(self().shared_from_this(), socket_),
+                              boost::asio::detached);
+      }
+      return true;
+    }
+  }
+
+  /// @returns `taken`, or why the connection is to be dropped.
+  [[nodiscard]] Offer release_parked() {
+    while (auto parked = backpressure_.unpark()) {
+      const bool is_taken = enqueue(parked->frame, parked->delivery);
+      if (parked->delivery) parked->delivery->settle_one();
+      if (!is_taken) return Offer::failed;
+      if (queued_bytes() > state_->options().max_outbox_bytes) return Offer::overflow;
+    }
+    return Offer::taken;
+  }
+
+  void drop_unless_taken(Offer offer) {
+    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
+    if (offer == Offer::overflow) {
+      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
+    }
+  }
+
+  void on_outbox(OutboxEvent event) override {
+    if (!state_) return;
+    switch (event) {
+      case OutboxEvent::above_high_water:
+        backpressure_.on_above_high_water(state_->options().clock->now());
+        break;
+      case OutboxEvent::below_high_water:
+        backpressure_.on_below_high_water();
+        drop_unless_taken(release_parked());
+        break;
+      case OutboxEvent::below_low_water:
+        backpressure_.on_below_low_water();
+        drop_unless_taken(release_parked());
+        break;
+      case OutboxEvent::blocked: state_->watch(self()); break;
+      case OutboxEvent::emptied: state_->unwatch(self()); break;
+    }
+  }
+
+  void on_closed(const Disconnect& how) override {
+    if (state_) state_->drop(self(), how);
+  }
+
+  [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
+    if constexpr (HasOutbox<Ws>) {
+      return socket_->oldest_queued();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return plain_.outbox.oldest();
+    } else {
+      return std::nullopt;
+    }
+  }
+
+  // Owns socket and frame: a send that never ends holds nobody but itself.
+  static boost::asio::awaitable<void> pump(std::shared_ptr<Connection<Ws>> connection,
+                                           std::shared_ptr<Ws> socket)
+    requires(!TakesFrames<Ws>)
+  {
+    Recipient& self = *connection;
+    // The socket must not be called while a broadcast is under way.
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    while (self.state_ && !self.plain_.outbox.empty()) {
+      self.plain_.outbox.mark_blocked();
+      const Frame frame = self.plain_.outbox.front().frame;
+      bool is_sent = false;
+      try {
+        if (frame.opcode() == Opcode::text) {
+          co_await socket->send_text(frame.payload_text());
+        } else {
+          co_await socket->send_bytes(frame.payload());
+        }
+        is_sent = true;
+      } catch (...) {  // whatever it was, the connection is of no use any more
+      }
+      if (!self.state_) co_return;
+      if (!is_sent) {
+        self.state_->drop(*connection, {.reason = DisconnectReason::send_failed});
+        co_return;
+      }
+      const std::shared_ptr<Delivery> delivery = std::move(self.plain_.deliveries.front());
+      self.plain_.deliveries.pop_front();
+      self.plain_.outbox.consume(frame.size());
+      if (delivery) delivery->settle_one();
+    }
+    self.plain_.is_pumping = false;
+  }
+
+  Backpressure backpressure_;
+  [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue> plain_;
+
+  // Where the manager keeps it among those it watches.
+  static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
+  std::size_t watch_position_ = not_watched;
+  std::size_t position_ = 0;   // among all connections
+  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
+};
+
+}  // namespace detail
+}  // namespace roost

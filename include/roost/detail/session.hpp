@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "roost/connection.hpp"
+#include "roost/detail/admission.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/manager_state.hpp"
+
+namespace roost::detail {
+
+/// One connection from admission to its end, around a handler of the application.
+template <class Ws>
+struct Session {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  template <class Handler>
+  static boost::asio::awaitable<SessionOutcome> run(StatePtr state, std::shared_ptr<Ws> socket,
+                                                    typename Admission<Ws>::Request request,
+                                                    Handler handler) {
+    ConnectionPtr connection;
+    std::exception_ptr refusal;
+    try {
+      connection = co_await Admission<Ws>::connect(state, socket, std::move(request));
+    } catch (...) {
+      refusal = std::current_exception();
+    }
+    if (refusal) co_return refuse(*state, std::move(socket), refusal);
+    socket.reset();
+
+    const Registration registration{state, connection};
+    const auto running =
+        Child<void>::start(state->executor(), call(std::move(handler), connection));
+    connection->handler_ = running;
+    const bool is_cancelled = co_await join(state, running);
+    connection->handler_.reset();
+    std::exception_ptr error;
+    try {
+      running->take();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    co_return conclude(*state, *connection, error, is_cancelled);
+  }
+
+ private:
+  // Unregisters also where the frame of the session is destroyed.
+  struct Registration {
+    StatePtr state;
+    ConnectionPtr connection;
+    Registration(StatePtr s, ConnectionPtr c) : state(std::move(s)), connection(std::move(c)) {}
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+    ~Registration() { state->remove(*connection, {.reason = DisconnectReason::cancelled}); }
+  };
+
+  // Owns the handler: its captures live as long as its coroutine.
+  template <class Handler>
+  static boost::asio::awaitable<void> call(Handler handler, ConnectionPtr connection) {
+    co_await handler(std::move(connection));
+  }
+
+  /// Waits for the handler, whatever happens. @returns whether this session was cancelled.
+  static boost::asio::awaitable<bool> join(StatePtr state, std::shared_ptr<Child<void>> handler) {
+    bool is_cancelled = false;
+    while (!handler->is_done()) {
+      try {
+        co_await wait(handler->ended, state->executor(), *state->options().clock);
+      } catch (const boost::system::system_error&) {
+        is_cancelled = true;
+      }
+      if (is_cancelled) {
+        co_await boost::asio::this_coro::reset_cancellation_state(
+            boost::asio::disable_cancellation());
+        handler->cancel();
+      }
+    }
+    co_return is_cancelled;
+  }
+
+  /// A refused socket is closed with a code that says why. Throws the refusal, except where the
+  /// peer simply left.
+  static SessionOutcome refuse(State& state, std::shared_ptr<Ws> socket,
+                               const std::exception_ptr& refusal) {
+    std::uint16_t code = close_code::internal_error;
+    std::string reason;
+    try {
+      std::rethrow_exception(refusal);
+    } catch (const Error& error) {
+      if (is(error, errc::connection_closed)) return how_it_ended(*socket);
+      const bool is_full = is(error, errc::too_many_connections);
+      code = is_full ? close_code::try_again_later : close_code::policy_violation;
+      reason = is_full ? "server is full" : error.code().message();
+    } catch (const boost::system::system_error& error) {
+      if (error.code() == boost::asio::error::operation_aborted) code = close_code::going_away;
+    } catch (...) {
+    }
+    state.close_in_background(std::move(socket), code, std::move(reason));
+    std::rethrow_exception(refusal);
+  }
+
+  static SessionOutcome how_it_ended(const Ws& socket) {
+    if constexpr (KnowsItsEnd<Ws>) {
+      if (const auto how = socket.ended()) return *how;
+    }
+    return {};
+  }
+
+  /// From how the handler ended to how the connection did.
+  static SessionOutcome conclude(State& state, Connection<Ws>& connection,
+                                 const std::exception_ptr& error, bool is_cancelled) {
+    const bool had_ended = connection.ended().has_value();
+    if (!had_ended) {
+      state.drop(connection,
+                 is_cancelled ? Disconnect{DisconnectReason::cancelled, close_code::going_away, {}}
+                 : error      ? failure(error)
+                         : Disconnect{DisconnectReason::handler_ended, close_code::normal, {}});
+    }
+    if (is_cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
+    if (error && !(had_ended && is_how_handlers_learn(error))) {
+      state.log(Severity::error, "handler_failed",
+                {{"id", connection.id()}, {"why", describe(error)}});
+      std::rethrow_exception(error);
+    }
+    return *connection.ended();
+  }
+
+  static Disconnect failure(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& e) {
+      if (is(e, errc::invalid_json)) {
+        return {DisconnectReason::handler_failed, close_code::invalid_payload, "invalid JSON"};
+      }
+    } catch (...) {
+    }
+    return {DisconnectReason::handler_failed, close_code::internal_error, {}};
+  }
+
+  /// The ways in which a handler is told that its connection has ended.
+  static bool is_how_handlers_learn(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const boost::system::system_error& e) {
+      return e.code() == boost::asio::error::operation_aborted ||
+             e.code() == make_error_code(errc::connection_closed) ||
+             e.code() == make_error_code(errc::message_too_big) ||
+             e.code() == make_error_code(errc::unsupported_data);
+    } catch (...) {
+      return false;
+    }
+  }
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <memory>
+#include <utility>
+
+#include "roost/clock.hpp"
+#include "roost/detail/wait_list.hpp"
+
+namespace roost::detail {
+
+/// A waiter with a deadline; the timer is how it sleeps and how it is woken.
+class TimedWaiter final : public Waiter {
+ public:
+  TimedWaiter(const boost::asio::any_io_executor& executor, Clock& clock,
+              Clock::time_point deadline)
+      : timer(executor, clock) {
+    timer.expires_at(deadline);
+  }
+
+  Timer timer;
+
+ private:
+  void wake() override { timer.cancel(); }
+};
+
+/// Waits until @p list is notified (true) or until @p deadline (false).
+/// @par Cancellation  throws `operation_aborted`; the list forgets the waiter.
+inline boost::asio::awaitable<bool> wait(WaitList& list, boost::asio::any_io_executor executor,
+                                         Clock& clock,
+                                         Clock::time_point deadline = Timer::never()) {
+  TimedWaiter waiter(executor, clock, deadline);
+  list.add(waiter);
+  boost::system::error_code error;
+  co_await waiter.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, error));
+  if (waiter.is_woken()) co_return true;
+  if (!waiter.timer.is_due())
+    throw boost::system::system_error(boost::asio::error::operation_aborted);
+  co_return false;
+}
+
+/// The same for code that is no coroutine: calls @p f with what `wait` would return. What @p f owns
+/// lives in the operation, and goes with the `io_context`.
+template <class F>
+void when_notified(WaitList& list, const boost::asio::any_io_executor& executor, Clock& clock,
+                   Clock::time_point deadline, F f) {
+  auto waiter = std::make_unique<TimedWaiter>(executor, clock, deadline);
+  list.add(*waiter);
+  Timer& timer = waiter->timer;
+  timer.async_wait(
+      [waiter = std::move(waiter), f = std::move(f)](boost::system::error_code) mutable {
+        const bool is_woken = waiter->is_woken();
+        waiter.reset();
+        f(is_woken);
+      });
+}
+
+/// Waits until @p deadline.
+inline boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor, Clock& clock,
+                                                Clock::time_point deadline) {
+  WaitList nobody_notifies;
+  co_await wait(nobody_notifies, executor, clock, deadline);
+}
+
+}  // namespace roost::detail

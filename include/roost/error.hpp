@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/system/error_category.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roost {
+
+/// What roost itself reports. Everything else it passes on is the error of Asio or Beast.
+enum class errc {
+  connection_denied = 1,    ///< `on_connect` refused the connection, threw, or took too long.
+  join_denied,              ///< `room_validator` refused the room, threw, or took too long.
+  origin_denied,            ///< The Origin of the upgrade request is not allowed.
+  too_many_connections,     ///< `max_connections` is reached.
+  duplicate_connection_id,  ///< The given id is in use.
+  invalid_connection_id,    ///< The given id is empty, too long, or no UTF-8.
+  room_required,            ///< A broadcast named no room, and the manager requires one.
+  invalid_room_name,        ///< A room name is empty, too long, or no UTF-8.
+  too_many_rooms,           ///< `max_rooms_per_connection` is reached.
+  message_too_big,          ///< A message is over the limit on its size.
+  invalid_utf8,             ///< Text is no UTF-8.
+  invalid_json,             ///< JSON cannot be parsed or serialised, or is nested too deep.
+  unsupported_data,         ///< A binary message where text was asked for, or the reverse.
+  already_receiving,        ///< Another receive on the same connection is still outstanding.
+  not_connected,            ///< The manager does not know this connection.
+  connection_closed,        ///< The connection has ended, by the peer or by this side.
+  timed_out,                ///< A deadline of roost's options has passed.
+  manager_stopped,          ///< The manager has been destroyed.
+  invalid_option,           ///< An option is outside its legal range.
+  wrong_executor,           ///< The stream belongs to another executor and cannot be moved.
+  not_an_upgrade,           ///< The HTTP request does not ask for a WebSocket.
+  address_unavailable,      ///< The address to listen on cannot be used.
+};
+
+namespace detail {
+
+class ErrorCategory final : public boost::system::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "roost"; }
+  [[nodiscard]] std::string message(int value) const override {
+    switch (static_cast<errc>(value)) {
+      case errc::connection_denied: return "connection denied";
+      case errc::join_denied: return "join denied";
+      case errc::origin_denied: return "origin denied";
+      case errc::too_many_connections: return "too many connections";
+      case errc::duplicate_connection_id: return "duplicate connection id";
+      case errc::invalid_connection_id: return "invalid connection id";
+      case errc::room_required: return "room required";
+      case errc::invalid_room_name: return "invalid room name";
+      case errc::too_many_rooms: return "too many rooms";
+      case errc::message_too_big: return "message too big";
+      case errc::invalid_utf8: return "invalid UTF-8";
+      case errc::invalid_json: return "invalid JSON";
+      case errc::unsupported_data: return "unsupported data";
+      case errc::already_receiving: return "already receiving";
+      case errc::not_connected: return "not connected";
+      case errc::connection_closed: return "connection closed";
+      case errc::timed_out: return "timed out";
+      case errc::manager_stopped: return "manager stopped";
+      case errc::invalid_option: return "invalid option";
+      case errc::wrong_executor: return "wrong executor";
+      case errc::not_an_upgrade: return "not a WebSocket upgrade";
+      case errc::address_unavailable: return "address unavailable";
+    }
+    return "unknown roost error";
+  }
+};
+
+}  // namespace detail
+
+/// The category of `roost::errc`.
+[[nodiscard]] inline const boost::system::error_category& error_category() noexcept {
+  static const detail::ErrorCategory category;
+  return category;
+}
+
+[[nodiscard]] inline boost::system::error_code make_error_code(errc e) noexcept {
+  return {static_cast<int>(e), error_category()};
+}
+
+/// What roost throws: `code()` compares with `errc`, `what()` names the values involved.
+class Error : public boost::system::system_error {
+ public:
+  explicit Error(errc e) : system_error(make_error_code(e)) {}
+  Error(errc e, const std::string& what) : system_error(make_error_code(e), what) {}
+};
+
+/// Whether @p error carries @p e.
+[[nodiscard]] inline bool is(const boost::system::system_error& error, errc e) noexcept {
+  return error.code() == make_error_code(e);
+}
+
+}  // namespace roost
+
+template <>
+struct boost::system::is_error_code_enum<roost::errc> : std::true_type {};

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "roost/close_code.hpp"
+
+namespace roost {
+
+/// The opcode of a WebSocket frame (RFC 6455, section 5.2).
+enum class Opcode : std::uint8_t { text = 1, binary = 2, close = 8, ping = 9, pong = 10 };
+
+/// One message of a server, encoded once and shared by all who receive it.
+///
+/// A server does not mask (RFC 6455, section 5.1), so header and payload are the same bytes for
+/// every recipient. Copies share them.
+///
+/// @par Thread safety  Distinct copies may be used from different threads.
+class Frame {
+ public:
+  /// Encodes a whole message as a single final frame.
+  /// @pre the payload of a text frame is UTF-8; that of a control frame is at most 125 bytes.
+  static Frame encode(Opcode opcode, std::span<const std::byte> payload) {
+    std::array<std::byte, 10> header{};
+    const std::size_t header_size = encode_header(header, opcode, payload.size());
+    Frame frame(header_size, payload.size());
+    std::memcpy(frame.data(), header.data(), header_size);
+    if (!payload.empty()) std::memcpy(frame.data() + header_size, payload.data(), payload.size());
+    return frame;
+  }
+  static Frame encode(Opcode opcode, std::string_view payload) {
+    return encode(opcode, std::as_bytes(std::span(payload)));
+  }
+  static Frame text(std::string_view payload) { return encode(Opcode::text, payload); }
+  static Frame binary(std::span<const std::byte> payload) {
+    return encode(Opcode::binary, payload);
+  }
+  static Frame ping(std::string_view payload = {}) { return encode(Opcode::ping, payload); }
+
+  /// A close frame. @p reason is cut to 123 bytes; a code that may not be sent becomes an empty
+  /// close frame.
+  static Frame close(std::uint16_t code, std::string_view reason = {}) {
+    if (!close_code::may_be_sent(code)) return encode(Opcode::close, std::string_view{});
+    reason = clip_close_reason(reason);
+    std::array<char, 125> payload{};
+    payload[0] = static_cast<char>(code >> 8);
+    payload[1] = static_cast<char>(code & 0xFF);
+    reason.copy(payload.data() + 2, reason.size());
+    return encode(Opcode::close, std::string_view(payload.data(), reason.size() + 2));
+  }
+
+  /// Bytes that are not one frame of ours: what Beast wrote (a handshake response, a pong).
+  static Frame raw(std::size_t size) { return {0, size}; }
+
+  /// No frame; every accessor but `operator bool` and `size` requires one.
+  Frame() noexcept = default;
+  Frame(const Frame& other) noexcept : block_(other.block_) {
+    if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  Frame(Frame&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Frame& operator=(Frame other) noexcept {
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~Frame() {
+    if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      block_->~Block();
+      ::operator delete(block_);
+    }
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return block_ != nullptr; }
+
+  /// Header and payload, as they go to the wire.
+  [[nodiscard]] std::span<const std::byte> wire() const noexcept { return {data(), size()}; }
+  [[nodiscard]] std::size_t size() const noexcept {
+    return block_ ? block_->header_size + block_->payload_size : 0;
+  }
+  [[nodiscard]] std::span<const std::byte> payload() const noexcept {
+    return {data() + block_->header_size, block_->payload_size};
+  }
+  [[nodiscard]] std::string_view payload_text() const noexcept {
+    return {reinterpret_cast<const char*>(payload().data()), payload().size()};
+  }
+  [[nodiscard]] Opcode opcode() const noexcept {
+    return static_cast<Opcode>(std::to_integer<std::uint8_t>(*data()) & 0x0F);
+  }
+  /// The bytes, to be filled by who made a raw frame and has not shared it yet.
+  [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(block_ + 1); }
+  [[nodiscard]] const std::byte* data() const noexcept {
+    return reinterpret_cast<const std::byte*>(block_ + 1);
+  }
+
+ private:
+  // One allocation: this, then header and payload.
+  struct Block {
+    std::atomic<std::uint32_t> references{1};
+    std::uint32_t header_size;
+    std::size_t payload_size;
+  };
+
+  Frame(std::size_t header_size, std::size_t payload_size)
+      : block_(::new(::operator new(sizeof(Block) + header_size + payload_size)) Block{
+            .header_size = static_cast<std::uint32_t>(header_size), .payload_size = payload_size}) {
+  }
+
+  static std::size_t encode_header(std::array<std::byte, 10>& out, Opcode opcode,
+                                   std::size_t length) noexcept {
+    constexpr std::uint8_t final_fragment = 0x80;
+    out[0] = std::byte(final_fragment | static_cast<std::uint8_t>(opcode));
+    if (length < 126) {
+      out[1] = std::byte(length);
+      return 2;
+    }
+    const std::size_t bytes = length <= 0xFFFF ? 2 : 8;
+    out[1] = std::byte(bytes == 2 ? 126 : 127);
+    for (std::size_t i = 0; i < bytes; ++i) {
+      out[2 + i] = std::byte(length >> (8 * (bytes - 1 - i)));
+    }
+    return 2 + bytes;
+  }
+
+  Block* block_ = nullptr;
+};
+
+}  // namespace roost

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <ranges>
+#include <string_view>
+#include <type_traits>
+
+namespace roost {
+
+/// Several names (rooms, ids) as an argument: a view of one string, of up to eight strings in
+/// braces, or of a contiguous range of strings.
+///
+/// Trivially destructible on purpose: g++ 12 destroys an owning temporary aggregate of a
+/// `co_await` expression twice. Use it as an argument only; it owns nothing.
+/// @code
+/// {.rooms = "lobby"}   {.rooms = {"lobby", room}}   {.rooms = vector_of_strings}
+/// @endcode
+class Names {
+ public:
+  static constexpr std::size_t max_braced = 8;
+
+  constexpr Names() noexcept = default;
+
+  template <std::convertible_to<std::string_view>... Name>
+    requires(sizeof...(Name) >= 1 && sizeof...(Name) <= max_braced)
+  Names(const Name&... names) noexcept  // NOLINT: implicit on purpose
+      : braced_{std::string_view(names)...}, size_(sizeof...(Name)), is_given_(true) {}
+
+  template <std::ranges::contiguous_range Range>
+    requires(!std::convertible_to<const Range&, std::string_view> &&
+             std::ranges::sized_range<Range> &&
+             std::convertible_to<std::ranges::range_reference_t<const Range>, std::string_view>)
+  Names(const Range& range) noexcept  // NOLINT: implicit on purpose
+      : range_(std::ranges::data(range)),
+        at_([](const void* data, std::size_t i) {
+          using Element = std::ranges::range_value_t<Range>;
+          return std::string_view(static_cast<const Element*>(data)[i]);
+        }),
+        size_(std::ranges::size(range)),
+        is_given_(true) {}
+
+  [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+  /// False if there were no names at all; an empty range of names was given.
+  [[nodiscard]] constexpr bool is_given() const noexcept { return is_given_; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] constexpr std::string_view operator[](std::size_t i) const noexcept {
+    return at_ ? at_(range_, i) : braced_[i];
+  }
+
+  class iterator {
+   public:
+    using value_type = std::string_view;
+    using difference_type = std::ptrdiff_t;
+    constexpr iterator() noexcept = default;
+    constexpr iterator(const Names* names, std::size_t i) noexcept : names_(names), i_(i) {}
+    constexpr std::string_view operator*() const noexcept { return (*names_)[i_]; }
+    constexpr iterator& operator++() noexcept { return ++i_, *this; }
+    constexpr iterator operator++(int) noexcept { return {names_, i_++}; }
+    constexpr bool operator==(const iterator&) const noexcept = default;
+
+   private:
+    const Names* names_ = nullptr;
+    std::size_t i_ = 0;
+  };
+  [[nodiscard]] constexpr iterator begin() const noexcept { return {this, 0}; }
+  [[nodiscard]] constexpr iterator end() const noexcept { return {this, size_}; }
+
+ private:
+  std::array<std::string_view, max_braced> braced_{};
+  const void* range_ = nullptr;
+  std::string_view (*at_)(const void*, std::size_t) = nullptr;
+  std::size_t size_ = 0;
+  bool is_given_ = false;
+};
+
+static_assert(std::is_trivially_destructible_v<Names>);
+
+}  // namespace roost

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "roost/clock.hpp"
+#include "roost/error.hpp"
+#include "roost/hook.hpp"
+#include "roost/log.hpp"
+#include "roost/names.hpp"
+#include "roost/origin_policy.hpp"
+
+namespace roost {
+
+template <class Ws>
+class Connection;
+
+/// The options of a `ConnectionManager`, fixed for its life.
+template <class Ws>
+struct ManagerOptions {
+  /// How old the oldest queued byte of a connection may become before it is dropped; for a socket
+  /// that takes no frames, how long one send may take. 1 ms to 1 day.
+  Clock::duration send_timeout = std::chrono::seconds(5);
+  /// How long an awaiting sender waits for a congested recipient, counted from when it became
+  /// congested. 0: not at all; at most 1 day.
+  Clock::duration backpressure_wait = std::chrono::milliseconds(250);
+  /// How long a hook may take to answer. 1 ms to 1 day.
+  Clock::duration hook_timeout = std::chrono::seconds(10);
+  /// `nullopt`: no limit, only for those who limit connections elsewhere.
+  std::optional<std::size_t> max_connections = 10'000;
+  /// Per message received, in bytes. `nullopt`: no limit.
+  std::optional<std::size_t> max_message_bytes = 1'048'576;
+  /// Which pages may connect. Not set: `check_origin` passes all, `listen` wants the same host.
+  OriginPolicy allowed_origins = {};
+  /// Whether a broadcast must name a room.
+  bool require_room = false;
+  /// Asked for every initial room and every `join`. False, an exception or no answer: denied.
+  Hook<bool(std::string_view room, Connection<Ws>& connection)> room_validator = {};
+  /// Asked before a connection is registered; may change the metadata. Likewise.
+  Hook<bool(Ws& socket, nlohmann::json& metadata)> on_connect = {};
+  /// Bytes in an outbox from which on its connection counts as congested. At least 1.
+  std::size_t outbox_high_water = 65'536;
+  /// Bytes in an outbox from which on its connection is dropped. At least `outbox_high_water` +
+  /// `max_message_bytes` + 14, so that one message of the largest size always fits.
+  std::size_t max_outbox_bytes = 4'194'304;
+  std::size_t max_rooms_per_connection = 128;
+  std::size_t max_room_name_bytes = 255;
+  /// Takes log events. Empty: nothing is logged.
+  Logger logger = {};
+  /// How long a close handshake may take before the transport is aborted. 1 ms to 1 day.
+  Clock::duration close_timeout = std::chrono::seconds(5);
+  /// How long a session's handler that has received before may go on after its connection has
+  /// ended, before it is cancelled. 0: not at all; at most 1 day.
+  Clock::duration handler_grace = std::chrono::seconds(10);
+  /// Must outlive the manager's coroutines.
+  Clock* clock = &Clock::system();
+};
+
+/// JSON as an option of an awaited call: a view of a value that has a name.
+class JsonView {
+ public:
+  constexpr JsonView() noexcept = default;
+  JsonView(const nlohmann::json& value) noexcept  // NOLINT: implicit on purpose
+      : value_(std::addressof(value)) {}
+  JsonView(nlohmann::json&&) = delete;  // would dangle: name the value first
+  [[nodiscard]] const nlohmann::json* get() const noexcept { return value_; }
+
+ private:
+  const nlohmann::json* value_ = nullptr;
+};
+
+/// What to do with a connection whose id is in use.
+enum class OnDuplicate {
+  refuse,   ///< The new one gets `errc::duplicate_connection_id`.
+  replace,  ///< The old one is unregistered at once and closed with 1008 in the background.
+};
+
+struct ConnectOptions {
+  /// Not set: 128 random bits in hex. At most 255 bytes of UTF-8.
+  std::optional<std::string_view> connection_id = {};
+  JsonView metadata = {};
+  Names rooms = {};
+  OnDuplicate on_duplicate = OnDuplicate::refuse;
+};
+
+/// Who gets a broadcast: everyone, one room, or the union of several rooms, each member once.
+struct BroadcastOptions {
+  std::optional<std::string_view> room = {};
+  Names rooms = {};  ///< An empty vector is nobody; not set is everyone.
+  /// Ids of connections that do not get it.
+  Names exclude = {};
+};
+
+struct CloseAllOptions {
+  /// What has not closed by then is aborted.
+  Clock::duration deadline = std::chrono::seconds(5);
+};
+
+// g++ 12 destroys an owning temporary aggregate of a `co_await` expression twice.
+static_assert(std::is_trivially_destructible_v<ConnectOptions>);
+static_assert(std::is_trivially_destructible_v<BroadcastOptions>);
+static_assert(std::is_trivially_destructible_v<CloseAllOptions>);
+
+namespace detail {
+
+template <class Ws>
+void validate(const ManagerOptions<Ws>& options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  const auto is_limit = [](Clock::duration d) {
+    return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
+  };
+  const auto is_wait = [](Clock::duration d) {
+    return d >= Clock::duration::zero() && d <= std::chrono::hours(24);
+  };
+  check(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check(is_wait(options.backpressure_wait), "backpressure_wait must be 0 to 1 day");
+  check(is_limit(options.hook_timeout), "hook_timeout must be 1 ms to 1 day");
+  check(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
+  check(is_wait(options.handler_grace), "handler_grace must be 0 to 1 day");
+  check(!options.max_message_bytes || *options.max_message_bytes > 0,
+        "max_message_bytes must be at least 1; nullopt lifts the limit");
+  check(options.outbox_high_water > 0, "outbox_high_water must be at least 1");
+  check(options.max_outbox_bytes >= options.outbox_high_water &&
+            options.max_outbox_bytes - options.outbox_high_water >=
+                (options.max_message_bytes ? *options.max_message_bytes + 14 : 0),
+        "max_outbox_bytes must be at least outbox_high_water + max_message_bytes + 14");
+  check(options.max_room_name_bytes > 0, "max_room_name_bytes must be at least 1");
+  check(options.clock != nullptr, "clock must not be null");
+}
+
+}  // namespace detail
+}  // namespace roost

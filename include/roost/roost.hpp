@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
+/// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
+
+#include "roost/clock.hpp"
+#include "roost/close_code.hpp"
+#include "roost/connection.hpp"
+#include "roost/connection_manager.hpp"
+#include "roost/disconnect.hpp"
+#include "roost/error.hpp"
+#include "roost/frame.hpp"
+#include "roost/hook.hpp"
+#include "roost/log.hpp"
+#include "roost/message.hpp"
+#include "roost/names.hpp"
+#include "roost/options.hpp"
+#include "roost/origin_policy.hpp"
+#include "roost/socket_observer.hpp"
+#include "roost/stats.hpp"
+#include "roost/version.hpp"
+#include "roost/websocket_like.hpp"

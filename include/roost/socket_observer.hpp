@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <limits>
+
+#include "roost/disconnect.hpp"
+
+namespace roost {
+
+/// What happens to the outbox of a socket that takes frames.
+enum class OutboxEvent {
+  above_high_water,  ///< It holds at least `high_water` bytes. Sent from inside `try_send`.
+  below_high_water,  ///< It fell below that again.
+  below_low_water,   ///< It fell below half of it.
+  blocked,           ///< The peer did not take all of it at once: its age counts from now on.
+  emptied,           ///< All of it was written, after it had been blocked or at the mark.
+};
+
+/// Whom a socket tells what a manager must know. Called on the executor of the socket; may call
+/// `try_send` and `observe`, and nothing else of the socket.
+class SocketObserver {
+ public:
+  virtual void on_outbox(OutboxEvent event) = 0;
+  /// The transport or the conversation has ended: nothing more can be sent or received.
+  virtual void on_closed(const Disconnect& how) = 0;
+
+ protected:
+  ~SocketObserver() = default;
+};
+
+/// Who observes an outbox, its high-water mark, and the sum that its bytes are part of.
+struct OutboxWatch {
+  SocketObserver* observer = nullptr;
+  std::size_t high_water = std::numeric_limits<std::size_t>::max();
+  std::size_t* total_bytes = nullptr;
+};
+
+}  // namespace roost

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The test kit: what it takes to unit-test a server's own logic without a socket or a sleep.
+
+#include "roost/roost.hpp"
+#include "roost/testing/fake_websocket.hpp"
+#include "roost/testing/manual_clock.hpp"
+#include "roost/testing/run.hpp"

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "roost/clock.hpp"
+
+namespace roost::testing {
+
+/// A clock that moves only when told to. Hand it to the options, run what is ready, move it on.
+///
+/// @par Thread safety  None: to be used by the thread that runs the `io_context`.
+/// @par Lifetime       Must outlive the `io_context`.
+class ManualClock final : public Clock {
+ public:
+  [[nodiscard]] time_point now() const noexcept override { return now_; }
+
+  /// Moves on by @p step; what is due becomes ready, and runs with the next `run_ready`.
+  void advance(duration step) {
+    now_ += step;
+    const std::vector<detail::Timer*> armed = armed_;
+    for (detail::Timer* timer : armed) {
+      if (timer->is_due()) timer->cancel();
+    }
+  }
+
+  /// How many waits there are that only time can end.
+  [[nodiscard]] std::size_t armed() const noexcept { return armed_.size(); }
+
+ private:
+  bool is_manual() const noexcept override { return true; }
+  void arm(detail::Timer& timer) override {
+    if (std::find(armed_.begin(), armed_.end(), &timer) == armed_.end()) armed_.push_back(&timer);
+  }
+  void disarm(detail::Timer& timer) noexcept override { std::erase(armed_, &timer); }
+
+  // Not zero, so that what is "long ago" can be told from what never was.
+  time_point now_ = time_point(std::chrono::hours(1));
+  std::vector<detail::Timer*> armed_;
+};
+
+}  // namespace roost::testing

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "roost/detail/child.hpp"
+
+namespace roost::testing {
+
+/// Runs all that can run without waiting, and what becomes ready by that.
+/// @returns how many handlers ran.
+inline std::size_t run_ready(boost::asio::io_context& context) {
+  std::size_t total = 0;
+  for (;;) {
+    context.restart();
+    const std::size_t ran = context.poll();
+    if (ran == 0) return total;
+    total += ran;
+  }
+}
+
+/// Runs @p context until @p predicate holds; it is asked after each handler.
+/// Throws `std::runtime_error` if that takes longer than @p watchdog.
+template <class Predicate>
+void run_until(boost::asio::io_context& context, Predicate predicate,
+               std::chrono::steady_clock::duration watchdog = std::chrono::seconds(30)) {
+  const auto deadline = std::chrono::steady_clock::now() + watchdog;
+  while (!predicate()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      throw std::runtime_error("run_until: the condition did not come true in time");
+    }
+    context.restart();
+    context.run_one_for(std::chrono::milliseconds(10));
+  }
+}
+
+/// Runs a coroutine that needs no time to pass and no peer to answer, and returns its result.
+/// Throws what it throws; `std::logic_error` if it still waits for something.
+template <class T>
+T run(boost::asio::io_context& context, boost::asio::awaitable<T> coroutine) {
+  const auto child = detail::Child<T>::start(context.get_executor(), std::move(coroutine));
+  run_ready(context);
+  if (!child->is_done()) {
+    child->cancel();
+    run_ready(context);
+    throw std::logic_error("run: the coroutine waits for something that does not happen");
+  }
+  return child->take();
+}
+
+}  // namespace roost::testing

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "roost/disconnect.hpp"
+#include "roost/frame.hpp"
+#include "roost/message.hpp"
+#include "roost/socket_observer.hpp"
+
+namespace roost {
+
+/// All that a `ConnectionManager` needs of a socket, so that a fake is ten lines.
+///
+/// The manager has at most one `send_*` outstanding on a socket, and calls the members on its
+/// executor only. A failed send is an exception. `close` may be called beside an outstanding send
+/// or receive and must end both.
+template <class Ws>
+concept WebSocketLike =
+    requires(Ws& ws, std::string_view text, std::span<const std::byte> bytes, std::uint16_t code) {
+      { ws.send_text(text) } -> std::same_as<boost::asio::awaitable<void>>;
+      { ws.send_bytes(bytes) } -> std::same_as<boost::asio::awaitable<void>>;
+      { ws.close(code) } -> std::same_as<boost::asio::awaitable<void>>;
+    };
+
+// The capabilities below are optional: the manager uses what a socket has.
+
+/// Receives whole messages. The end of the conversation is an exception.
+template <class Ws>
+concept ReceivesMessages = requires(Ws& ws) {
+  { ws.receive() } -> std::same_as<boost::asio::awaitable<Message>>;
+};
+/// Receives text only.
+template <class Ws>
+concept ReceivesText = requires(Ws& ws) {
+  { ws.receive_text() } -> std::same_as<boost::asio::awaitable<std::string>>;
+};
+template <class Ws>
+concept ReceivingWebSocket = ReceivesMessages<Ws> || ReceivesText<Ws>;
+
+/// Knows the headers of the request that it was upgraded from; names in any case.
+template <class T>
+concept HasHeaders = requires(const T& t, std::string_view name) {
+  { t.header(name) } -> std::convertible_to<std::optional<std::string_view>>;
+};
+
+/// Takes a frame over without suspending. False: it is closed, or closing.
+template <class Ws>
+concept TakesFrames = requires(Ws& ws, const Frame& frame) {
+  { ws.try_send(frame) } -> std::same_as<bool>;
+};
+
+/// Has an outbox that the manager can watch. `observe({})` ends it; nobody is told any more.
+template <class Ws>
+concept HasOutbox = TakesFrames<Ws> && requires(Ws& ws, OutboxWatch watch) {
+  ws.observe(watch);
+  { ws.queued_bytes() } -> std::convertible_to<std::size_t>;
+  {
+    ws.oldest_queued()
+  } -> std::convertible_to<std::optional<std::chrono::steady_clock::time_point>>;
+};
+
+/// Ends the transport at once, without a close handshake. Must not throw.
+template <class Ws>
+concept Aborts = requires(Ws& ws) { ws.abort(); };
+
+/// Sends a reason text with its close code.
+template <class Ws>
+concept ClosesWithReason = requires(Ws& ws, std::uint16_t code, std::string_view reason) {
+  { ws.close(code, reason) } -> std::same_as<boost::asio::awaitable<void>>;
+};
+
+/// Sends ping frames; pongs and whatever else arrives count as a sign of life.
+template <class Ws>
+concept Pings = requires(Ws& ws, std::string_view payload) { ws.ping(payload); };
+
+template <class Ws>
+concept HasLastActivity = requires(const Ws& ws) {
+  { ws.last_activity() } -> std::convertible_to<std::chrono::steady_clock::time_point>;
+};
+
+/// Stops reading a message at @p n bytes; 0: no limit.
+template <class Ws>
+concept LimitsMessages = requires(Ws& ws, std::size_t n) { ws.set_max_message_bytes(n); };
+
+/// Knows how the conversation ended; nothing while it goes on.
+template <class Ws>
+concept KnowsItsEnd = requires(const Ws& ws) {
+  { ws.ended() } -> std::convertible_to<std::optional<Disconnect>>;
+};
+
+}  // namespace roost

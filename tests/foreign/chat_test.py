@@ -1,0 +1,286 @@
+"""The chat example, driven from outside by a client that shares no code with it.
+
+Usage: chat_test.py PATH_OF_CHAT [unittest options]; needs Python's websockets 10.
+"""
+
+import asyncio
+import http.client
+import json
+import re
+import signal
+import socket
+import sys
+import unittest
+
+import websockets
+from websockets.exceptions import ConnectionClosed, InvalidStatusCode
+from websockets.frames import Opcode
+
+CHAT = None  # the path of the program
+TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
+ONE_MIB = 1 << 20
+FLAGS = ["--address", "--allow-origin", "--help", "--port"]
+
+
+def soon(awaitable):
+    return asyncio.wait_for(awaitable, TIMEOUT)
+
+
+class Chat:
+    """A running chat server."""
+
+    @classmethod
+    async def start(cls, *options):
+        self = cls()
+        self.process = await asyncio.create_subprocess_exec(
+            CHAT, "--port", "0", "--address", "127.0.0.1", *options,
+            stdout=asyncio.subprocess.PIPE)
+        line = (await soon(self.process.stdout.readline())).decode()
+        match = re.fullmatch(r"roost chat: http://127\.0\.0\.1:(\d+)/\n", line)
+        if not match:
+            self.process.kill()
+            raise AssertionError(f"the chat said {line!r}")
+        self.port = int(match[1])
+        self.rest_of_output = asyncio.create_task(self.process.stdout.read())
+        return self
+
+    async def stop(self, how=signal.SIGTERM):
+        """Ends the server, unless it has ended, and returns its exit status."""
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        try:
+            status = await soon(self.process.wait())
+        except asyncio.TimeoutError:
+            self.process.kill()
+            raise AssertionError(f"still running {TIMEOUT} s after {how.name}") from None
+        await self.rest_of_output
+        return status
+
+    def connect(self, path, **options):
+        return soon(websockets.connect(f"ws://127.0.0.1:{self.port}{path}", **options))
+
+    async def join(self, name, room="lobby"):
+        """Returns the connection and its welcome."""
+        ws = await self.connect(f"/ws/{room}?name={name}")
+        return ws, await event(ws)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.text = response.read().decode()
+        connection.close()
+        return response
+
+
+async def event(ws):
+    return json.loads(await soon(ws.recv()))
+
+
+class ChatTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.chat = await Chat.start()
+        self.addAsyncCleanup(self.stop, self.chat)
+
+    async def stop(self, chat):
+        # With a sanitizer the status also says that nothing leaked.
+        self.assertEqual(await chat.stop(), 0)
+
+    async def two_members(self):
+        alice, welcome = await self.chat.join("Alice")
+        self.alice_id = welcome["id"]
+        bob, _ = await self.chat.join("Bob")
+        self.assertEqual((await event(alice))["event"], "joined")
+        return alice, bob
+
+
+class Pages(ChatTest):
+    async def test_the_page_is_served_at_the_root(self):
+        response = self.chat.get("/")
+        self.assertEqual(response.status, 200)
+        self.assertTrue(response.headers["Content-Type"].startswith("text/html"))
+        self.assertIn("roost chat", response.text)
+
+    async def test_an_unknown_path_is_not_found(self):
+        self.assertEqual(self.chat.get("/nothing/here").status, 404)
+
+    async def test_a_room_asked_for_without_an_upgrade_asks_for_one(self):
+        response = self.chat.get("/ws/lobby")
+        self.assertEqual(response.status, 426)
+        self.assertEqual(response.headers["Upgrade"], "websocket")  # RFC 9110, 15.5.22
+
+
+class Rooms(ChatTest):
+    async def test_a_new_member_is_welcomed_and_the_others_see_who_joined(self):
+        alice, welcome = await self.chat.join("Alice")
+        self.assertEqual(welcome["event"], "welcome")
+        self.assertEqual(welcome["members"], [{"id": welcome["id"], "name": "Alice"}])
+
+        _, second = await self.chat.join("Bob")
+        self.assertCountEqual(second["members"], [
+            {"id": welcome["id"], "name": "Alice"}, {"id": second["id"], "name": "Bob"}])
+        self.assertEqual(await event(alice),
+                         {"event": "joined", "id": second["id"], "name": "Bob"})
+
+    async def test_a_member_that_closes_is_answered_and_the_others_see_who_left(self):
+        alice, bob = await self.two_members()
+        await soon(alice.close(1000))
+        self.assertEqual(alice.close_code, 1000)
+        self.assertEqual(await event(bob), {"event": "left", "id": self.alice_id, "name": "Alice"})
+
+    async def test_a_member_whose_connection_breaks_is_seen_to_leave(self):
+        alice, bob = await self.two_members()
+        alice.transport.abort()
+        self.assertEqual((await event(bob))["event"], "left")
+
+    async def test_rooms_do_not_hear_each_other(self):
+        alice, bob = await self.two_members()
+        eve, welcome = await self.chat.join("Eve", room="elsewhere")
+        self.assertEqual(len(welcome["members"]), 1)
+        await eve.send("from elsewhere")
+        await soon(await eve.ping())  # the server has read what came before
+        await bob.send("from the lobby")
+        self.assertEqual(await soon(alice.recv()), "from the lobby")
+
+    async def test_names_are_percent_decoded(self):
+        alice, welcome = await self.chat.join("J%C3%BCrgen%20%26%20Co", room="caf%C3%A9%20bar")
+        self.assertEqual(welcome["members"][0]["name"], "Jürgen & Co")
+        bob, _ = await self.chat.join("Bob", room="caf%c3%a9%20b%61r")  # the same, spelled otherwise
+        self.assertEqual((await event(alice))["name"], "Bob")
+
+
+class Messages(ChatTest):
+    async def test_text_goes_to_the_others_and_not_back(self):
+        alice, bob = await self.two_members()
+        await alice.send("héllo")
+        self.assertEqual(await soon(bob.recv()), "héllo")
+        await bob.send("an answer")
+        self.assertEqual(await soon(alice.recv()), "an answer")  # and not her own text before it
+
+    async def test_binary_stays_binary(self):
+        alice, bob = await self.two_members()
+        await alice.send(b"\x00\xff\x80")
+        self.assertEqual(await soon(bob.recv()), b"\x00\xff\x80")
+
+    async def test_a_ping_is_answered(self):
+        alice, _ = await self.chat.join("Alice")
+        await soon(await alice.ping(b"are you there"))
+
+    async def test_a_message_in_fragments_arrives_whole(self):
+        alice, bob = await self.two_members()
+        await alice.send(["in ", "three ", "parts"])
+        self.assertEqual(await soon(bob.recv()), "in three parts")
+
+    async def test_many_messages_arrive_in_order(self):
+        alice, bob = await self.two_members()
+        for i in range(1000):
+            await alice.send(str(i))
+        self.assertEqual([await soon(bob.recv()) for _ in range(1000)],
+                         [str(i) for i in range(1000)])
+
+    async def test_a_message_of_one_mebibyte_is_relayed(self):
+        alice, bob = await self.two_members()
+        await alice.send("x" * ONE_MIB)
+        self.assertEqual(len(await soon(bob.recv())), ONE_MIB)
+
+    async def test_a_message_over_one_mebibyte_is_refused(self):
+        alice, bob = await self.two_members()
+        try:
+            await alice.send("x" * (ONE_MIB + 1))
+        except ConnectionClosed:
+            pass  # refused as soon as its length was known
+        await soon(alice.wait_closed())
+        self.assertEqual(alice.close_code, 1009)
+        self.assertEqual((await event(bob))["event"], "left")
+
+    async def test_text_that_is_no_utf8_is_refused(self):
+        alice, bob = await self.two_members()
+        await alice.write_frame(True, Opcode.TEXT, b"\xc3\x28")
+        await soon(alice.wait_closed())
+        self.assertEqual(alice.close_code, 1007)
+        self.assertEqual((await event(bob))["event"], "left")
+
+
+class Origins(ChatTest):
+    async def assert_refused(self, chat, origin, status=403):
+        with self.assertRaises(InvalidStatusCode) as refusal:
+            await chat.connect("/ws/lobby", origin=origin)
+        self.assertEqual(refusal.exception.status_code, status)
+
+    async def test_a_foreign_page_is_refused(self):
+        await self.assert_refused(self.chat, "https://evil.example")
+        await self.assert_refused(self.chat, "null")
+
+    async def test_a_page_of_the_same_host_is_accepted(self):
+        ws = await self.chat.connect("/ws/lobby", origin=f"http://127.0.0.1:{self.chat.port}")
+        self.assertEqual((await event(ws))["event"], "welcome")
+
+    async def test_exactly_the_allowed_origin_is_accepted(self):
+        chat = await Chat.start("--allow-origin", "https://app.example.com")
+        self.addAsyncCleanup(self.stop, chat)
+        ws = await chat.connect("/ws/lobby", origin="https://app.example.com")
+        self.assertEqual((await event(ws))["event"], "welcome")
+        for origin in ("http://app.example.com", "https://app.example.com:8443",
+                       "https://app.example.com.evil.example", "https://evil.example"):
+            with self.subTest(origin):
+                await self.assert_refused(chat, origin)
+
+
+class Ending(ChatTest):
+    async def check(self, how):
+        members = await self.two_members()
+        self.assertEqual(await self.chat.stop(how), 0)
+        for ws in members:
+            await soon(ws.wait_closed())
+            self.assertEqual(ws.close_code, 1001)
+
+    async def test_sigterm_says_goodbye_to_every_member(self):
+        await self.check(signal.SIGTERM)
+
+    async def test_sigint_says_goodbye_to_every_member(self):
+        await self.check(signal.SIGINT)
+
+
+class CommandLine(unittest.IsolatedAsyncioTestCase):
+    async def run_chat(self, *options):
+        process = await asyncio.create_subprocess_exec(
+            CHAT, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        try:
+            out, err = await soon(process.communicate())
+        except asyncio.TimeoutError:
+            process.kill()
+            raise AssertionError(f"still running with {options}") from None
+        return process.returncode, out.decode(), err.decode()
+
+    async def test_a_busy_port_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            status, _, err = await self.run_chat("--address", "127.0.0.1", "--port", port)
+        self.assertNotEqual(status, 0)
+        self.assertIn(port, err)
+
+    async def test_an_unknown_flag_is_named(self):
+        status, _, err = await self.run_chat("--frobnicate")
+        self.assertNotEqual(status, 0)
+        self.assertIn("--frobnicate", err)
+
+    async def test_the_flag_of_a_bad_or_missing_value_is_named(self):
+        for options in (["--port", "banana"], ["--port", "65536"], ["--port"],
+                        ["--address", "not-an-address"]):
+            with self.subTest(options):
+                status, _, err = await self.run_chat(*options)
+                self.assertNotEqual(status, 0)
+                self.assertIn(options[0], err)
+
+    async def test_help_tells_every_flag(self):
+        status, out, _ = await self.run_chat("--help")
+        self.assertEqual(status, 0)
+        for flag in FLAGS:
+            self.assertIn(flag, out)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    CHAT = sys.argv.pop(1)
+    unittest.main()

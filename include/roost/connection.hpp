@@ -94,6 +94,11 @@ class Connection final : private detail::Recipient<Ws>,
   friend struct detail::Receiving<Ws>;
   friend struct detail::Session<Ws>;
 
+  // With a manager for each thread, connections are easily given to the wrong one.
+  [[nodiscard]] bool is_registered_with(const detail::ManagerState<Ws>& manager) const noexcept {
+    return this->state_ == &manager;
+  }
+
   boost::asio::awaitable<bool> send(Frame frame) {
     return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame));
   }

@@ -111,9 +111,8 @@ class ConnectionManager {
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
                                     Handler handler) {
     require(socket);
-    return here(detail::Session<Ws>::run(state_, std::move(socket),
-                                         detail::Admission<Ws>::request(*state_, options),
-                                         std::move(handler)));
+    return here(
+        detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler)));
   }
 
   // --- who leaves ---
@@ -269,6 +268,16 @@ class ConnectionManager {
 
   static void require(const std::shared_ptr<Ws>& socket) {
     if (!socket) throw Error(errc::not_connected, "the socket is null");
+  }
+
+  // The names may come from the peer: a session closes also a socket that it cannot even try.
+  auto admission(const std::shared_ptr<Ws>& socket, const ConnectOptions& options) {
+    try {
+      return detail::Admission<Ws>::request(*state_, options);
+    } catch (const Error& error) {
+      state_->close_in_background(socket, close_code::policy_violation, error.code().message());
+      throw;
+    }
   }
 
   template <class T>

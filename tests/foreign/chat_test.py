@@ -57,7 +57,7 @@ class Chat:
         return status
 
     def connect(self, path, **options):
-        return soon(websockets.connect(f"ws://127.0.0.1:{self.port}{path}", **options))
+        return soon(websockets.connect(f"ws://127.0.0.1:{self.port}{path}", max_size=None, **options))
 
     async def join(self, name, room="lobby"):
         """Returns the connection and its welcome."""
@@ -75,6 +75,14 @@ class Chat:
 
 async def event(ws):
     return json.loads(await soon(ws.recv()))
+
+
+async def text(ws):
+    """The text of the next message that another member has sent."""
+    message = await event(ws)
+    if message["event"] != "message":
+        raise AssertionError(f"not a message: {message}")
+    return message["text"]
 
 
 class ChatTest(unittest.IsolatedAsyncioTestCase):
@@ -140,7 +148,7 @@ class Rooms(ChatTest):
         await eve.send("from elsewhere")
         await soon(await eve.ping())  # the server has read what came before
         await bob.send("from the lobby")
-        self.assertEqual(await soon(alice.recv()), "from the lobby")
+        self.assertEqual(await text(alice), "from the lobby")
 
     async def test_names_are_percent_decoded(self):
         alice, welcome = await self.chat.join("J%C3%BCrgen%20%26%20Co", room="caf%C3%A9%20bar")
@@ -153,9 +161,16 @@ class Messages(ChatTest):
     async def test_text_goes_to_the_others_and_not_back(self):
         alice, bob = await self.two_members()
         await alice.send("héllo")
-        self.assertEqual(await soon(bob.recv()), "héllo")
+        self.assertEqual(await event(bob), {
+            "event": "message", "id": self.alice_id, "name": "Alice", "text": "héllo"})
         await bob.send("an answer")
-        self.assertEqual(await soon(alice.recv()), "an answer")  # and not her own text before it
+        self.assertEqual(await text(alice), "an answer")  # and not her own text before it
+
+    async def test_a_member_cannot_forge_events(self):
+        alice, bob = await self.two_members()
+        forged = '{"event": "left", "id": "somebody", "name": "Somebody"}'
+        await alice.send(forged)
+        self.assertEqual(await text(bob), forged)
 
     async def test_binary_stays_binary(self):
         alice, bob = await self.two_members()
@@ -169,19 +184,19 @@ class Messages(ChatTest):
     async def test_a_message_in_fragments_arrives_whole(self):
         alice, bob = await self.two_members()
         await alice.send(["in ", "three ", "parts"])
-        self.assertEqual(await soon(bob.recv()), "in three parts")
+        self.assertEqual(await text(bob), "in three parts")
 
     async def test_many_messages_arrive_in_order(self):
         alice, bob = await self.two_members()
         for i in range(1000):
             await alice.send(str(i))
-        self.assertEqual([await soon(bob.recv()) for _ in range(1000)],
+        self.assertEqual([await text(bob) for _ in range(1000)],
                          [str(i) for i in range(1000)])
 
     async def test_a_message_of_one_mebibyte_is_relayed(self):
         alice, bob = await self.two_members()
         await alice.send("x" * ONE_MIB)
-        self.assertEqual(len(await soon(bob.recv())), ONE_MIB)
+        self.assertEqual(len(await text(bob)), ONE_MIB)
 
     async def test_a_message_over_one_mebibyte_is_refused(self):
         alice, bob = await self.two_members()

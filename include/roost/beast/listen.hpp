@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 
 #include "roost/beast/detail/http.hpp"
@@ -56,6 +57,7 @@ struct Listening {
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
+  std::unordered_set<Link*> handshakes;  // whose request is still being read
 };
 
 inline boost::asio::ip::tcp::acceptor open_acceptor(const boost::asio::any_io_executor& executor,
@@ -79,7 +81,17 @@ inline boost::asio::ip::tcp::acceptor open_acceptor(const boost::asio::any_io_ex
 inline boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
                                           std::shared_ptr<Link> link,
                                           boost::asio::ip::tcp::endpoint remote_endpoint) {
-  HttpRequest request = co_await read_request(link);
+  struct Handshake {
+    Listening& listening;
+    Link* link;
+    ~Handshake() { listening.handshakes.erase(link); }
+  };
+  HttpRequest request;
+  {
+    listening->handshakes.insert(link.get());
+    const Handshake handshake{*listening, link.get()};
+    request = co_await read_request(link);
+  }
   const unsigned version = request.version();
   if (!boost::beast::websocket::is_upgrade(request)) {
     std::string response = http_response(426, "This is a WebSocket endpoint.\n", version);
@@ -150,7 +162,7 @@ inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listen
 
 }  // namespace detail
 
-/// A socket that listens; stops when destroyed. Connections that it has accepted go on.
+/// A socket that listens; stops when destroyed. Connections that asked for a WebSocket go on.
 ///
 /// @par Lifetime       May outlive its `io_context`.
 /// @par Thread safety  None: to be used on the executor of its manager, or while nothing runs it.
@@ -172,11 +184,12 @@ class [[nodiscard]] Listener {
   }
   [[nodiscard]] std::uint16_t port() const noexcept { return local_endpoint().port(); }
 
-  /// Accepts nothing any more.
+  /// Accepts nothing any more. Connections whose request was not read yet are aborted.
   void stop() noexcept {
     if (!listening_ || !listening_->acceptor) return;
     boost::system::error_code ignored;
     listening_->acceptor->close(ignored);
+    for (detail::Link* link : listening_->handshakes) link->abort();
   }
 
  private:

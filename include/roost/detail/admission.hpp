@@ -81,7 +81,7 @@ struct Admission {
 
   static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
                                            std::string room) {
-    if (!connection || !connection->is_connected()) co_return false;
+    if (!connection || !connection->is_registered_with(*state)) co_return false;
     if (connection->is_in(room)) co_return true;
     check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
     co_await ask_room(state, room, connection);

@@ -30,6 +30,9 @@ struct Receiving {
   static boost::asio::awaitable<Message> receive(StatePtr state, ConnectionPtr connection,
                                                  Kind kind, std::optional<std::size_t> max_bytes) {
     require_connected(*connection);
+    if (!connection->is_registered_with(*state)) {
+      throw Error(errc::not_connected, "the connection belongs to another manager");
+    }
     if (connection->is_receiving_) {
       throw Error(errc::already_receiving, "connection \"" + connection->id() + "\"");
     }

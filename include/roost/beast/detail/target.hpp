@@ -10,11 +10,13 @@
 #include <string_view>
 
 #include "roost/beast/detail/header_value.hpp"
+#include "roost/detail/utf8.hpp"
 #include "roost/names.hpp"
 
 namespace roost::detail {
 
-/// Percent-decoding (RFC 3986, section 2.1); nothing if an escape is malformed.
+/// Percent-decoding (RFC 3986, section 2.1); nothing if an escape is malformed, or if the result is
+/// no UTF-8.
 inline std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   const auto digit = [](char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -37,6 +39,7 @@ inline std::optional<std::string> percent_decode(std::string_view text, bool plu
       i += 2;
     }
   }
+  if (!is_utf8(out)) return std::nullopt;
   return out;
 }
 

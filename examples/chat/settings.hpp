@@ -1,0 +1,52 @@
+// The command line of the chat server.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+struct Settings {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8080;
+  std::vector<std::string> allowed_origins;
+  bool help = false;
+};
+
+inline constexpr std::string_view usage = R"(Usage: chat [options]
+  --port N              the port to listen on; 0: any that is free (default 8080)
+  --address IP          the address to listen on (default 127.0.0.1; 0.0.0.0: all of this machine)
+  --allow-origin URL    pages of this origin may connect, instead of those of this server; repeatable
+  --help                this text
+)";
+
+inline Settings parse(const std::vector<std::string>& arguments) {
+  Settings settings;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& flag = arguments[i];
+    const auto value = [&]() -> const std::string& {
+      if (i + 1 == arguments.size()) throw std::invalid_argument(flag + " needs a value");
+      return arguments[++i];
+    };
+    if (flag == "--help") {
+      settings.help = true;
+    } else if (flag == "--port") {
+      const std::string& text = value();
+      const auto [end, error] =
+          std::from_chars(text.data(), text.data() + text.size(), settings.port);
+      if (error != std::errc() || end != text.data() + text.size()) {
+        throw std::invalid_argument("--port must be a number from 0 to 65535, not " + text);
+      }
+    } else if (flag == "--address") {
+      settings.address = value();
+    } else if (flag == "--allow-origin") {
+      settings.allowed_origins.push_back(value());
+    } else {
+      throw std::invalid_argument("unknown option " + flag + "; see --help");
+    }
+  }
+  return settings;
+}

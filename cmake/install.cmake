@@ -8,6 +8,13 @@ install(TARGETS roost roost_beast roost_testing
   EXPORT roostTargets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT roostTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+# On its own, so that OpenSSL is asked for by those only who use it.
+if(TARGET roost_beast_tls)
+  install(TARGETS roost_beast_tls
+    EXPORT roostTlsTargets
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(EXPORT roostTlsTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+endif()
 
 configure_package_config_file(cmake/roostConfig.cmake.in roostConfig.cmake
   INSTALL_DESTINATION "${package_dir}")

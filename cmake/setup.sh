@@ -63,9 +63,11 @@ install_missing() {
   need cmake 'CMake 3.24 or later' have_command cmake
   need ninja-build 'Ninja' have_command ninja
   need boost 'Boost 1.81 or later (headers)' have_header 'BOOST_VERSION >= 108100' boost/version.hpp
+  need libssl-dev 'OpenSSL (headers), for TLS' have_header 1 openssl/ssl.h
   need nlohmann-json3-dev 'nlohmann/json 3.9 or later (headers)' have_header 1 nlohmann/json.hpp
   if [ "${1-}" = tests ]; then
     need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
+    need openssl 'the openssl command' have_command openssl
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
   fi
   [ -n "$packages" ] || return 0

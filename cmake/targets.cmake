@@ -22,6 +22,8 @@ function(roost_library name exported)
   # All targets share one directory: the core leaves out what belongs to an adapter.
   if(name STREQUAL "roost")
     list(FILTER headers EXCLUDE REGEX "/include/roost/(beast|testing)(/|\\.hpp$)")
+  elseif(name STREQUAL "roost_beast")
+    list(FILTER headers EXCLUDE REGEX "/beast/(tls|detail/tls_transport)\\.hpp$")
   endif()
 
   add_library(${name} INTERFACE)
@@ -39,6 +41,16 @@ roost_library(roost roost
 roost_library(roost_beast beast
   HEADERS beast.hpp beast/*.hpp
   LINK roost::roost)
+
+# Users of plain TCP neither include nor link OpenSSL.
+if(NOT TARGET OpenSSL::SSL)
+  find_package(OpenSSL QUIET)
+endif()
+if(TARGET OpenSSL::SSL)
+  roost_library(roost_beast_tls beast_tls
+    HEADERS beast/tls.hpp beast/detail/tls_transport.hpp
+    LINK roost::beast OpenSSL::SSL)
+endif()
 
 roost_library(roost_testing testing
   HEADERS testing.hpp testing/*.hpp

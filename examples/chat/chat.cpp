@@ -4,9 +4,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <csignal>
 #include <iostream>
-#include <roost/beast.hpp>
+#include <roost/beast/tls.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -108,10 +109,19 @@ int main(int argc, char** argv) try {
     if (e.severity >= roost::Severity::warning) std::cerr << e.to_string() << '\n';
   };
   Manager manager(context.get_executor(), options);
-  auto listener = roost::listen(manager, {address, settings.port}, {.on_http = page},
-                                [&](roost::Upgrade u) { return serve(manager, std::move(u)); });
+  asio::ssl::context tls(asio::ssl::context::tls_server);
+  const bool is_secure = !settings.certificate.empty();
+  if (is_secure) {
+    tls.use_certificate_chain_file(settings.certificate);
+    tls.use_private_key_file(settings.key, asio::ssl::context::pem);
+  }
+  const asio::ip::tcp::endpoint endpoint(address, settings.port);
+  auto handler = [&](roost::Upgrade u) { return serve(manager, std::move(u)); };
+  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, handler)
+                            : roost::listen(manager, endpoint, {.on_http = page}, handler);
   asio::co_spawn(context, stop_on_signal(manager, listener), asio::detached);
-  std::cout << "roost chat: http://" << listener.local_endpoint() << '/' << std::endl;
+  std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
+            << '/' << std::endl;
   context.run();
 } catch (const std::exception& error) {
   std::cerr << "chat: " << error.what() << '\n';

@@ -13,6 +13,8 @@ struct Settings {
   std::string address = "127.0.0.1";
   std::uint16_t port = 8080;
   std::vector<std::string> allowed_origins;
+  std::string certificate;
+  std::string key;
   bool help = false;
 };
 
@@ -20,6 +22,8 @@ inline constexpr std::string_view usage = R"(Usage: chat [options]
   --port N              the port to listen on; 0: any that is free (default 8080)
   --address IP          the address to listen on (default 127.0.0.1; 0.0.0.0: all of this machine)
   --allow-origin URL    pages of this origin may connect, instead of those of this server; repeatable
+  --cert FILE, --key FILE
+                        serve HTTPS, with this certificate chain and key (PEM)
   --help                this text
 )";
 
@@ -42,11 +46,18 @@ inline Settings parse(const std::vector<std::string>& arguments) {
       }
     } else if (flag == "--address") {
       settings.address = value();
+    } else if (flag == "--cert") {
+      settings.certificate = value();
+    } else if (flag == "--key") {
+      settings.key = value();
     } else if (flag == "--allow-origin") {
       settings.allowed_origins.push_back(value());
     } else {
       throw std::invalid_argument("unknown option " + flag + "; see --help");
     }
+  }
+  if (settings.certificate.empty() != settings.key.empty()) {
+    throw std::invalid_argument("--cert and --key need each other");
   }
   return settings;
 }

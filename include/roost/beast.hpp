@@ -7,4 +7,5 @@
 #include "roost/beast/listen.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/upgrade.hpp"
+#include "roost/beast/wrap.hpp"
 #include "roost/roost.hpp"

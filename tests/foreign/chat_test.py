@@ -9,7 +9,10 @@ import json
 import re
 import signal
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import websockets
@@ -19,7 +22,7 @@ from websockets.frames import Opcode
 CHAT = None  # the path of the program
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
 ONE_MIB = 1 << 20
-FLAGS = ["--address", "--allow-origin", "--help", "--port"]
+FLAGS = ["--address", "--allow-origin", "--cert", "--help", "--key", "--port"]
 
 
 def soon(awaitable):
@@ -36,7 +39,7 @@ class Chat:
             CHAT, "--port", "0", "--address", "127.0.0.1", *options,
             stdout=asyncio.subprocess.PIPE)
         line = (await soon(self.process.stdout.readline())).decode()
-        match = re.fullmatch(r"roost chat: http://127\.0\.0\.1:(\d+)/\n", line)
+        match = re.fullmatch(r"roost chat: https?://127\.0\.0\.1:(\d+)/\n", line)
         if not match:
             self.process.kill()
             raise AssertionError(f"the chat said {line!r}")
@@ -57,7 +60,9 @@ class Chat:
         return status
 
     def connect(self, path, **options):
-        return soon(websockets.connect(f"ws://127.0.0.1:{self.port}{path}", max_size=None, **options))
+        scheme = "wss" if "ssl" in options else "ws"
+        return soon(websockets.connect(f"{scheme}://127.0.0.1:{self.port}{path}", max_size=None,
+                                       **options))
 
     async def join(self, name, room="lobby"):
         """Returns the connection and its welcome."""
@@ -241,6 +246,31 @@ class Origins(ChatTest):
                 await self.assert_refused(chat, origin)
 
 
+class Tls(unittest.IsolatedAsyncioTestCase):
+    async def test_members_chat_over_tls_and_are_told_goodbye(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cert, key = folder + "/cert.pem", folder + "/key.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+                            "-subj", "/CN=roost", "-addext", "subjectAltName=IP:127.0.0.1",
+                            "-keyout", key, "-out", cert], check=True, capture_output=True)
+            chat = await Chat.start("--cert", cert, "--key", key)
+        try:
+            # Verified: the client accepts this certificate only.
+            trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            trusting.load_verify_locations(cadata=ssl.get_server_certificate(
+                ("127.0.0.1", chat.port)))
+            alice = await chat.connect("/ws/lobby?name=Alice", ssl=trusting)
+            bob = await chat.connect("/ws/lobby?name=Bob", ssl=trusting)
+            await event(bob)
+            await alice.send("x" * 100_000)
+            self.assertEqual(await text(bob), "x" * 100_000)
+        finally:
+            self.assertEqual(await chat.stop(), 0)
+        for ws in (alice, bob):
+            await soon(ws.wait_closed())
+            self.assertEqual(ws.close_code, 1001)
+
+
 class Ending(ChatTest):
     async def check(self, how):
         members = await self.two_members()
@@ -281,7 +311,7 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
 
     async def test_the_flag_of_a_bad_or_missing_value_is_named(self):
         for options in (["--port", "banana"], ["--port", "65536"], ["--port"],
-                        ["--address", "not-an-address"]):
+                        ["--address", "not-an-address"], ["--cert", "only.pem"]):
             with self.subTest(options):
                 status, _, err = await self.run_chat(*options)
                 self.assertNotEqual(status, 0)

@@ -43,8 +43,8 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   BeastWebSocket(const std::shared_ptr<detail::Conversation>& conversation, RequestHeader request,
                  std::string subprotocol, boost::asio::ip::tcp::endpoint remote_endpoint)
       : conversation_(conversation.get()),
-        executor_(conversation->link().get_executor()),
-        clock_(conversation->link().clock()),
+        executor_(conversation->channel().get_executor()),
+        clock_(conversation->channel().clock()),
         request_(std::move(request)),
         subprotocol_(std::move(subprotocol)),
         remote_endpoint_(std::move(remote_endpoint)) {
@@ -56,8 +56,8 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   ~BeastWebSocket() {
     if (!conversation_) return;
     conversation_->set_listener(nullptr);
-    conversation_->link().outbox().watch({});
-    conversation_->link().abort();
+    conversation_->channel().outbox().watch({});
+    conversation_->channel().abort();
   }
 
   // --- what is known of it ---
@@ -80,7 +80,7 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
   /// When bytes last came from the peer.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
-    return conversation_ ? conversation_->link().last_activity() : last_activity_;
+    return conversation_ ? conversation_->channel().last_activity() : last_activity_;
   }
 
   // --- sending ---
@@ -88,7 +88,7 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   /// Takes a frame over; it is written at the end of the burst. Never suspends.
   /// @returns false once the conversation has ended.
   bool try_send(const Frame& frame) {
-    return conversation_ && conversation_->link().try_send(frame);
+    return conversation_ && conversation_->channel().try_send(frame);
   }
   /// Queues a text message. Waits for nobody: use a manager for backpressure.
   /// @par Errors  `errc::connection_closed`; at the call `invalid_utf8`.
@@ -101,8 +101,8 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   /// Sends a ping frame; @p payload is cut to 125 bytes (RFC 6455, section 5.5).
   void ping(std::string_view payload = {}) {
     if (!conversation_) return;
-    conversation_->link().try_send(Frame::ping(payload.substr(0, 125)),
-                                   detail::Outbox::EntryClass::control);
+    conversation_->channel().try_send(Frame::ping(payload.substr(0, 125)),
+                                      detail::Outbox::EntryClass::control);
   }
 
   // --- receiving ---
@@ -142,21 +142,21 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   }
   /// Ends the transport at once; what is queued is lost.
   void abort() noexcept {
-    if (conversation_) conversation_->link().abort();
+    if (conversation_) conversation_->channel().abort();
   }
 
   // --- for the manager ---
 
   void observe(OutboxWatch watch) {
     observer_ = watch.observer;
-    if (conversation_) conversation_->link().outbox().watch(watch);
+    if (conversation_) conversation_->channel().outbox().watch(watch);
   }
   [[nodiscard]] std::size_t queued_bytes() const noexcept {
-    return conversation_ ? conversation_->link().outbox().bytes() : 0;
+    return conversation_ ? conversation_->channel().outbox().bytes() : 0;
   }
   /// When the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const noexcept {
-    return conversation_ ? conversation_->link().outbox().oldest() : std::nullopt;
+    return conversation_ ? conversation_->channel().outbox().oldest() : std::nullopt;
   }
 
  private:
@@ -169,10 +169,9 @@ class BeastWebSocket final : private detail::Conversation::Listener {
     while (conversation_) co_await detail::wait(changed_, executor_, clock_);
   }
 
-  bool on_message(Message message) override {
+  void on_message(Message message) override {
     inbound_ = std::move(message);
     changed_.notify_all();
-    return false;
   }
   void on_ended(const Disconnect& how) override {
     ended_ = how;
@@ -180,8 +179,8 @@ class BeastWebSocket final : private detail::Conversation::Listener {
     if (observer_) observer_->on_closed(how);
   }
   void on_down() override {
-    last_activity_ = conversation_->link().last_activity();
-    conversation_->link().outbox().watch({});
+    last_activity_ = conversation_->channel().last_activity();
+    conversation_->channel().outbox().watch({});
     conversation_ = nullptr;
     if (!ended_) ended_ = Disconnect{};
     changed_.notify_all();

@@ -53,10 +53,12 @@ struct Listening {
   ListenOptions options;
   OriginPolicy origins;
   Logger logger;
+  std::function<std::unique_ptr<Transport>(boost::asio::ip::tcp::socket)> make_transport;
   std::function<boost::asio::awaitable<void>(Upgrade)> handler;
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
+  bool is_stopped = false;               // maybe before that coroutine has started
   std::unordered_set<Link*> handshakes;  // whose request is still being read
 };
 
@@ -94,12 +96,13 @@ inline boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
   }
   const unsigned version = request.version();
   if (!boost::beast::websocket::is_upgrade(request)) {
-    std::string response = http_response(426, "This is a WebSocket endpoint.\n", version);
+    std::string response = not_an_upgrade_response(request);
     if (listening->options.on_http) {
       HttpResponse own = listening->options.on_http(request);
       own.version(version);
       own.keep_alive(false);
       own.prepare_payload();
+      if (request.method() == boost::beast::http::verb::head) own.body().clear();
       response = serialize(own);
     }
     co_await respond(link, std::move(response));
@@ -137,7 +140,7 @@ inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listen
   };
   listening->acceptor = &acceptor;
   const Registration registration{*listening};
-  while (acceptor.is_open()) {
+  while (!listening->is_stopped) {
     boost::asio::ip::tcp::socket socket(listening->executor);
     boost::asio::ip::tcp::endpoint peer;
     boost::system::error_code error;
@@ -152,7 +155,9 @@ inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listen
                            clock.now() + std::chrono::milliseconds(100));
       continue;
     }
-    auto link = make_link(listening->executor, std::move(socket), listening->options.stream);
+    auto link =
+        std::make_shared<Link>(listening->executor, listening->make_transport(std::move(socket)),
+                               listening->options.stream);
     link->set_deadline(listening->options.stream.handshake_timeout);
     boost::asio::co_spawn(
         listening->executor, serve(listening, std::move(link), peer),
@@ -186,7 +191,9 @@ class [[nodiscard]] Listener {
 
   /// Accepts nothing any more. Connections whose request was not read yet are aborted.
   void stop() noexcept {
-    if (!listening_ || !listening_->acceptor) return;
+    if (!listening_) return;
+    listening_->is_stopped = true;
+    if (!listening_->acceptor) return;
     boost::system::error_code ignored;
     listening_->acceptor->close(ignored);
     for (detail::Link* link : listening_->handshakes) link->abort();
@@ -196,30 +203,50 @@ class [[nodiscard]] Listener {
   std::shared_ptr<detail::Listening> listening_;
 };
 
-/// Listens at once, and calls @p handler with an `Upgrade` for each request that asks for a
-/// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
-/// come from the host that it asks, or be no browser at all. Others get 403.
-/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
-/// @par Errors     `errc::address_unavailable`, naming the address.
-template <WebSocketLike Ws, class Handler>
-  requires std::is_same_v<std::invoke_result_t<Handler&, Upgrade>, boost::asio::awaitable<void>>
-Listener listen(const ConnectionManager<Ws>& manager,
-                const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
-                Handler handler) {
+namespace detail {
+
+template <class Ws, class Handler, class MakeTransport>
+Listener start_listening(const ConnectionManager<Ws>& manager,
+                         const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
+                         Handler handler, MakeTransport make_transport) {
   const auto& own = manager.options();
   options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
-  auto acceptor = detail::open_acceptor(manager.get_executor(), endpoint, options.backlog);
-  auto listening = std::make_shared<detail::Listening>();
+  auto acceptor = open_acceptor(manager.get_executor(), endpoint, options.backlog);
+  auto listening = std::make_shared<Listening>();
   listening->executor = manager.get_executor();
   listening->options = std::move(options);
   listening->origins =
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
   listening->logger = own.logger;
+  listening->make_transport = std::move(make_transport);
   listening->handler = std::move(handler);
   listening->local_endpoint = acceptor.local_endpoint();
-  boost::asio::co_spawn(manager.get_executor(), detail::accept_all(listening, std::move(acceptor)),
+  boost::asio::co_spawn(manager.get_executor(), accept_all(listening, std::move(acceptor)),
                         boost::asio::detached);
   return Listener(std::move(listening));
+}
+
+template <class Handler>
+concept HandlesUpgrades =
+    std::is_same_v<std::invoke_result_t<Handler&, Upgrade>, boost::asio::awaitable<void>>;
+
+}  // namespace detail
+
+/// Listens at once, and calls @p handler with an `Upgrade` for each request that asks for a
+/// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
+/// come from the host that it asks, or be no browser at all. Others get 403.
+/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
+/// @par Errors     `errc::address_unavailable`, naming the address.
+template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
+Listener listen(const ConnectionManager<Ws>& manager,
+                const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
+                Handler handler) {
+  const std::size_t send_buffer_bytes = options.stream.send_buffer_bytes;
+  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
+                                 [send_buffer_bytes](boost::asio::ip::tcp::socket socket) {
+                                   return std::make_unique<detail::TcpTransport>(std::move(socket),
+                                                                                 send_buffer_bytes);
+                                 });
 }
 
 }  // namespace roost

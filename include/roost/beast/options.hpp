@@ -35,7 +35,7 @@ struct AcceptOptions {
   /// Subprotocols that the server speaks, best first: the first that the client offers is chosen
   /// (RFC 6455, section 4.2.2). Empty, or none in common: none.
   Names subprotocols = {};
-  /// The `Server` header of the response; empty: none.
+  /// The `Server` header of the response; empty: Beast's, which names its version.
   std::string_view server = {};
 };
 

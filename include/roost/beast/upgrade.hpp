@@ -18,13 +18,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "roost/beast/beast_websocket.hpp"
-#include "roost/beast/detail/conversation.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/beast/detail/http.hpp"
 #include "roost/beast/detail/link.hpp"
+#include "roost/beast/detail/link_conversation.hpp"
 #include "roost/beast/detail/target.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/detail/escape.hpp"
@@ -45,20 +46,23 @@ class Upgrade {
  public:
   using Request = boost::beast::http::request<boost::beast::http::empty_body>;
 
-  /// Takes over a socket with a request that was read from it.
-  /// @param executor  that of the manager; a socket of another executor is moved there
+  /// Takes over a stream with a request that was read from it: a TCP socket, or with
+  /// `roost/beast/tls.hpp` a TLS stream.
+  /// @param executor  that of the manager; a TCP socket of another executor is moved there
   /// @param leftover  bytes that were read after the request
-  /// @par Errors      `errc::not_an_upgrade`; then the socket is untouched.
-  template <class SocketExecutor, class Body>
-  Upgrade(const boost::asio::any_io_executor& executor,
-          boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket,
+  /// @par Errors      `errc::not_an_upgrade`, `wrong_executor` for a TLS stream of another
+  /// executor;
+  ///                  then the stream is untouched.
+  template <class Stream, class Body>
+    requires(!std::is_reference_v<Stream>)
+  Upgrade(const boost::asio::any_io_executor& executor, Stream&& stream,
           const boost::beast::http::request<Body>& request, boost::asio::const_buffer leftover = {},
           const StreamOptions& options = {})
       : request_(request.base()) {
     require_upgrade(request_);
     boost::system::error_code ignored;
-    remote_endpoint_ = socket.remote_endpoint(ignored);
-    link_ = detail::make_link(executor, std::move(socket), options);
+    remote_endpoint_ = stream.lowest_layer().remote_endpoint(ignored);
+    link_ = detail::make_link(executor, std::move(stream), options);
     link_->put_back(leftover);
     link_->set_deadline(options.handshake_timeout);
   }
@@ -142,14 +146,10 @@ class Upgrade {
     namespace http = boost::beast::http;
     if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
     // Aborts the link unless all goes well.
-    const auto conversation = std::make_shared<detail::Conversation>(link);
+    const auto conversation = std::make_shared<detail::LinkConversation>(link);
     conversation->stream().set_option(boost::beast::websocket::stream_base::decorator(
         [&](boost::beast::websocket::response_type& response) {
-          if (server.empty()) {
-            response.erase(http::field::server);
-          } else {
-            response.set(http::field::server, server);
-          }
+          if (!server.empty()) response.set(http::field::server, server);
           if (!subprotocol.empty()) {
             response.set(http::field::sec_websocket_protocol, subprotocol);
           }
@@ -157,7 +157,11 @@ class Upgrade {
     boost::system::error_code error;
     co_await conversation->stream().async_accept(
         request, boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error) throw boost::system::system_error(error, "accept");
+    if (error) {
+      // Beast has answered what is no proper handshake: that must arrive.
+      co_await detail::Link::linger(link);
+      throw boost::system::system_error(error, "accept");
+    }
     link->clear_deadline();
     co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
                                                std::move(subprotocol), remote_endpoint);
@@ -175,28 +179,26 @@ inline boost::asio::awaitable<Upgrade> read_upgrade(
   link->set_deadline(link->options().handshake_timeout);
   Upgrade::Request request = co_await read_request(link);
   if (!boost::beast::websocket::is_upgrade(request)) {
-    co_await respond(link,
-                     http_response(426, "This is a WebSocket endpoint.\n", request.version()));
+    co_await respond(link, not_an_upgrade_response(request));
   }
   co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
 }
 
 }  // namespace detail
 
-/// Reads a request that asks for a WebSocket from a connected socket. For those who accept sockets
+/// Reads a request that asks for a WebSocket from a connected stream. For those who accept sockets
 /// by themselves; see `listen`.
 /// @param executor  that of the manager; a socket of another executor is moved there
 /// @par Errors  `errc::not_an_upgrade`, after the peer was told by 426; `timed_out`; what Beast
 ///              reports, after the peer was told by 400 or 431.
-template <class SocketExecutor>
-boost::asio::awaitable<Upgrade> read_upgrade(
-    const boost::asio::any_io_executor& executor,
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket,
-    const StreamOptions& options = {}) {
+template <class Stream>
+  requires(!std::is_reference_v<Stream>)
+boost::asio::awaitable<Upgrade> read_upgrade(const boost::asio::any_io_executor& executor,
+                                             Stream&& stream, const StreamOptions& options = {}) {
   boost::system::error_code ignored;
-  const auto remote_endpoint = socket.remote_endpoint(ignored);
+  const auto remote_endpoint = stream.lowest_layer().remote_endpoint(ignored);
   return detail::on_executor(
-      executor, detail::read_upgrade(detail::make_link(executor, std::move(socket), options),
+      executor, detail::read_upgrade(detail::make_link(executor, std::move(stream), options),
                                      remote_endpoint));
 }
 

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -69,7 +71,12 @@ struct Admission {
     co_await ask_on_connect(state, socket, connection);
     for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
 
-    // Much may have happened while the hooks were asked.
+    // Much may have happened while the hooks were asked. A caller that is cancelled would not learn
+    // of its connection.
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
     state->require_running();
     if constexpr (KnowsItsEnd<Ws>) {
       if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");

@@ -6,10 +6,17 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace roost::detail {
+
+// `co_spawn` wants results that have a default.
+template <class T>
+boost::asio::awaitable<std::optional<T>> optionally(boost::asio::awaitable<T> operation) {
+  co_return co_await std::move(operation);
+}
 
 /// Runs @p operation on @p executor, whichever executor awaits it. `dispatch` does not move an
 /// awaitable to another executor; spawning it there does, and cancellation follows.
@@ -20,8 +27,14 @@ boost::asio::awaitable<T> on_executor(boost::asio::any_io_executor executor,
   if (here == executor) {
     co_return co_await std::move(operation);
   }
-  co_return co_await boost::asio::co_spawn(executor, std::move(operation),
-                                           boost::asio::use_awaitable);
+  if constexpr (std::is_void_v<T> || std::is_default_constructible_v<T>) {
+    co_return co_await boost::asio::co_spawn(executor, std::move(operation),
+                                             boost::asio::use_awaitable);
+  } else {
+    std::optional<T> result = co_await boost::asio::co_spawn(
+        executor, optionally(std::move(operation)), boost::asio::use_awaitable);
+    co_return std::move(*result);
+  }
 }
 
 }  // namespace roost::detail

@@ -16,6 +16,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/verb.hpp>
 #include <boost/beast/http/write.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstdint>
@@ -33,22 +34,38 @@
 
 namespace roost::detail {
 
-/// Moves a socket to @p executor, if it belongs to another, and puts a link on top.
+/// Moves a socket to @p executor, if it belongs to another.
 template <class SocketExecutor>
-std::shared_ptr<Link> make_link(
+boost::asio::ip::tcp::socket move_to(
     const boost::asio::any_io_executor& executor,
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket,
-    const StreamOptions& options) {
+    boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket) {
   using boost::asio::ip::tcp;
-  tcp::socket own(executor);
   if (boost::asio::any_io_executor(socket.get_executor()) == executor) {
-    own = tcp::socket(std::move(socket));
-  } else {
-    const tcp protocol = socket.local_endpoint().protocol();
-    own.assign(protocol, socket.release());
+    return tcp::socket(std::move(socket));
   }
+  const tcp protocol = socket.local_endpoint().protocol();
+  return tcp::socket(executor, protocol, socket.release());
+}
+
+/// How a stream of an application becomes a transport. Adapters specialise it.
+template <class Stream>
+struct TransportOf;
+
+template <class SocketExecutor>
+struct TransportOf<boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>> {
+  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>;
+  static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
+                                         Socket&& socket, const StreamOptions& options) {
+    return std::make_unique<TcpTransport>(move_to(executor, std::move(socket)),
+                                          options.send_buffer_bytes);
+  }
+};
+
+template <class Stream>
+std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, Stream&& stream,
+                                const StreamOptions& options) {
   return std::make_shared<Link>(
-      executor, std::make_unique<TcpTransport>(std::move(own), options.send_buffer_bytes), options);
+      executor, TransportOf<Stream>::make(executor, std::move(stream), options), options);
 }
 
 template <class Body>
@@ -59,7 +76,8 @@ std::string serialize(const boost::beast::http::response<Body>& response) {
 }
 
 /// A complete response with a plain text body; its default is the name of the status.
-inline std::string http_response(unsigned status, std::string_view body, unsigned version) {
+inline std::string http_response(unsigned status, std::string_view body, unsigned version,
+                                 bool is_head = false) {
   namespace http = boost::beast::http;
   http::response<http::string_body> response(http::int_to_status(status), version);
   response.result(status);
@@ -69,7 +87,14 @@ inline std::string http_response(unsigned status, std::string_view body, unsigne
       body.empty() ? std::string(to_std(response.reason())) + "\n" : std::string(body);
   response.keep_alive(false);
   response.prepare_payload();
+  if (is_head) response.body().clear();  // RFC 9110, section 9.3.2: its length only
   return serialize(response);
+}
+
+template <class Body>
+std::string not_an_upgrade_response(const boost::beast::http::request<Body>& request) {
+  return http_response(426, "This is a WebSocket endpoint.\n", request.version(),
+                       request.method() == boost::beast::http::verb::head);
 }
 
 /// Sends a whole response and closes once it has arrived.
@@ -86,11 +111,16 @@ inline boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::str
 inline boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link) {
   namespace http = boost::beast::http;
+  error_code error;
+  if (link->needs_open()) co_await link->open(error);
+  if (error) {
+    link->close();
+    throw boost::system::system_error(error, "the TLS handshake");
+  }
   http::request_parser<http::empty_body> parser;
   parser.header_limit(static_cast<std::uint32_t>(link->options().max_header_bytes));
   boost::beast::flat_buffer buffer(link->options().max_header_bytes + 4'096);
   LinkStream stream(link);
-  error_code error;
   co_await http::async_read_header(stream, buffer, parser,
                                    boost::asio::redirect_error(boost::asio::use_awaitable, error));
   if (error) {

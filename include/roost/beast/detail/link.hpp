@@ -19,7 +19,7 @@
 #include <string>
 #include <utility>
 
-#include "roost/beast/detail/flusher.hpp"
+#include "roost/beast/detail/channel.hpp"
 #include "roost/beast/detail/transport.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
@@ -33,7 +33,7 @@ namespace roost::detail {
 /// Beast's own bytes and our ready-made frames, so that they never interleave within a frame.
 ///
 /// Owned by the operations under way: it ends with its `io_context`, whoever keeps a handle.
-class Link final : public std::enable_shared_from_this<Link>, private Flushable {
+class Link final : public Channel {
  public:
   /// Who is told what happens on the wire.
   class Listener {
@@ -41,7 +41,7 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
     /// Beast itself sends a close frame, because the peer broke a rule; an answer to the peer's
     /// close frame comes by this way too.
     virtual void on_close_frame_written(std::uint16_t code) = 0;
-    virtual void on_down() = 0;
+    virtual void on_link_down() = 0;
 
    protected:
     ~Listener() = default;
@@ -49,53 +49,35 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
 
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : executor_(std::move(executor)),
-        transport_(std::move(transport)),
-        flusher_(Flusher::of(executor_)),
-        options_(options),
-        deadline_(executor_, *options.clock),
-        last_activity_(options.clock->now()) {}
-  ~Link() { flusher_->forget(*this); }
+      : Channel(std::move(executor), options), transport_(std::move(transport)) {}
 
-  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
-    return executor_;
-  }
-  [[nodiscard]] const StreamOptions& options() const noexcept { return options_; }
-  [[nodiscard]] Clock& clock() const noexcept { return *options_.clock; }
-  [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
-  [[nodiscard]] bool is_down() const noexcept { return is_down_; }
-  [[nodiscard]] Clock::time_point last_activity() const noexcept { return last_activity_; }
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
 
-  // --- writing ---
+  /// Makes the transport ready for the first byte.
+  boost::asio::awaitable<void> open(error_code& error) {
+    return operate(error, [self = self()](Transport::Handler handler) {
+      self->transport_->async_open(
+          [self, handler = std::move(handler)](error_code e) mutable { std::move(handler)(e); });
+    });
+  }
+  [[nodiscard]] bool needs_open() const noexcept { return transport_->needs_open(); }
 
-  /// Queues a frame; false once the outbox is sealed.
-  bool try_send(const Frame& frame, Outbox::EntryClass entry_class = Outbox::EntryClass::message) {
-    if (outbox_.is_sealed()) return false;
-    push(frame, entry_class);
-    return true;
-  }
-  /// Queues the last frame.
-  void send_close(const Frame& frame) {
-    if (outbox_.is_sealed()) return;
-    push(frame, Outbox::EntryClass::control);
-    outbox_.seal();
-  }
+  // --- writing ---
 
   /// What Beast writes. It completes only while the outbox is not too full: otherwise a peer that
   /// makes Beast answer without reading would grow it without end.
   template <class ConstBuffers, class Handler>
   void write(const ConstBuffers& buffers, Handler handler) {
     const std::size_t size = boost::asio::buffer_size(buffers);
-    if (is_down_) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (!outbox_.is_sealed() && size > 0) {
+    if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
+    if (!outbox().is_sealed() && size > 0) {
       Frame bytes = Frame::raw(size);
       boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), size), buffers);
       push_from_beast(bytes);
     }
-    if (outbox_.bytes() < beast_high_water) return complete(std::move(handler), {}, size);
-    when_notified(changed_, executor_, clock(), clock().now() + options_.send_timeout,
-                  [self = shared_from_this(), size, handler = std::move(handler)](bool) mutable {
+    if (outbox().bytes() < beast_high_water) return complete(std::move(handler), {}, size);
+    when_notified(changed_, get_executor(), clock(), clock().now() + options().send_timeout,
+                  [self = self(), size, handler = std::move(handler)](bool) mutable {
                     self->finish_write(size, std::move(handler));
                   });
   }
@@ -110,15 +92,15 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
       if (leftover_.empty()) std::string().swap(leftover_);
       return complete(std::move(handler), {}, n);
     }
-    if (is_down_) return complete(std::move(handler), boost::asio::error::eof, 0);
+    if (is_down()) return complete(std::move(handler), boost::asio::error::eof, 0);
     transport_->async_read(boost::asio::buffer_size(buffers) + max_leftover,
-                           [self = shared_from_this(), buffers, handler = std::move(handler)](
+                           [self = self(), buffers, handler = std::move(handler)](
                                error_code error, boost::asio::const_buffer data) mutable {
                              const std::size_t n = boost::asio::buffer_copy(buffers, data);
                              data += n;
                              self->leftover_.assign(static_cast<const char*>(data.data()),
                                                     data.size());
-                             if (!error) self->last_activity_ = self->clock().now();
+                             if (!error) self->note_activity();
                              std::move(handler)(error, n);
                            });
   }
@@ -130,64 +112,42 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
 
   // --- the end ---
 
-  /// By then the current phase must be over, else the link is aborted.
-  void set_deadline(Clock::duration delay) {
-    deadline_.expires_after(delay);
-    deadline_.async_wait([weak = weak_from_this()](error_code) {
-      const auto self = weak.lock();
-      if (self && self->deadline_.is_due()) self->on_deadline();
-    });
-  }
-  void clear_deadline() { deadline_.expires_at(Timer::never()); }
-
-  /// Ends the transport now.
-  void abort() noexcept { go_down(/*abortively=*/true); }
-  /// Ends it once all is said: at the end of the conversation, nothing is left to flush.
-  void close() noexcept { go_down(/*abortively=*/false); }
-
   /// Flushes, shuts down our side, discards what comes until the peer closes its side, closes.
   /// Closing at once would throw away the last bytes: unread data makes the kernel send a reset.
   template <class Handler>
   void async_linger(Handler handler) {
     boost::asio::co_spawn(
-        executor_, linger(shared_from_this()),
-        [executor = executor_, handler = std::move(handler)](std::exception_ptr) mutable {
+        get_executor(), linger(self()),
+        [executor = get_executor(), handler = std::move(handler)](std::exception_ptr) mutable {
           boost::asio::post(executor, [handler = std::move(handler)]() mutable {
             std::move(handler)(error_code());
           });
         });
   }
   static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self) {
-    self->outbox_.seal();
-    self->set_deadline(self->options_.send_timeout);
-    while (!self->is_down_ && !self->outbox_.empty()) {
-      co_await wait(self->changed_, self->executor_, self->clock());
+    self->outbox().seal();
+    self->set_deadline(self->options().send_timeout);
+    while (!self->is_down() && !self->outbox().empty()) {
+      co_await wait(self->changed_, self->get_executor(), self->clock());
     }
-    if (self->is_down_) co_return;
+    if (self->is_down()) co_return;
     self->is_lingering_ = true;
-    self->set_deadline(self->options_.linger_timeout);
-    self->transport_->shutdown_send();
+    self->set_deadline(self->options().linger_timeout);
     error_code error;
-    while (!error && !self->is_down_) co_await self->discard(error);
+    co_await self->shutdown(error);
+    while (!error && !self->is_down()) co_await self->discard(error);
     self->close();
   }
 
  private:
-  static constexpr std::size_t beast_high_water = 65'536;
   static constexpr std::size_t max_leftover = 16'384;
-
-  void push(const Frame& frame, Outbox::EntryClass entry_class) {
-    const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
-    flusher_->note_frame(outbox_.bytes());
-    if (was_empty && !is_writing_) flusher_->mark_dirty(*this);
-  }
 
   void push_from_beast(const Frame& bytes) {
     push(bytes, Outbox::EntryClass::control);
     // Until the upgrade is done these are HTTP; after it, whole control frames.
     const auto opcode = static_cast<Opcode>(std::to_integer<std::uint8_t>(bytes.data()[0]) & 0x0F);
     if (!listener_ || opcode != Opcode::close) return;
-    outbox_.seal();
+    outbox().seal();
     const auto byte = [&](std::size_t i) { return std::to_integer<unsigned>(bytes.data()[i]); };
     listener_->on_close_frame_written(bytes.size() < 4
                                           ? close_code::no_status
@@ -196,23 +156,23 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
 
   template <class Handler>
   void finish_write(std::size_t size, Handler handler) {
-    if (is_down_) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (outbox_.bytes() >= beast_high_water) abort();  // in all that time it read too little
+    if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
+    if (outbox().bytes() >= beast_high_water) abort();  // in all that time it read too little
     complete(std::move(handler), {}, size);
   }
 
   template <class Handler>
   void complete(Handler handler, error_code error, std::size_t n) {
-    boost::asio::post(executor_, [handler = std::move(handler), error, n]() mutable {
+    boost::asio::post(get_executor(), [handler = std::move(handler), error, n]() mutable {
       std::move(handler)(error, n);
     });
   }
 
   void flush() override {
-    const auto self = shared_from_this();
-    while (!is_down_ && !is_writing_ && !outbox_.empty()) {
+    const auto keep = self();
+    while (!is_down() && !is_writing_ && !outbox().empty()) {
       std::array<std::span<const std::byte>, max_gathered> parts;
-      const std::size_t count = outbox_.gather(parts);
+      const std::size_t count = outbox().gather(parts);
       std::size_t size = 0;
       for (std::size_t i = 0; i < count; ++i) {
         gathered()[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
@@ -223,71 +183,68 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
       const std::size_t n = transport_->write_some(buffers, error);
       if (error && error != boost::asio::error::would_block) return abort();
       consume(n);
-      if (n < size && !is_down_) wait_until_writable();
+      if (n < size && !is_down()) wait_until_writable();
     }
   }
 
   void wait_until_writable() {
-    outbox_.mark_blocked();
-    if (is_down_ || outbox_.empty()) return;
+    outbox().mark_blocked();
+    if (is_down() || outbox().empty()) return;
     std::array<std::span<const std::byte>, max_gathered> parts;
-    const std::size_t count = outbox_.gather(parts);
+    const std::size_t count = outbox().gather(parts);
     for (std::size_t i = 0; i < count; ++i) {
       gathered()[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
     }
     is_writing_ = true;
     transport_->async_write({gathered().data(), count},
-                            [self = shared_from_this()](error_code error, std::size_t n) {
+                            [self = self()](error_code error, std::size_t n) {
                               self->is_writing_ = false;
-                              if (self->is_down_) return;
+                              if (self->is_down()) return;
                               if (error) return self->abort();
                               self->consume(n);
                               self->flush();
                             });
   }
 
-  void consume(std::size_t n) {
-    outbox_.consume(n);
-    if (outbox_.empty() || (outbox_.bytes() < beast_high_water && !changed_.empty())) {
-      changed_.notify_all();
-    }
-  }
-
-  void on_deadline() noexcept {
+  void on_deadline() noexcept override {
     if (is_lingering_) {
       close();
     } else {
       abort();
     }
   }
-
-  void go_down(bool abortively) noexcept {
-    if (std::exchange(is_down_, true)) return;
-    const auto self = weak_from_this().lock();
-    outbox_.discard();
+  void end_transport(bool abortively) noexcept override {
     if (abortively) {
       transport_->abort();
     } else {
       transport_->close();
     }
-    clear_deadline();
-    changed_.notify_all();
-    if (listener_) listener_->on_down();
+  }
+  void on_down() noexcept override {
+    if (listener_) listener_->on_link_down();
   }
 
-  /// Reads something and forgets it. No coroutine: g++ 12 destroys a lambda that owns something
-  /// twice if it is made inside a `co_await` expression.
+  // No coroutines: g++ 12 destroys a lambda that owns something twice if it is made inside a
+  // `co_await` expression.
+
+  /// Reads something and forgets it.
   boost::asio::awaitable<void> discard(error_code& error) {
     leftover_.clear();
+    return operate(error, [self = self()](Transport::Handler handler) {
+      self->transport_->async_read(
+          65'536, [self, handler = std::move(handler)](
+                      error_code e, boost::asio::const_buffer) mutable { std::move(handler)(e); });
+    });
+  }
+  boost::asio::awaitable<void> shutdown(error_code& error) {
+    return operate(error, [self = self()](Transport::Handler handler) {
+      self->transport_->async_shutdown(std::move(handler));
+    });
+  }
+  template <class Start>
+  static boost::asio::awaitable<void> operate(error_code& error, Start start) {
     auto token = boost::asio::redirect_error(boost::asio::use_awaitable_t<>(), error);
-    return boost::asio::async_initiate<decltype(token), void(error_code)>(
-        [self = shared_from_this()](auto handler) {
-          self->transport_->async_read(
-              65'536,
-              [self, handler = std::move(handler)](
-                  error_code e, boost::asio::const_buffer) mutable { std::move(handler)(e); });
-        },
-        token);
+    return boost::asio::async_initiate<decltype(token), void(error_code)>(std::move(start), token);
   }
 
   static constexpr std::size_t max_gathered = 64;  // what one sendmsg of Asio takes
@@ -296,19 +253,12 @@ class Link final : public std::enable_shared_from_this<Link>, private Flushable 
     return buffers;
   }
 
-  const boost::asio::any_io_executor executor_;
+  std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
+
   const std::unique_ptr<Transport> transport_;
-  const std::shared_ptr<Flusher> flusher_;
-  const StreamOptions options_;
-  Outbox outbox_;
-  WaitList changed_;  // the outbox got emptier, or the link went down
-  Timer deadline_;
-  std::string leftover_;
-  Clock::time_point last_activity_;
+  std::string leftover_;  // read, and not wanted by Beast yet
   Listener* listener_ = nullptr;
-  bool is_writing_ = false;  // the transport has our buffers
   bool is_lingering_ = false;
-  bool is_down_ = false;
 };
 
 }  // namespace roost::detail

@@ -8,6 +8,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/socket_base.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
@@ -29,7 +30,13 @@ class Transport {
   using WriteHandler = boost::asio::any_completion_handler<void(error_code, std::size_t)>;
   using Buffers = std::span<const boost::asio::const_buffer>;
 
+  using Handler = boost::asio::any_completion_handler<void(error_code)>;
+
   virtual ~Transport() = default;
+
+  /// What must happen before the first read: a TLS handshake.
+  [[nodiscard]] virtual bool needs_open() const noexcept { return false; }
+  virtual void async_open(Handler) {}
 
   /// Reads what there is, at most @p max bytes.
   virtual void async_read(std::size_t max, ReadHandler handler) = 0;
@@ -40,8 +47,8 @@ class Transport {
   /// the handler is called with how much was written, the sequence of buffers does not.
   virtual void async_write(Buffers buffers, WriteHandler handler) = 0;
 
-  /// Tells the peer that nothing more will come.
-  virtual void shutdown_send() noexcept = 0;
+  /// Tells the peer that nothing more will come. No read or write is under way.
+  virtual void async_shutdown(Handler handler) = 0;
   /// Ends it; the kernel may still deliver what it has.
   virtual void close() noexcept = 0;
   /// Ends it, and throws away what the kernel still has.
@@ -56,13 +63,22 @@ class TcpTransport final : public Transport {
   /// @param socket             connected, on the executor that will use it
   /// @param send_buffer_bytes  0: the system's default
   TcpTransport(Socket socket, std::size_t send_buffer_bytes) : socket_(std::move(socket)) {
+    prepare(socket_, send_buffer_bytes);
+  }
+
+  static void prepare(Socket& socket, std::size_t send_buffer_bytes) {
     error_code ignored;
-    socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+    socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
     if (send_buffer_bytes > 0) {
-      socket_.set_option(
+      socket.set_option(
           boost::asio::socket_base::send_buffer_size(static_cast<int>(send_buffer_bytes)), ignored);
     }
-    socket_.non_blocking(true, ignored);
+    socket.non_blocking(true, ignored);
+  }
+  static void abort(Socket& socket) noexcept {
+    error_code ignored;
+    socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+    socket.close(ignored);
   }
 
   void async_read(std::size_t max, ReadHandler handler) override {
@@ -88,19 +104,18 @@ class TcpTransport final : public Transport {
         [handler = std::move(handler)](error_code error) mutable { std::move(handler)(error, 0); });
   }
 
-  void shutdown_send() noexcept override {
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
+  void async_shutdown(Handler handler) override {
+    error_code error;
+    socket_.shutdown(Socket::shutdown_send, error);
+    boost::asio::post(socket_.get_executor(), [error, handler = std::move(handler)]() mutable {
+      std::move(handler)(error);
+    });
   }
   void close() noexcept override {
     error_code ignored;
     socket_.close(ignored);
   }
-  void abort() noexcept override {
-    error_code ignored;
-    socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
-    socket_.close(ignored);
-  }
+  void abort() noexcept override { abort(socket_); }
 
  private:
   // One for all connections of a thread: what is not taken at once is copied out of it.

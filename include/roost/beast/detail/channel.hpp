@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/system/error_code.hpp>
+#include <memory>
+#include <utility>
+
+#include "roost/beast/detail/flusher.hpp"
+#include "roost/beast/options.hpp"
+#include "roost/clock.hpp"
+#include "roost/detail/outbox.hpp"
+#include "roost/detail/wait_list.hpp"
+
+namespace roost::detail {
+
+using boost::system::error_code;
+
+/// One connection as those above see it: an outbox that is flushed at the end of a burst, a
+/// deadline for the phase it is in, and an end. How bytes are written is up to what derives.
+class Channel : public std::enable_shared_from_this<Channel>, private Flushable {
+ public:
+  Channel(boost::asio::any_io_executor executor, const StreamOptions& options)
+      : executor_(std::move(executor)),
+        flusher_(Flusher::of(executor_)),
+        options_(options),
+        deadline_(executor_, *options.clock),
+        last_activity_(options.clock->now()) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
+    return executor_;
+  }
+  [[nodiscard]] const StreamOptions& options() const noexcept { return options_; }
+  [[nodiscard]] Clock& clock() const noexcept { return *options_.clock; }
+  [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
+  [[nodiscard]] bool is_down() const noexcept { return is_down_; }
+  /// When bytes last came from the peer.
+  [[nodiscard]] Clock::time_point last_activity() const noexcept { return last_activity_; }
+  void note_activity() noexcept { last_activity_ = clock().now(); }
+
+  /// Queues a frame; false once the outbox is sealed.
+  bool try_send(const Frame& frame, Outbox::EntryClass entry_class = Outbox::EntryClass::message) {
+    if (outbox_.is_sealed()) return false;
+    push(frame, entry_class);
+    return true;
+  }
+  /// Queues the last frame.
+  void send_close(const Frame& frame) {
+    if (outbox_.is_sealed()) return;
+    push(frame, Outbox::EntryClass::control);
+    outbox_.seal();
+  }
+
+  /// By then the current phase must be over, else the channel is aborted.
+  void set_deadline(Clock::duration delay) {
+    deadline_.expires_after(delay);
+    deadline_.async_wait([weak = weak_from_this()](error_code) {
+      const auto self = weak.lock();
+      if (self && self->deadline_.is_due() && !self->is_down_) self->on_deadline();
+    });
+  }
+  void clear_deadline() { deadline_.expires_at(Timer::never()); }
+
+  /// Ends the transport now; what is queued is lost.
+  void abort() noexcept { go_down(/*abortively=*/true); }
+  /// Ends it at the end of the conversation: nothing is left to flush.
+  void close() noexcept { go_down(/*abortively=*/false); }
+
+ protected:
+  ~Channel() { flusher_->forget(*this); }
+
+  void push(const Frame& frame, Outbox::EntryClass entry_class) {
+    const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
+    flusher_->note_frame(outbox_.bytes());
+    if (was_empty && !is_writing_) flusher_->mark_dirty(*this);
+  }
+
+  /// @p n bytes of the outbox are written.
+  void consume(std::size_t n) {
+    outbox_.consume(n);
+    if (outbox_.empty() || (outbox_.bytes() < beast_high_water && !changed_.empty())) {
+      changed_.notify_all();
+    }
+  }
+
+  // From here on Beast's own writes wait: a peer that makes it answer without reading would make
+  // the outbox grow without end.
+  static constexpr std::size_t beast_high_water = 65'536;
+
+  WaitList changed_;         // the outbox got emptier, or the channel went down
+  bool is_writing_ = false;  // a write is under way, which will flush what comes meanwhile
+
+ private:
+  /// Ends the transport, gracefully if that takes no time.
+  virtual void end_transport(bool abortively) noexcept = 0;
+  virtual void on_deadline() noexcept { abort(); }
+  virtual void on_down() noexcept = 0;
+
+  void go_down(bool abortively) noexcept {
+    if (std::exchange(is_down_, true)) return;
+    const auto self = weak_from_this().lock();
+    outbox_.discard();
+    end_transport(abortively);
+    clear_deadline();
+    changed_.notify_all();
+    on_down();
+  }
+
+  const boost::asio::any_io_executor executor_;
+  const std::shared_ptr<Flusher> flusher_;
+  const StreamOptions options_;
+  Outbox outbox_;
+  Timer deadline_;
+  Clock::time_point last_activity_;
+  bool is_down_ = false;
+};
+
+}  // namespace roost::detail

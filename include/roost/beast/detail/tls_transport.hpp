@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/ssl/stream_base.hpp>
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "roost/beast/detail/transport.hpp"
+
+namespace roost::detail {
+
+/// TLS over TCP.
+class TlsTransport final : public Transport {
+ public:
+  using Stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket>;
+
+  /// @param is_open  whether the TLS handshake is done
+  TlsTransport(Stream stream, std::size_t send_buffer_bytes, bool is_open)
+      : stream_(std::move(stream)), is_open_(is_open) {
+    TcpTransport::prepare(stream_.next_layer(), send_buffer_bytes);
+  }
+
+  [[nodiscard]] bool needs_open() const noexcept override { return !is_open_; }
+  void async_open(Handler handler) override {
+    is_open_ = true;
+    stream_.async_handshake(boost::asio::ssl::stream_base::server, std::move(handler));
+  }
+
+  // What a record holds beyond the buffer waits in the TLS engine: no need for a large one.
+  void async_read(std::size_t, ReadHandler handler) override {
+    auto buffer = std::make_unique<std::array<char, 4'096>>();
+    const auto space = boost::asio::buffer(*buffer);
+    stream_.async_read_some(space, [buffer = std::move(buffer), handler = std::move(handler)](
+                                       error_code error, std::size_t n) mutable {
+      std::move(handler)(error, boost::asio::buffer(buffer->data(), n));
+    });
+  }
+
+  // A synchronous write on a non-blocking TLS stream loses what it has encrypted already.
+  std::size_t write_some(Buffers, error_code& error) override {
+    error = boost::asio::error::would_block;
+    return 0;
+  }
+
+  // One record per flush: the buffers are gathered into one, up to the largest record.
+  void async_write(Buffers buffers, WriteHandler handler) override {
+    constexpr std::size_t largest_record = 16'384;
+    boost::asio::const_buffer whole = buffers.front();
+    std::vector<char> gathered;
+    if (buffers.size() > 1 && whole.size() < largest_record) {
+      std::size_t size = 0;
+      for (const auto& buffer : buffers) size += buffer.size();
+      gathered.resize(std::min(size, largest_record));
+      boost::asio::buffer_copy(boost::asio::buffer(gathered), buffers);
+      whole = boost::asio::buffer(gathered);
+    }
+    stream_.async_write_some(
+        whole, [gathered = std::move(gathered), handler = std::move(handler)](
+                   error_code error, std::size_t n) mutable { std::move(handler)(error, n); });
+  }
+
+  void async_shutdown(Handler handler) override {
+    stream_.async_shutdown([this, handler = std::move(handler)](error_code) mutable {
+      // The handler owns what owns this. Not every peer answers with a close_notify of its own;
+      // what comes from here on is discarded below TLS.
+      is_shut_down_ = true;
+      error_code ignored;
+      stream_.next_layer().shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
+      std::move(handler)(error_code());
+    });
+  }
+
+  void close() noexcept override {
+    error_code ignored;
+    stream_.next_layer().close(ignored);
+  }
+  void abort() noexcept override { TcpTransport::abort(stream_.next_layer()); }
+
+ private:
+  Stream stream_;
+  bool is_open_;
+  bool is_shut_down_ = false;
+};
+
+}  // namespace roost::detail

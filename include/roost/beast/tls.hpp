@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// roost over TLS: the same `BeastWebSocket`, so that plain and TLS clients share a manager. Needs
+/// OpenSSL; CMake target `roost::beast_tls`.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <memory>
+#include <utility>
+
+#include "roost/beast.hpp"
+#include "roost/beast/detail/tls_transport.hpp"
+#include "roost/error.hpp"
+
+namespace roost {
+
+namespace detail {
+
+// A TLS stream has a handshake behind it, and state that refers to its executor.
+template <>
+struct TransportOf<TlsTransport::Stream> {
+  static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
+                                         TlsTransport::Stream&& stream,
+                                         const StreamOptions& options) {
+    if (stream.get_executor() != executor) {
+      throw Error(errc::wrong_executor, "a TLS stream must be on the executor of its manager");
+    }
+    return std::make_unique<TlsTransport>(std::move(stream), options.send_buffer_bytes,
+                                          /*is_open=*/true);
+  }
+};
+
+}  // namespace detail
+
+/// `listen` over TLS. The TLS handshake is part of `handshake_timeout`.
+/// @param context  with certificate and key; must outlive the listener
+template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
+Listener listen(const ConnectionManager<Ws>& manager,
+                const boost::asio::ip::tcp::endpoint& endpoint, boost::asio::ssl::context& context,
+                ListenOptions options, Handler handler) {
+  const std::size_t send_buffer_bytes = options.stream.send_buffer_bytes;
+  return detail::start_listening(
+      manager, endpoint, std::move(options), std::move(handler),
+      [&context, send_buffer_bytes](boost::asio::ip::tcp::socket socket) {
+        return std::make_unique<detail::TlsTransport>(
+            detail::TlsTransport::Stream(std::move(socket), context), send_buffer_bytes,
+            /*is_open=*/false);
+      });
+}
+
+}  // namespace roost

@@ -55,14 +55,8 @@ awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   }
   const json who = {{"name", upgrade.query("name").value_or("somebody")}};
   auto socket = co_await upgrade.accept();
-  Manager::ConnectionPtr member;
-  auto handler = [&](Manager::ConnectionPtr self) {
-    member = self;
-    return talk(manager, *room, self);
-  };
+  auto handler = [&](Manager::ConnectionPtr self) { return talk(manager, *room, self); };
   co_await manager.session(socket, {.metadata = who, .rooms = *room}, handler);
-  json left = event("left", member);
-  co_await manager.broadcast_json(left, {.room = *room});
 }
 
 roost::HttpResponse page(const roost::HttpRequest& request) {
@@ -81,12 +75,14 @@ roost::HttpResponse page(const roost::HttpRequest& request) {
   return response;
 }
 
-// Says goodbye to everyone; the context has nothing to do any more, and run() returns.
-awaitable<void> stop_on_signal(Manager& manager, roost::Listener& listener) {
+// Says goodbye to everyone, then ends run().
+awaitable<void> stop_on_signal(asio::io_context& context, Manager& manager,
+                               roost::Listener& listener) {
   asio::signal_set signals(manager.get_executor(), SIGINT, SIGTERM);
   co_await signals.async_wait(asio::use_awaitable);
   listener.stop();
   co_await manager.close_all(roost::close_code::going_away);
+  context.stop();  // whoever is still shaking hands
 }
 
 int main(int argc, char** argv) try {
@@ -109,6 +105,10 @@ int main(int argc, char** argv) try {
     if (e.severity >= roost::Severity::warning) std::cerr << e.to_string() << '\n';
   };
   Manager manager(context.get_executor(), options);
+  manager.on_disconnect([&](Manager::ConnectionPtr member, const roost::Disconnect&) {
+    const json left = event("left", member);
+    for (const std::string& room : member->rooms()) manager.post_json(left, {.room = room});
+  });
   asio::ssl::context tls(asio::ssl::context::tls_server);
   const bool is_secure = !settings.certificate.empty();
   if (is_secure) {
@@ -119,7 +119,7 @@ int main(int argc, char** argv) try {
   auto handler = [&](roost::Upgrade u) { return serve(manager, std::move(u)); };
   auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, handler)
                             : roost::listen(manager, endpoint, {.on_http = page}, handler);
-  asio::co_spawn(context, stop_on_signal(manager, listener), asio::detached);
+  asio::co_spawn(context, stop_on_signal(context, manager, listener), asio::detached);
   std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
             << '/' << std::endl;
   context.run();

@@ -73,6 +73,7 @@ class ConnectionManager {
 
   /// Whether `allowed_origins` allows the Origin of @p request: anything with
   /// `header(name) -> optional<string_view>`. A refusal is logged.
+  /// @par Thread safety  From any thread; the logger is called there.
   template <HasHeaders T>
   [[nodiscard]] bool check_origin(const T& request) const {
     const std::optional<std::string_view> origin = request.header("Origin");
@@ -94,17 +95,18 @@ class ConnectionManager {
                                                detail::Admission<Ws>::request(*state_, options)));
   }
 
-  /// Connects, runs @p handler with the connection, and always unregisters and closes: with 1000
-  /// when the handler returns, 1011 when it throws (1007 for `errc::invalid_json`), 1008 or 1013
-  /// when `connect` refuses.
+  /// Connects, runs @p handler with the connection on the manager's executor, and always
+  /// unregisters and closes: with 1000 when the handler returns, 1011 when it throws (1007 for
+  /// `errc::invalid_json`), 1008 or 1013 when `connect` refuses.
   ///
   /// A peer that leaves ends a receive of the handler with `errc::connection_closed`, which becomes
   /// the outcome. A handler that waits elsewhere is cancelled: at once if it has never received,
-  /// else after `handler_grace`. What must happen at the end of a connection stands best after
-  /// `session`.
+  /// else after `handler_grace`. What must happen at every end of a connection belongs into
+  /// `on_disconnect`.
   /// @param handler  called with `std::shared_ptr<Connection<Ws>>`, returns `awaitable<void>`. Give
   ///                 a lambda with captures a name first (g++ 12).
-  /// @returns how the connection ended.
+  /// @returns how the connection ended; without a call of the handler, if that was during
+  /// `connect`.
   /// @par Errors     those of `connect`; what else the handler throws, after it was logged.
   template <class Handler>
     requires std::same_as<std::invoke_result_t<Handler&, ConnectionPtr>, awaitable<void>>
@@ -129,9 +131,13 @@ class ConnectionManager {
 
   /// Unregisters all at once, then flushes and closes them in parallel; what has not closed by the
   /// deadline is aborted. New connections may come meanwhile.
+  /// @par Errors  at the call `errc::invalid_option` for a deadline over a day.
   /// @returns how many there were.
   awaitable<std::size_t> close_all(std::uint16_t code = close_code::normal,
                                    CloseAllOptions options = {}) {
+    const bool is_legal =
+        options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
+    if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
     return here(detail::close_all(state_, code, options.deadline));
   }
 

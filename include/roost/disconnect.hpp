@@ -53,7 +53,7 @@ enum class DisconnectReason {
 struct Disconnect {
   DisconnectReason reason = DisconnectReason::connection_lost;
   std::uint16_t code = close_code::abnormal;  ///< The close code, the peer's or ours.
-  std::string text = {};                      ///< The reason text of the close frame.
+  std::string text = {};  ///< The reason text of the close frame, or why a send failed.
 };
 
 /// What `session` returns: a peer that leaves is an outcome, not an error.

@@ -21,7 +21,8 @@ class Hook<R(Args...)> {
 
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, Hook> && std::invocable<F&, Args...> &&
-             (std::convertible_to<std::invoke_result_t<F&, Args...>, R> || std::is_void_v<R> ||
+             (std::convertible_to<std::invoke_result_t<F&, Args...>, R> ||
+              (std::is_void_v<R> && std::is_void_v<std::invoke_result_t<F&, Args...>>) ||
               std::same_as<std::invoke_result_t<F&, Args...>, boost::asio::awaitable<R>>))
   Hook(F f) {  // NOLINT: implicit on purpose
     if constexpr (std::same_as<std::invoke_result_t<F&, Args...>, boost::asio::awaitable<R>>) {

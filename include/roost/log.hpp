@@ -50,8 +50,8 @@ struct LogEvent {
   }
 };
 
-/// Takes log events. Called on the manager's executor; must not throw or suspend, and must not
-/// call back into roost. Empty: nothing is logged.
+/// Takes log events. Called on the manager's executor, and by `check_origin` where that is called;
+/// must not throw or suspend, and must not call back into roost. Empty: nothing is logged.
 using Logger = std::function<void(const LogEvent&)>;
 
 namespace detail {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <concepts>
@@ -58,14 +59,24 @@ concept TakesFrames = requires(Ws& ws, const Frame& frame) {
   { ws.try_send(frame) } -> std::same_as<bool>;
 };
 
-/// Has an outbox that the manager can watch. `observe({})` ends it; nobody is told any more.
+/// Tells an observer that it has ended, and what happens to its outbox if it has one.
+/// `observe({})` ends that.
 template <class Ws>
-concept HasOutbox = TakesFrames<Ws> && requires(Ws& ws, OutboxWatch watch) {
-  ws.observe(watch);
+concept Observable = requires(Ws& ws, OutboxWatch watch) { ws.observe(watch); };
+
+/// Has an outbox that the manager can watch.
+template <class Ws>
+concept HasOutbox = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws) {
   { ws.queued_bytes() } -> std::convertible_to<std::size_t>;
   {
     ws.oldest_queued()
   } -> std::convertible_to<std::optional<std::chrono::steady_clock::time_point>>;
+};
+
+/// Knows where it lives; a manager of another executor refuses it.
+template <class Ws>
+concept HasExecutor = requires(const Ws& ws) {
+  { ws.get_executor() } -> std::convertible_to<boost::asio::any_io_executor>;
 };
 
 /// Ends the transport at once, without a close handshake. Must not throw.
@@ -76,6 +87,13 @@ concept Aborts = requires(Ws& ws) { ws.abort(); };
 template <class Ws>
 concept ClosesWithReason = requires(Ws& ws, std::uint16_t code, std::string_view reason) {
   { ws.close(code, reason) } -> std::same_as<boost::asio::awaitable<void>>;
+};
+
+/// The same, and aborts by itself what does not close in time.
+template <class Ws>
+concept ClosesInTime = requires(Ws& ws, std::uint16_t code, std::string_view reason,
+                                std::chrono::steady_clock::duration timeout) {
+  { ws.close(code, reason, timeout) } -> std::same_as<boost::asio::awaitable<void>>;
 };
 
 /// Sends ping frames; pongs and whatever else arrives count as a sign of life.

@@ -1,11 +1,16 @@
 // A socket that takes frames, with an outbox of its own and no network: it drains when told to.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <roost/detail/outbox.hpp>
 #include <roost/roost.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,8 +25,8 @@ class FrameFake {
   void stall() { is_stalled_ = true; }
   /// The peer takes @p n bytes.
   void drain(std::size_t n) {
-    n = std::min(n, outbox_.bytes());
-    while (n > 0) {
+    is_draining_ = true;  // what is told of it may send more
+    while (n > 0 && !outbox_.empty()) {
       std::array<std::span<const std::byte>, 1> next{};
       outbox_.gather(next);
       const std::size_t step = std::min(n, next[0].size());
@@ -29,10 +34,11 @@ class FrameFake {
       outbox_.consume(step);
       n -= step;
     }
+    is_draining_ = false;
   }
   void drain_all() {
     is_stalled_ = false;
-    drain(outbox_.bytes());
+    drain(std::numeric_limits<std::size_t>::max());
   }
   void peer_closes(std::uint16_t code) {
     end({.reason = DisconnectReason::peer_closed, .code = code, .text = {}});
@@ -51,8 +57,8 @@ class FrameFake {
     ++frames;
     if (is_stalled_) {
       outbox_.mark_blocked();
-    } else {
-      drain(outbox_.bytes());
+    } else if (!is_draining_) {
+      drain_all();
     }
     return true;
   }
@@ -94,6 +100,7 @@ class FrameFake {
   SocketObserver* observer_ = nullptr;
   std::optional<Disconnect> ended_;
   bool is_stalled_ = false;
+  bool is_draining_ = false;
 };
 
 }  // namespace roost::test

@@ -3,9 +3,15 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
+#include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,35 +41,38 @@ namespace roost {
 ///
 /// @par Lifetime       Destroying it aborts the connection. It may outlive its `io_context`: then
 ///                     it has ended.
-/// @par Thread safety  None: to be used on its executor.
-class BeastWebSocket final : private detail::Conversation::Listener {
+/// @par Thread safety  None: to be used on its executor. May be destroyed on any thread.
+class BeastWebSocket final {
  public:
   using RequestHeader = boost::beast::http::request_header<>;
 
   BeastWebSocket(const std::shared_ptr<detail::Conversation>& conversation, RequestHeader request,
                  std::string subprotocol, boost::asio::ip::tcp::endpoint remote_endpoint)
-      : conversation_(conversation.get()),
-        executor_(conversation->channel().get_executor()),
+      : inbox_(conversation->inbox()),
+        conversation_(conversation),
         clock_(conversation->channel().clock()),
+        close_timeout_(conversation->channel().options().close_timeout),
         request_(std::move(request)),
         subprotocol_(std::move(subprotocol)),
         remote_endpoint_(std::move(remote_endpoint)) {
-    conversation->set_listener(this);
     conversation->start();
   }
   BeastWebSocket(const BeastWebSocket&) = delete;
   BeastWebSocket& operator=(const BeastWebSocket&) = delete;
   ~BeastWebSocket() {
-    if (!conversation_) return;
-    conversation_->set_listener(nullptr);
-    conversation_->channel().outbox().watch({});
-    conversation_->channel().abort();
+    // From any thread; if there still is a conversation, its context lives.
+    if (auto conversation = conversation_.lock()) {
+      const auto executor = conversation->channel().get_executor();
+      boost::asio::dispatch(executor,
+                            [conversation = std::move(conversation)] { conversation->abandon(); });
+    }
   }
 
   // --- what is known of it ---
 
+  /// None once the transport is closed.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
-    return executor_;
+    return inbox_->executor;
   }
   /// A header of the upgrade request; names in any case. The view lives as long as this.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
@@ -77,10 +86,10 @@ class BeastWebSocket final : private detail::Conversation::Listener {
     return remote_endpoint_;
   }
   /// How the conversation ended; nothing while it goes on.
-  [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
+  [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return inbox_->ended; }
   /// When bytes last came from the peer.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
-    return conversation_ ? conversation_->channel().last_activity() : last_activity_;
+    return channel() ? channel()->last_activity() : inbox_->last_activity;
   }
 
   // --- sending ---
@@ -88,7 +97,7 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   /// Takes a frame over; it is written at the end of the burst. Never suspends.
   /// @returns false once the conversation has ended.
   bool try_send(const Frame& frame) {
-    return conversation_ && conversation_->channel().try_send(frame);
+    return inbox_->conversation && inbox_->conversation->channel().try_send(frame);
   }
   /// Queues a text message. Waits for nobody: use a manager for backpressure.
   /// @par Errors  `errc::connection_closed`; at the call `invalid_utf8`.
@@ -100,9 +109,8 @@ class BeastWebSocket final : private detail::Conversation::Listener {
   }
   /// Sends a ping frame; @p payload is cut to 125 bytes (RFC 6455, section 5.5).
   void ping(std::string_view payload = {}) {
-    if (!conversation_) return;
-    conversation_->channel().try_send(Frame::ping(payload.substr(0, 125)),
-                                      detail::Outbox::EntryClass::control);
+    if (!channel()) return;
+    channel()->try_send(Frame::ping(payload.substr(0, 125)), detail::Outbox::EntryClass::control);
   }
 
   // --- receiving ---
@@ -119,86 +127,83 @@ class BeastWebSocket final : private detail::Conversation::Listener {
     };
     is_receiving_ = true;
     const Receiving receiving{is_receiving_};
-    while (!inbound_ && !ended_) co_await detail::wait(changed_, executor_, clock_);
-    if (!inbound_) throw Error(errc::connection_closed);
-    Message message = std::move(*inbound_);
-    inbound_.reset();
-    if (conversation_) conversation_->resume();
+    while (!inbox_->message && !inbox_->ended) {
+      co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
+    }
+    if (!inbox_->message) throw Error(errc::connection_closed);
+    // Woken after it was cancelled: whoever cancelled it does not look at the result any more.
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
+    Message message = std::move(*inbox_->message);
+    inbox_->message.reset();
+    if (inbox_->conversation) inbox_->conversation->resume();
     co_return message;
   }
 
   /// Bytes per message received; 0: no limit. The peer that sends more is closed with 1009.
   void set_max_message_bytes(std::size_t n) {
-    if (conversation_) conversation_->set_max_message_bytes(n);
+    if (inbox_->conversation) inbox_->conversation->set_max_message_bytes(n);
   }
 
   // --- the end ---
 
   /// Flushes what is queued, sends a close frame and waits until the peer has answered and the
-  /// transport is closed; aborts it after `close_timeout`. What is received meanwhile is discarded.
-  boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {}) {
-    if (conversation_) conversation_->close(code, reason);
+  /// transport is closed; aborts it after @p timeout (default: `StreamOptions::close_timeout`).
+  /// What is received meanwhile is discarded.
+  boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {},
+                                     std::optional<Clock::duration> timeout = {}) {
+    if (inbox_->conversation) {
+      inbox_->conversation->close(code, reason, timeout.value_or(close_timeout_));
+    }
     return wait_until_down();
   }
   /// Ends the transport at once; what is queued is lost.
   void abort() noexcept {
-    if (conversation_) conversation_->channel().abort();
+    if (channel()) channel()->abort();
   }
 
   // --- for the manager ---
 
   void observe(OutboxWatch watch) {
-    observer_ = watch.observer;
-    if (conversation_) conversation_->channel().outbox().watch(watch);
+    if (!channel()) return;
+    inbox_->observer = watch.observer;
+    channel()->outbox().watch(watch);
   }
+  /// About what the outbox costs in memory.
   [[nodiscard]] std::size_t queued_bytes() const noexcept {
-    return conversation_ ? conversation_->channel().outbox().bytes() : 0;
+    return channel() ? channel()->outbox().cost() : 0;
   }
   /// When the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const noexcept {
-    return conversation_ ? conversation_->channel().outbox().oldest() : std::nullopt;
+    return channel() ? channel()->outbox().oldest() : std::nullopt;
   }
 
  private:
+  [[nodiscard]] detail::Channel* channel() const noexcept {
+    return inbox_->conversation ? &inbox_->conversation->channel() : nullptr;
+  }
+
   boost::asio::awaitable<void> send(Frame frame) {
     if (!try_send(frame)) throw Error(errc::connection_closed);
     co_return;
   }
 
   boost::asio::awaitable<void> wait_until_down() {
-    while (conversation_) co_await detail::wait(changed_, executor_, clock_);
+    while (inbox_->conversation) {
+      co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
+    }
   }
 
-  void on_message(Message message) override {
-    inbound_ = std::move(message);
-    changed_.notify_all();
-  }
-  void on_ended(const Disconnect& how) override {
-    ended_ = how;
-    changed_.notify_all();
-    if (observer_) observer_->on_closed(how);
-  }
-  void on_down() override {
-    last_activity_ = conversation_->channel().last_activity();
-    conversation_->channel().outbox().watch({});
-    conversation_ = nullptr;
-    if (!ended_) ended_ = Disconnect{};
-    changed_.notify_all();
-  }
-
-  detail::Conversation* conversation_;  // null once it is down
-  const boost::asio::any_io_executor executor_;
+  const std::shared_ptr<detail::Inbox> inbox_;
+  const std::weak_ptr<detail::Conversation> conversation_;
   Clock& clock_;
+  const Clock::duration close_timeout_;
   const RequestHeader request_;
   const std::string subprotocol_;
   const boost::asio::ip::tcp::endpoint remote_endpoint_;
-
-  std::optional<Message> inbound_;
   bool is_receiving_ = false;
-  std::optional<Disconnect> ended_;
-  SocketObserver* observer_ = nullptr;
-  Clock::time_point last_activity_{};
-  detail::WaitList changed_;  // a message came, or it ended
 };
 
 }  // namespace roost

@@ -49,7 +49,6 @@ namespace detail {
 
 /// What a listener shares with its coroutines.
 struct Listening {
-  boost::asio::any_io_executor executor;
   ListenOptions options;
   OriginPolicy origins;
   Logger logger;
@@ -94,6 +93,7 @@ inline boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
     const Handshake handshake{*listening, link.get()};
     request = co_await read_request(link);
   }
+  if (listening->is_stopped) co_return link->close();
   const unsigned version = request.version();
   if (!boost::beast::websocket::is_upgrade(request)) {
     std::string response = not_an_upgrade_response(request);
@@ -140,27 +140,26 @@ inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listen
   };
   listening->acceptor = &acceptor;
   const Registration registration{*listening};
+  const boost::asio::any_io_executor executor = acceptor.get_executor();
   while (!listening->is_stopped) {
-    boost::asio::ip::tcp::socket socket(listening->executor);
+    boost::asio::ip::tcp::socket socket(executor);
     boost::asio::ip::tcp::endpoint peer;
     boost::system::error_code error;
     co_await acceptor.async_accept(socket, peer,
                                    boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error == boost::asio::error::operation_aborted) co_return;
+    if (error == boost::asio::error::operation_aborted || listening->is_stopped) co_return;
     if (error) {
       // No file descriptors, most likely: those that are connected must end first.
       log(listening->logger, Severity::error, "accept_failed", {{"why", error.message()}});
       Clock& clock = *listening->options.stream.clock;
-      co_await sleep_until(listening->executor, clock,
-                           clock.now() + std::chrono::milliseconds(100));
+      co_await sleep_until(executor, clock, clock.now() + std::chrono::milliseconds(100));
       continue;
     }
-    auto link =
-        std::make_shared<Link>(listening->executor, listening->make_transport(std::move(socket)),
-                               listening->options.stream);
+    auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
+                                       listening->options.stream);
     link->set_deadline(listening->options.stream.handshake_timeout);
     boost::asio::co_spawn(
-        listening->executor, serve(listening, std::move(link), peer),
+        executor, serve(listening, std::move(link), peer),
         [listening](const std::exception_ptr& e) { report(listening->logger, e); });
   }
 }
@@ -209,11 +208,11 @@ template <class Ws, class Handler, class MakeTransport>
 Listener start_listening(const ConnectionManager<Ws>& manager,
                          const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
                          Handler handler, MakeTransport make_transport) {
+  validate(options.stream);
   const auto& own = manager.options();
   options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
   auto acceptor = open_acceptor(manager.get_executor(), endpoint, options.backlog);
   auto listening = std::make_shared<Listening>();
-  listening->executor = manager.get_executor();
   listening->options = std::move(options);
   listening->origins =
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
@@ -221,8 +220,12 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
   listening->make_transport = std::move(make_transport);
   listening->handler = std::move(handler);
   listening->local_endpoint = acceptor.local_endpoint();
-  boost::asio::co_spawn(manager.get_executor(), accept_all(listening, std::move(acceptor)),
-                        boost::asio::detached);
+  boost::asio::co_spawn(
+      manager.get_executor(), accept_all(listening, std::move(acceptor)),
+      [listening](const std::exception_ptr& error) {
+        if (!error) return;
+        log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
+      });
   return Listener(std::move(listening));
 }
 

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "roost/clock.hpp"
+#include "roost/error.hpp"
 #include "roost/names.hpp"
 
 namespace roost {
@@ -38,6 +39,27 @@ struct AcceptOptions {
   /// The `Server` header of the response; empty: Beast's, which names its version.
   std::string_view server = {};
 };
+
+namespace detail {
+
+inline void validate(const StreamOptions& options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  const auto is_limit = [](Clock::duration d) {
+    return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
+  };
+  check(is_limit(options.handshake_timeout), "handshake_timeout must be 1 ms to 1 day");
+  check(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
+  check(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check(is_limit(options.linger_timeout), "linger_timeout must be 1 ms to 1 day");
+  check(options.max_header_bytes >= 256 && options.max_header_bytes <= 1'048'576,
+        "max_header_bytes must be 256 to 1048576");
+  check(options.send_buffer_bytes <= 1'073'741'824, "send_buffer_bytes must be at most 1073741824");
+  check(options.clock != nullptr, "clock must not be null");
+}
+
+}  // namespace detail
 
 static_assert(std::is_trivially_destructible_v<StreamOptions>);
 static_assert(std::is_trivially_destructible_v<AcceptOptions>);

@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -60,6 +61,7 @@ class Upgrade {
           const StreamOptions& options = {})
       : request_(request.base()) {
     require_upgrade(request_);
+    detail::validate(options);
     boost::system::error_code ignored;
     remote_endpoint_ = stream.lowest_layer().remote_endpoint(ignored);
     link_ = detail::make_link(executor, std::move(stream), options);
@@ -79,7 +81,10 @@ class Upgrade {
   Upgrade(Upgrade&&) noexcept = default;
   Upgrade& operator=(Upgrade&&) noexcept = default;
   ~Upgrade() {
-    if (link_) link_->close();
+    if (!link_) return;
+    // The link lives on the manager's executor; this may be another.
+    const auto executor = link_->get_executor();
+    boost::asio::dispatch(executor, [link = std::move(link_)] { link->close(); });
   }
 
   // --- the request ---

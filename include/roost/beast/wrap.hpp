@@ -33,6 +33,7 @@ std::shared_ptr<BeastWebSocket> wrap(const boost::asio::any_io_executor& executo
   if (boost::asio::any_io_executor(stream.get_executor()) != executor) {
     throw Error(errc::wrong_executor, "an open stream must be on the executor of its manager");
   }
+  detail::validate(options);
   if (!stream.is_open()) throw Error(errc::connection_closed, "the stream is not open");
   auto channel = std::make_shared<detail::WrappedChannel>(executor, options);
   const auto conversation =

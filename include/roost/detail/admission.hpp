@@ -61,6 +61,7 @@ struct Admission {
   static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                        Request request) {
     state->require_running();
+    require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
     const typename State::Reservation place(*state);
     check_id_is_free(*state, request);
@@ -112,6 +113,14 @@ struct Admission {
   }
 
  private:
+  static void require_executor(const State& state, const Ws& socket) {
+    if constexpr (HasExecutor<Ws>) {
+      const boost::asio::any_io_executor executor = socket.get_executor();
+      if (!executor || executor == state.executor()) return;  // none: it has ended
+      throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
+    }
+  }
+
   static void check_room_count(const State& state, const std::string& id, std::size_t count) {
     const std::size_t limit = state.options().max_rooms_per_connection;
     if (count <= limit) return;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -43,15 +44,28 @@ class Backpressure {
   [[nodiscard]] bool is_open() const noexcept { return state_ == State::open; }
   [[nodiscard]] bool has_parked() const noexcept { return parked_ && !parked_->frames.empty(); }
 
+  /// @param episode_bytes  how much a recipient must take within `backpressure_wait` so that it
+  /// does
+  ///                       not count as slow: its high-water mark
+  void set_episode_bytes(std::size_t episode_bytes) noexcept { episode_bytes_ = episode_bytes; }
+
+  // An episode lasts from the first crossing of the mark to half of it, or until enough was taken:
+  // a recipient that trickles across the mark does not get a new `backpressure_wait` each time, one
+  // that keeps up with a flood does.
   void on_above_high_water(time_point now) noexcept {
     if (state_ != State::open) return;
     state_ = State::congested;
+    if (std::exchange(in_episode_, true) && released_bytes_ < episode_bytes_) return;
     since_ = now;
+    released_bytes_ = 0;
   }
   void on_below_high_water() noexcept {
     if (state_ == State::congested) state_ = State::open;
   }
-  void on_below_low_water() noexcept { state_ = State::open; }
+  void on_below_low_water() noexcept {
+    state_ = State::open;
+    in_episode_ = false;
+  }
 
   /// When the recipient turns from congested to slow; matters only while a sender waits.
   [[nodiscard]] std::optional<time_point> deadline(duration wait) const noexcept {
@@ -73,8 +87,13 @@ class Backpressure {
   /// The next parked frame that may go to the outbox now.
   [[nodiscard]] std::optional<Parked> unpark() {
     if (state_ == State::congested) return std::nullopt;
-    return take_front();
+    auto front = take_front();
+    if (front) released_bytes_ += front->frame.size();
+    return front;
   }
+
+  /// The next parked frame whatever the state, for a last flush.
+  [[nodiscard]] std::optional<Parked> take() { return take_front(); }
 
   /// Gives up on all that is parked; the senders are told.
   void abandon() {
@@ -103,6 +122,9 @@ class Backpressure {
   }
 
   State state_ = State::open;
+  bool in_episode_ = false;
+  std::size_t episode_bytes_ = std::numeric_limits<std::size_t>::max();
+  std::size_t released_bytes_ = 0;  // since the episode began
   time_point since_{};
   std::unique_ptr<Waiting> parked_;  // few connections ever need it
 };

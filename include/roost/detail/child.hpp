@@ -6,6 +6,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -23,13 +24,14 @@ namespace roost::detail {
 /// A coroutine that runs beside its parent: it can be cancelled, waited for with a deadline, and
 /// left behind if it ignores both.
 template <class T>
-class Child {
+class Child : public std::enable_shared_from_this<Child<T>> {
   using Result = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
  public:
   static std::shared_ptr<Child> start(const boost::asio::any_io_executor& executor,
                                       boost::asio::awaitable<T> operation) {
     auto child = std::make_shared<Child>();
+    child->executor_ = executor;
     auto token = [&](auto completion) {
       boost::asio::co_spawn(
           executor, std::move(operation),
@@ -43,8 +45,12 @@ class Child {
     return child;
   }
 
+  /// On the executor, or while nothing runs it: then the coroutine learns of it when it does.
   void cancel() {
-    if (!done_) signal_.emit(boost::asio::cancellation_type::terminal);
+    if (done_) return;
+    boost::asio::dispatch(executor_, [self = this->shared_from_this()] {
+      if (!self->done_) self->signal_.emit(boost::asio::cancellation_type::terminal);
+    });
   }
 
   [[nodiscard]] bool is_done() const noexcept { return done_; }
@@ -61,11 +67,13 @@ class Child {
  private:
   void finish(std::exception_ptr error, Result result) {
     done_ = true;
+    executor_ = boost::asio::any_io_executor();
     error_ = std::move(error);
     result_ = std::move(result);
     ended.notify_all();
   }
 
+  boost::asio::any_io_executor executor_;
   boost::asio::cancellation_signal signal_;
   std::exception_ptr error_;
   std::optional<Result> result_;

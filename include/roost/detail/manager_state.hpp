@@ -94,15 +94,21 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     by_id_.emplace(connection->id(), connection);
     connection->position_ = everyone_.size();
     everyone_.push_back(connection.get());
-    connection->attach(*this, std::move(socket));
-    for (const std::string& room : rooms) rooms_.join(*connection, room);
+    try {
+      connection->attach(*this, std::move(socket));
+      for (const std::string& room : rooms) rooms_.join(*connection, room);
+    } catch (...) {
+      remove(*connection, {}, Ending::abort);
+      throw;
+    }
     ++stats_.accepted;
   }
 
   /// Unregisters a connection: it is in no room and no broadcast any more, whoever waits for it is
   /// told. What its socket needs afterwards is up to the caller.
   /// @returns its socket; null if it was not registered.
-  std::shared_ptr<Ws> remove(Connection<Ws>& connection, Disconnect how) {
+  std::shared_ptr<Ws> remove(Connection<Ws>& connection, Disconnect how,
+                             Ending ending = Ending::abort) {
     if (!connection.is_connected()) return nullptr;
     const ConnectionPtr keep = connection.shared_from_this();
     connection.last_rooms_ = RoomIndex::rooms_of(connection);
@@ -115,7 +121,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     everyone_.pop_back();
     by_id_.erase(by_id_.find(connection.id()));
     ++stats_.ended[static_cast<std::size_t>(connection.ended_->reason)];
-    return connection.detach();
+    return connection.detach(/*is_flushed=*/ending == Ending::close);
   }
 
   /// Unregisters a connection at once, and closes it and runs the hooks in the background.
@@ -125,20 +131,16 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
   void drop(Connection<Ws>& connection, Disconnect how, Ending ending, Clock::duration timeout) {
     const ConnectionPtr keep = connection.shared_from_this();
-    std::shared_ptr<Ws> socket = remove(connection, std::move(how));
+    std::shared_ptr<Ws> socket = remove(connection, std::move(how), ending);
     if (!socket) return;
     log_disconnect(connection);
-    boost::asio::co_spawn(
-        executor_, finish(this->shared_from_this(), keep, std::move(socket), ending, timeout),
-        boost::asio::detached);
+    spawn("finish", finish(this->shared_from_this(), keep, std::move(socket), ending, timeout));
   }
 
   /// Closes a socket that is not registered.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
-    boost::asio::co_spawn(executor_,
-                          close_socket(this->shared_from_this(), std::move(socket), code,
-                                       std::move(reason), Ending::close, options_.close_timeout),
-                          boost::asio::detached);
+    spawn("close", close_socket(this->shared_from_this(), nullptr, std::move(socket), code,
+                                std::move(reason), Ending::close, options_.close_timeout));
   }
 
   /// Waits until the transport of a dropped connection has ended, and its hooks too if asked.
@@ -170,7 +172,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     const auto due = connection.next_deadline();
     if (due && *due < next_sweep_) watch_changed_.notify_all();
     if (!std::exchange(is_sweeping_, true)) {
-      boost::asio::co_spawn(executor_, sweep(this->shared_from_this()), boost::asio::detached);
+      spawn("sweep", sweep(this->shared_from_this()));
     }
   }
 
@@ -217,8 +219,21 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
 
  private:
-  // The sockets must go while their context still exists.
-  void on_context_destroyed() noexcept override { release_all(); }
+  // The sockets must go while their context still exists, and a strand too.
+  void on_context_destroyed() noexcept override {
+    release_all();
+    executor_ = boost::asio::any_io_executor();
+  }
+
+  /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
+  void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
+    boost::asio::co_spawn(
+        executor_, std::move(coroutine),
+        [self = this->shared_from_this(), what](const std::exception_ptr& error) {
+          if (!error) return;
+          self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
+        });
+  }
 
   std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> release_all() {
     is_stopped_ = true;
@@ -241,17 +256,25 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   void log_disconnect(const Connection<Ws>& connection) const noexcept {
     const Disconnect& how = *connection.ended();
     const bool is_dropped = ends_at_once(how.reason);
-    log(is_dropped ? Severity::warning : Severity::info, is_dropped ? "dropped" : "disconnect",
-        {{"id", connection.id()},
-         {"reason", to_string(how.reason)},
-         {"code", std::to_string(how.code)}});
+    const Severity severity = is_dropped ? Severity::warning : Severity::info;
+    const std::string_view event = is_dropped ? "dropped" : "disconnect";
+    const LogField id("id", connection.id());
+    const LogField reason("reason", to_string(how.reason));
+    const LogField code("code", std::to_string(how.code));
+    if (how.text.empty()) {
+      log(severity, event, {id, reason, code});
+    } else {
+      log(severity, event, {id, reason, code, {"text", how.text}});
+    }
   }
 
   static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
-                                                 std::string reason) {
+                                                 std::string reason, Clock::duration timeout) {
     // 1005 and 1006 only tell how a connection ended, and must not be sent.
     if (!close_code::may_be_sent(code)) code = close_code::internal_error;
-    if constexpr (ClosesWithReason<Ws>) {
+    if constexpr (ClosesInTime<Ws>) {
+      co_await socket->close(code, std::string_view(reason), timeout);
+    } else if constexpr (ClosesWithReason<Ws>) {
       co_await socket->close(code, std::string_view(reason));
     } else {
       co_await socket->close(code);
@@ -260,19 +283,25 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   /// Ends a transport for good. Returns when it is closed, at the latest at the deadline.
   static boost::asio::awaitable<void> close_socket(std::shared_ptr<ManagerState> self,
+                                                   ConnectionPtr connection,
                                                    std::shared_ptr<Ws> socket, std::uint16_t code,
                                                    std::string reason, Ending ending,
                                                    Clock::duration timeout) {
     const Clock::time_point deadline = self->now() + timeout;
     // The caller may be inside a call of the socket.
     co_await boost::asio::post(boost::asio::use_awaitable);
+    if (connection && ending == Ending::close) {
+      const bool is_flushed = co_await Recipient<Ws>::wait_flushed(connection, self->executor_,
+                                                                   *self->options_.clock, deadline);
+      if (!is_flushed) ending = Ending::abort;
+    }
     if constexpr (Aborts<Ws>) {
       if (ending == Ending::abort) {
         socket->abort();
         co_return;
       }
     }
-    auto closing = Child<void>::start(self->executor_, close_call(socket, code, reason));
+    auto closing = Child<void>::start(self->executor_, close_call(socket, code, reason, timeout));
     while (!closing->is_done()) {
       if (!co_await wait(closing->ended, self->executor_, *self->options_.clock, deadline)) break;
     }
@@ -288,14 +317,15 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
                                              Ending ending, Clock::duration timeout) {
     const Disconnect how = *connection->ended();
     boost::asio::co_spawn(
-        self->executor_, close_socket(self, std::move(socket), how.code, how.text, ending, timeout),
+        self->executor_,
+        close_socket(self, connection, std::move(socket), how.code, how.text, ending, timeout),
         [connection](std::exception_ptr) {
           connection->is_closed_ = true;
           connection->ending_.notify_all();
         });
     co_await boost::asio::post(boost::asio::use_awaitable);
     if (connection->handler_ && !connection->handler_->is_done()) {
-      boost::asio::co_spawn(self->executor_, end_handler(self, connection), boost::asio::detached);
+      self->spawn("end_handler", end_handler(self, connection));
     }
     co_await run_hooks(self, connection, how);
     connection->is_finished_ = true;
@@ -342,6 +372,14 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
 
   static boost::asio::awaitable<void> sweep(std::shared_ptr<ManagerState> self) {
+    struct Sweeping {
+      ManagerState& state;
+      ~Sweeping() {
+        state.next_sweep_ = Timer::never();
+        state.is_sweeping_ = false;
+      }
+    };
+    const Sweeping sweeping{*self};
     while (!self->watched_.empty()) {
       Clock::time_point next = Timer::never();
       for (const Connection<Ws>* connection : self->watched_) {
@@ -351,8 +389,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
       co_await wait(self->watch_changed_, self->executor_, *self->options_.clock, next);
       if (self->now() >= next) self->enforce_deadlines();
     }
-    self->next_sweep_ = Timer::never();
-    self->is_sweeping_ = false;
   }
 
   void enforce_deadlines() {
@@ -367,7 +403,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
   }
 
-  const boost::asio::any_io_executor executor_;
+  boost::asio::any_io_executor executor_;
   const ManagerOptions<Ws> options_;
 
   std::unordered_map<std::string, ConnectionPtr, StringHash, std::equal_to<>> by_id_;

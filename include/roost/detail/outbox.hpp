@@ -86,6 +86,7 @@ class Outbox {
   /// @p n bytes of what was gathered are written.
   void consume(std::size_t n) {
     bytes_ -= n;
+    consumed_ += n;
     if (watch_.total_bytes) *watch_.total_bytes -= n;
     written_ += n;
     while (head_ < entries_.size() && written_ >= entries_[head_].frame.size()) {
@@ -136,6 +137,12 @@ class Outbox {
 
   [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  /// Bytes consumed so far; with `bytes`, where what is pushed next begins.
+  [[nodiscard]] std::uint64_t consumed() const noexcept { return consumed_; }
+  /// What it costs in memory, about: small frames cost more than their bytes.
+  [[nodiscard]] std::size_t cost() const noexcept {
+    return std::max(bytes_, (entries_.size() - head_) * sizeof(Entry));
+  }
   [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
   [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
 
@@ -162,6 +169,7 @@ class Outbox {
   std::size_t head_ = 0;     // the first entry that is not written completely
   std::size_t written_ = 0;  // how much of it is
   std::size_t bytes_ = 0;
+  std::uint64_t consumed_ = 0;
   OutboxWatch watch_;
   bool above_high_ = false;
   bool above_low_ = false;

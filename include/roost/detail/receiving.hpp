@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "roost/connection.hpp"
-#include "roost/detail/describe.hpp"
+#include "roost/detail/escape.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/message.hpp"
 
@@ -34,7 +34,8 @@ struct Receiving {
       throw Error(errc::not_connected, "the connection belongs to another manager");
     }
     if (connection->is_receiving_) {
-      throw Error(errc::already_receiving, "connection \"" + connection->id() + "\"");
+      throw Error(errc::already_receiving,
+                  "connection \"" + escape_for_log(connection->id()) + "\"");
     }
     Message message = co_await next_message(*state, connection);
     require_size(*state, *connection, message, max_bytes);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -10,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -18,8 +20,10 @@
 
 #include "roost/clock.hpp"
 #include "roost/detail/backpressure.hpp"
+#include "roost/detail/describe.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/room_index.hpp"
+#include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/socket_observer.hpp"
 #include "roost/websocket_like.hpp"
@@ -85,7 +89,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (HasOutbox<Ws>) {
       return socket_->queued_bytes() + backpressure_.posted_bytes();
     } else if constexpr (!TakesFrames<Ws>) {
-      return plain_.outbox.bytes() + backpressure_.posted_bytes();
+      return plain_.outbox.cost() + backpressure_.posted_bytes();
     } else {
       return 0;
     }
@@ -98,30 +102,53 @@ class Recipient : public RoomMember, private SocketObserver {
   void attach(ManagerState<Ws>& state, std::shared_ptr<Ws> socket) {
     state_ = &state;
     socket_ = std::move(socket);
+    backpressure_.set_episode_bytes(state.options().outbox_high_water);
     [[maybe_unused]] const OutboxWatch watch{.observer = this,
                                              .high_water = state.options().outbox_high_water,
                                              .total_bytes = state.total_queued_bytes()};
-    if constexpr (HasOutbox<Ws>) {
-      socket_->observe(watch);
-    } else if constexpr (!TakesFrames<Ws>) {
-      plain_.outbox.watch(watch);
-    }
+    if constexpr (Observable<Ws>) socket_->observe(watch);
+    if constexpr (!TakesFrames<Ws>) plain_.outbox.watch(watch);
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
-  std::shared_ptr<Ws> detach() {
-    if constexpr (HasOutbox<Ws>) {
-      if (socket_) socket_->observe({});
-    } else if constexpr (!TakesFrames<Ws>) {
+  /// @param is_flushed  whether the frames that were taken are still to be sent
+  std::shared_ptr<Ws> detach(bool is_flushed) {
+    if constexpr (Observable<Ws>) socket_->observe({});
+    if constexpr (TakesFrames<Ws>) {
+      while (auto parked = backpressure_.take()) {
+        if (is_flushed) socket_->try_send(parked->frame);
+        if (parked->delivery) parked->delivery->settle_one();
+      }
+    } else {
       plain_.outbox.watch({});
-      plain_.outbox.discard();
       for (const auto& delivery : std::exchange(plain_.deliveries, {})) {
         if (delivery) delivery->settle_one();
       }
+      while (auto parked = backpressure_.take()) {
+        plain_.outbox.push(parked->frame, {});
+        if (parked->delivery) parked->delivery->settle_one();
+      }
+      if (!is_flushed) plain_.outbox.discard();
     }
-    backpressure_.abandon();
     state_ = nullptr;
     return std::exchange(socket_, nullptr);
+  }
+
+  /// Waits until the pump of a socket that takes no frames has sent all.
+  /// @returns whether it has, before @p deadline
+  static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
+                                                   boost::asio::any_io_executor executor,
+                                                   Clock& clock, Clock::time_point deadline) {
+    if constexpr (!TakesFrames<Ws>) {
+      auto& plain = static_cast<Recipient&>(*connection).plain_;
+      while (plain.is_pumping) {
+        if (!co_await wait(plain.pump_ended, executor, clock, deadline)) {
+          plain.outbox.discard();
+          co_return false;
+        }
+      }
+    }
+    co_return true;
   }
 
   // Null once the connection is not registered any more.
@@ -137,6 +164,7 @@ class Recipient : public RoomMember, private SocketObserver {
     Outbox outbox;
     std::deque<std::shared_ptr<Delivery>> deliveries;  // one for each entry, null where none waits
     bool is_pumping = false;
+    WaitList pump_ended;
   };
   struct Nothing {};
 
@@ -245,30 +273,43 @@ class Recipient : public RoomMember, private SocketObserver {
     Recipient& self = *connection;
     // The socket must not be called while a broadcast is under way.
     co_await boost::asio::post(boost::asio::use_awaitable);
-    while (self.state_ && !self.plain_.outbox.empty()) {
+    while (!self.plain_.outbox.empty()) {
       self.plain_.outbox.mark_blocked();
       const Frame frame = self.plain_.outbox.front().frame;
-      bool is_sent = false;
+      std::exception_ptr error;
       try {
         if (frame.opcode() == Opcode::text) {
           co_await socket->send_text(frame.payload_text());
         } else {
           co_await socket->send_bytes(frame.payload());
         }
-        is_sent = true;
-      } catch (...) {  // whatever it was, the connection is of no use any more
+      } catch (...) {
+        error = std::current_exception();
       }
-      if (!self.state_) co_return;
-      if (!is_sent) {
-        self.state_->drop(*connection, {.reason = DisconnectReason::send_failed});
-        co_return;
+      if (error) {
+        self.plain_.outbox.discard();
+        if (self.state_) {
+          self.state_->drop(*connection,
+                            {.reason = DisconnectReason::send_failed, .text = describe(error)});
+        }
+      } else if (!self.plain_.outbox.empty()) {
+        self.finish_front(frame);
       }
-      const std::shared_ptr<Delivery> delivery = std::move(self.plain_.deliveries.front());
-      self.plain_.deliveries.pop_front();
-      self.plain_.outbox.consume(frame.size());
-      if (delivery) delivery->settle_one();
     }
     self.plain_.is_pumping = false;
+    self.plain_.pump_ended.notify_all();
+  }
+
+  void finish_front(const Frame& sent)
+    requires(!TakesFrames<Ws>)
+  {
+    std::shared_ptr<Delivery> delivery;
+    if (!plain_.deliveries.empty()) {  // none once it is only flushed
+      delivery = std::move(plain_.deliveries.front());
+      plain_.deliveries.pop_front();
+    }
+    plain_.outbox.consume(sent.size());
+    if (delivery) delivery->settle_one();
   }
 
   Backpressure backpressure_;

@@ -63,7 +63,10 @@ struct Session {
     Registration(StatePtr s, ConnectionPtr c) : state(std::move(s)), connection(std::move(c)) {}
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
-    ~Registration() { state->remove(*connection, {.reason = DisconnectReason::cancelled}); }
+    ~Registration() {
+      connection->handler_.reset();
+      state->remove(*connection, {.reason = DisconnectReason::cancelled});
+    }
   };
 
   // Owns the handler: its captures live as long as its coroutine.
@@ -100,9 +103,10 @@ struct Session {
       std::rethrow_exception(refusal);
     } catch (const Error& error) {
       if (is(error, errc::connection_closed)) return how_it_ended(*socket);
-      const bool is_full = is(error, errc::too_many_connections);
-      code = is_full ? close_code::try_again_later : close_code::policy_violation;
-      reason = is_full ? "server is full" : error.code().message();
+      reason = error.code().message();
+      code = is(error, errc::too_many_connections) ? close_code::try_again_later
+             : is(error, errc::manager_stopped)    ? close_code::going_away
+                                                   : close_code::policy_violation;
     } catch (const boost::system::system_error& error) {
       if (error.code() == boost::asio::error::operation_aborted) code = close_code::going_away;
     } catch (...) {

@@ -23,6 +23,7 @@
 #include "roost/disconnect.hpp"
 #include "roost/error.hpp"
 #include "roost/message.hpp"
+#include "roost/socket_observer.hpp"
 
 namespace roost::testing {
 
@@ -109,6 +110,7 @@ class FakeWebSocket {
 
   boost::asio::awaitable<Message> receive() {
     const auto executor = co_await boost::asio::this_coro::executor;
+    tell_end();
     while (inbound_.empty() && !ended_) co_await detail::wait(changed_, executor, *clock_);
     if (inbound_.empty()) throw Error(errc::connection_closed, "FakeWebSocket");
     Message message = std::move(inbound_.front());
@@ -136,6 +138,7 @@ class FakeWebSocket {
     return std::nullopt;
   }
   [[nodiscard]] std::optional<Disconnect> ended() const { return ended_; }
+  void observe(OutboxWatch watch) noexcept { observer_ = watch.observer; }
 
  private:
   boost::asio::awaitable<void> send(Message message) {
@@ -174,6 +177,13 @@ class FakeWebSocket {
   void end(Disconnect how) {
     if (!ended_) ended_ = std::move(how);
     changed_.notify_all();
+    tell_end();
+  }
+
+  // Like a real one: its end is seen once all that came before it was taken.
+  void tell_end() {
+    if (!ended_ || !inbound_.empty()) return;
+    if (SocketObserver* observer = std::exchange(observer_, nullptr)) observer->on_closed(*ended_);
   }
 
   std::vector<Message> sent_;
@@ -191,6 +201,7 @@ class FakeWebSocket {
   std::size_t pings_ = 0;
   std::size_t sends_at_once_ = 0;
   std::size_t most_sends_at_once_ = 0;
+  SocketObserver* observer_ = nullptr;
   detail::WaitList changed_;
 };
 

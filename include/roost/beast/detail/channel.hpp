@@ -61,6 +61,10 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
       if (self && self->deadline_.is_due() && !self->is_down_) self->on_deadline();
     });
   }
+  /// The same, unless a deadline that comes earlier is set already.
+  void tighten_deadline(Clock::duration delay) {
+    if (clock().now() + delay < deadline_.expiry()) set_deadline(delay);
+  }
   void clear_deadline() { deadline_.expires_at(Timer::never()); }
 
   /// Ends the transport now; what is queued is lost.
@@ -73,21 +77,15 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   void push(const Frame& frame, Outbox::EntryClass entry_class) {
     const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
-    flusher_->note_frame(outbox_.bytes());
     if (was_empty && !is_writing_) flusher_->mark_dirty(*this);
+    flusher_->note_frame(outbox_.bytes());
   }
 
   /// @p n bytes of the outbox are written.
   void consume(std::size_t n) {
     outbox_.consume(n);
-    if (outbox_.empty() || (outbox_.bytes() < beast_high_water && !changed_.empty())) {
-      changed_.notify_all();
-    }
+    if (!changed_.empty()) changed_.notify_all();
   }
-
-  // From here on Beast's own writes wait: a peer that makes it answer without reading would make
-  // the outbox grow without end.
-  static constexpr std::size_t beast_high_water = 65'536;
 
   WaitList changed_;         // the outbox got emptier, or the channel went down
   bool is_writing_ = false;  // a write is under way, which will flush what comes meanwhile

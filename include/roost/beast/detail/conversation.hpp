@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "roost/beast/detail/channel.hpp"
+#include "roost/beast/detail/inbox.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
@@ -29,28 +30,15 @@ namespace roost::detail {
 /// Owned by that read: it ends with its `io_context`. Beast parses, checks and answers.
 class Conversation : public std::enable_shared_from_this<Conversation> {
  public:
-  /// Who gets the messages. May go before the conversation, and says so by `set_listener(nullptr)`.
-  class Listener {
-   public:
-    /// Room for another message is asked for by `resume`.
-    virtual void on_message(Message message) = 0;
-    /// Nothing more will be received or sent.
-    virtual void on_ended(const Disconnect& how) = 0;
-    /// The transport is closed: the conversation is about to be destroyed.
-    virtual void on_down() = 0;
-
-   protected:
-    ~Listener() = default;
-  };
-
   virtual ~Conversation() {
-    if (listener_) listener_->on_down();
+    channel_->outbox().watch({});
+    inbox_->go_down(channel_->last_activity());
   }
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;
 
   [[nodiscard]] Channel& channel() noexcept { return *channel_; }
-  void set_listener(Listener* listener) noexcept { listener_ = listener; }
+  [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   virtual void set_max_message_bytes(std::size_t n) = 0;
   /// Starts to read. @pre the upgrade is done
@@ -61,35 +49,39 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
 
   /// Sends a close frame after what is queued; messages that still come are discarded. If the peer
   /// does not answer by the deadline, the channel is aborted.
-  void close(std::uint16_t code, std::string_view reason) {
-    if (is_closing_ || channel_->is_down()) return;
-    is_closing_ = true;
+  void close(std::uint16_t code, std::string_view reason, Clock::duration timeout) {
+    if (has_ended() || channel_->is_down()) return;
+    is_discarding_ = true;
     channel_->send_close(Frame::close(code, reason));
-    channel_->set_deadline(channel_->options().close_timeout);
+    channel_->set_deadline(timeout);
     end({.reason = DisconnectReason::disconnected, .code = code, .text = std::string(reason)});
     resume();
   }
 
- protected:
-  explicit Conversation(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
-
-  void end(const Disconnect& how) {
-    if (std::exchange(has_ended_, true)) return;
-    if (listener_) listener_->on_ended(how);
+  /// Nobody is interested any more.
+  void abandon() {
+    is_discarding_ = true;
+    channel_->outbox().watch({});
+    channel_->abort();
   }
+
+ protected:
+  explicit Conversation(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {
+    inbox_->executor = channel_->get_executor();
+    inbox_->conversation = this;
+  }
+
+  [[nodiscard]] bool has_ended() const noexcept { return inbox_->ended.has_value(); }
+  void end(const Disconnect& how) { inbox_->end(how); }
   void on_channel_down() {
     end({});
     resume();
   }
-  [[nodiscard]] bool is_discarding() const noexcept { return is_closing_ || !listener_; }
 
+  const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   const std::shared_ptr<Channel> channel_;
-  Listener* listener_ = nullptr;
   WaitList space_;
-
- private:
-  bool is_closing_ = false;
-  bool has_ended_ = false;
+  bool is_discarding_ = false;
 };
 
 /// The reading side, over any stream of Beast's.
@@ -130,7 +122,7 @@ class Reading : public Conversation {
 
   void on_read(error_code error) {
     if (error) return on_read_failed(error);
-    if (is_discarding()) {
+    if (is_discarding_) {
       buffer_.clear();
       return read();
     }
@@ -144,7 +136,7 @@ class Reading : public Conversation {
                   [this, self = shared_from_this()](bool) {
                     if (!channel_->is_down()) read();
                   });
-    listener_->on_message(std::move(message));
+    inbox_->put(std::move(message));
   }
 
   void on_read_failed(error_code error) {

@@ -47,6 +47,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
   /// @p target has its first frame since it was flushed.
   void mark_dirty(Flushable& target) {
+    if (target.dirty_position_ != Flushable::not_dirty) return;
     target.dirty_position_ = dirty_.size();
     dirty_.push_back(&target);
     if (std::exchange(is_scheduled_, true)) return;
@@ -132,7 +133,12 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
       if (!target) continue;
       flushing_[next_] = nullptr;
       target->dirty_position_ = Flushable::not_dirty;
-      target->flush();
+      try {
+        target->flush();
+      } catch (...) {
+        post_turn();  // the others are still to be flushed
+        throw;
+      }
     }
     if (next_ < flushing_.size()) return post_turn();
     flushing_.clear();

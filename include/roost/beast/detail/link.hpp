@@ -75,11 +75,10 @@ class Link final : public Channel {
       boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), size), buffers);
       push_from_beast(bytes);
     }
-    if (outbox().bytes() < beast_high_water) return complete(std::move(handler), {}, size);
-    when_notified(changed_, get_executor(), clock(), clock().now() + options().send_timeout,
-                  [self = self(), size, handler = std::move(handler)](bool) mutable {
-                    self->finish_write(size, std::move(handler));
-                  });
+    finish_write({.size = size,
+                  .end = outbox().consumed() + outbox().bytes(),
+                  .deadline = clock().now() + options().send_timeout},
+                 std::move(handler));
   }
 
   // --- reading ---
@@ -126,13 +125,13 @@ class Link final : public Channel {
   }
   static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self) {
     self->outbox().seal();
-    self->set_deadline(self->options().send_timeout);
+    self->tighten_deadline(self->options().send_timeout);
     while (!self->is_down() && !self->outbox().empty()) {
       co_await wait(self->changed_, self->get_executor(), self->clock());
     }
     if (self->is_down()) co_return;
     self->is_lingering_ = true;
-    self->set_deadline(self->options().linger_timeout);
+    self->tighten_deadline(self->options().linger_timeout);
     error_code error;
     co_await self->shutdown(error);
     while (!error && !self->is_down()) co_await self->discard(error);
@@ -141,6 +140,15 @@ class Link final : public Channel {
 
  private:
   static constexpr std::size_t max_leftover = 16'384;
+  // From here on Beast's own writes wait until they are on the wire: a peer that makes it answer
+  // without reading would make the outbox grow without end. Pongs are small, so this is as well.
+  static constexpr std::size_t beast_high_water = 8'192;
+
+  struct Write {
+    std::size_t size;
+    std::uint64_t end;  // where in all that was ever queued it ends
+    Clock::time_point deadline;
+  };
 
   void push_from_beast(const Frame& bytes) {
     push(bytes, Outbox::EntryClass::control);
@@ -155,10 +163,19 @@ class Link final : public Channel {
   }
 
   template <class Handler>
-  void finish_write(std::size_t size, Handler handler) {
+  void finish_write(Write write, Handler handler) {
     if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (outbox().bytes() >= beast_high_water) abort();  // in all that time it read too little
-    complete(std::move(handler), {}, size);
+    if (outbox().bytes() < beast_high_water || outbox().consumed() >= write.end) {
+      return complete(std::move(handler), {}, write.size);
+    }
+    if (clock().now() >= write.deadline) {
+      abort();  // in all that time the peer did not take what it asked for
+      return complete(std::move(handler), boost::asio::error::timed_out, 0);
+    }
+    when_notified(changed_, get_executor(), clock(), write.deadline,
+                  [self = self(), write, handler = std::move(handler)](bool) mutable {
+                    self->finish_write(write, std::move(handler));
+                  });
   }
 
   template <class Handler>

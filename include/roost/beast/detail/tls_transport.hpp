@@ -37,10 +37,15 @@ class TlsTransport final : public Transport {
   void async_read(std::size_t, ReadHandler handler) override {
     auto buffer = std::make_unique<std::array<char, 4'096>>();
     const auto space = boost::asio::buffer(*buffer);
-    stream_.async_read_some(space, [buffer = std::move(buffer), handler = std::move(handler)](
-                                       error_code error, std::size_t n) mutable {
+    auto done = [buffer = std::move(buffer), handler = std::move(handler)](error_code error,
+                                                                           std::size_t n) mutable {
       std::move(handler)(error, boost::asio::buffer(buffer->data(), n));
-    });
+    };
+    if (is_shut_down_) {
+      stream_.next_layer().async_read_some(space, std::move(done));
+    } else {
+      stream_.async_read_some(space, std::move(done));
+    }
   }
 
   // A synchronous write on a non-blocking TLS stream loses what it has encrypted already.

@@ -75,6 +75,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
   WrappedConversation(const std::shared_ptr<WrappedChannel>& channel, Stream&& stream)
       : Base(channel, std::move(stream)), wrapped_(*channel) {
     wrapped_.set_writer(this);
+    limit_send_buffer(boost::beast::get_lowest_layer(this->stream_));
   }
   ~WrappedConversation() override {
     wrapped_.abort();
@@ -125,6 +126,20 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
     end_lowest(boost::beast::get_lowest_layer(this->stream_), abortively);
   }
   void on_down() noexcept override { this->on_channel_down(); }
+
+  template <class Lowest>
+  void limit_send_buffer(Lowest& lowest) {
+    if constexpr (requires { lowest.socket(); }) {
+      limit_send_buffer(lowest.socket());
+    } else {
+      const boost::asio::socket_base::send_buffer_size size(
+          static_cast<int>(wrapped_.options().send_buffer_bytes));
+      error_code ignored;
+      if constexpr (requires { lowest.set_option(size, ignored); }) {
+        if (size.value() > 0) lowest.set_option(size, ignored);
+      }
+    }
+  }
 
   template <class Lowest>
   static void end_lowest(Lowest& lowest, bool abortively) noexcept {

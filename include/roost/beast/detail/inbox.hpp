@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <optional>
+#include <utility>
+
+#include "roost/clock.hpp"
+#include "roost/detail/wait_list.hpp"
+#include "roost/disconnect.hpp"
+#include "roost/message.hpp"
+#include "roost/socket_observer.hpp"
+
+namespace roost::detail {
+
+class Conversation;
+
+/// What a conversation and its `BeastWebSocket` share, so that either may go first: the message
+/// that waits to be taken, and how it ended.
+struct Inbox {
+  boost::asio::any_io_executor executor;  // none once it is down: the context may be gone
+  Conversation* conversation = nullptr;   // null once it is down
+  std::optional<Message> message;
+  std::optional<Disconnect> ended;
+  Clock::time_point last_activity{};
+  SocketObserver* observer = nullptr;
+  WaitList changed;  // a message came, or it ended
+
+  void put(Message next) {
+    message = std::move(next);
+    changed.notify_all();
+  }
+  void end(const Disconnect& how) {
+    if (ended) return;
+    ended = how;
+    changed.notify_all();
+    if (observer) observer->on_closed(how);
+  }
+  void go_down(Clock::time_point activity) {
+    last_activity = activity;
+    if (!ended) ended = Disconnect{};
+    observer = nullptr;
+    conversation = nullptr;
+    executor = boost::asio::any_io_executor();
+    changed.notify_all();
+  }
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Records what an outbox tells its observer.
+#pragma once
+
+#include <functional>
+#include <roost/socket_observer.hpp>
+#include <utility>
+#include <vector>
+
+namespace roost::test {
+
+class OutboxProbe final : public SocketObserver {
+ public:
+  std::vector<OutboxEvent> events;
+  std::function<void(OutboxEvent)> then;  // what the observer does about it
+
+  std::vector<OutboxEvent> take() { return std::exchange(events, {}); }
+
+  void on_outbox(OutboxEvent event) override {
+    events.push_back(event);
+    if (then) then(event);
+  }
+  void on_closed(const Disconnect&) override {}
+};
+
+}  // namespace roost::test

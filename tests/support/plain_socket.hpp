@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The least that a manager works with.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <roost/websocket_like.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace roost::test {
+
+class PlainSocket {
+ public:
+  boost::asio::awaitable<void> send_text(std::string_view text) {
+    sent.emplace_back(text);
+    co_return;
+  }
+  boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
+    sent.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    co_return;
+  }
+  boost::asio::awaitable<void> close(std::uint16_t code) {
+    closed.push_back(code);
+    co_return;
+  }
+
+  std::vector<std::string> sent;
+  std::vector<std::uint16_t> closed;
+};
+
+static_assert(WebSocketLike<PlainSocket>);
+static_assert(!ReceivingWebSocket<PlainSocket>);
+static_assert(!TakesFrames<PlainSocket>);
+static_assert(!Aborts<PlainSocket>);
+
+}  // namespace roost::test

@@ -414,6 +414,7 @@ TEST_CASE("max_message_bytes: 1009 arrives though the client keeps sending, whoe
   server.until([&] { return server.outcomes.size() == 1; });
   CHECK(server.outcomes.at(0).reason == DisconnectReason::message_too_big);
   CHECK(server.outcomes.at(0).code == 1009);
+  CHECK(server.log.count(Severity::warning, "message_too_big") == 1);
 }
 
 TEST_CASE("max_message_bytes: a message of just that size is taken") {

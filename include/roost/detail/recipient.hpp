@@ -25,6 +25,7 @@
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
+#include "roost/log.hpp"
 #include "roost/socket_observer.hpp"
 #include "roost/websocket_like.hpp"
 
@@ -252,7 +253,11 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   void on_closed(const Disconnect& how) override {
-    if (state_) state_->drop(self(), how);
+    if (!state_) return;
+    if (how.reason == DisconnectReason::message_too_big) {
+      state_->log(Severity::warning, "message_too_big", {{"id", self().id()}});
+    }
+    state_->drop(self(), how);
   }
 
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {

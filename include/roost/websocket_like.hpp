@@ -96,7 +96,8 @@ concept ClosesInTime = requires(Ws& ws, std::uint16_t code, std::string_view rea
   { ws.close(code, reason, timeout) } -> std::same_as<boost::asio::awaitable<void>>;
 };
 
-/// Sends ping frames; pongs and whatever else arrives count as a sign of life.
+/// Sends ping frames; pongs and whatever else arrives count as a sign of life. For those who watch
+/// over connections: a manager itself sends no pings.
 template <class Ws>
 concept Pings = requires(Ws& ws, std::string_view payload) { ws.ping(payload); };
 

@@ -44,9 +44,8 @@ class Backpressure {
   [[nodiscard]] bool is_open() const noexcept { return state_ == State::open; }
   [[nodiscard]] bool has_parked() const noexcept { return parked_ && !parked_->frames.empty(); }
 
-  /// @param episode_bytes  how much a recipient must take within `backpressure_wait` so that it
-  /// does
-  ///                       not count as slow: its high-water mark
+  /// How much a recipient must take within `backpressure_wait` so that it does not count as slow:
+  /// its high-water mark.
   void set_episode_bytes(std::size_t episode_bytes) noexcept { episode_bytes_ = episode_bytes; }
 
   // An episode lasts from the first crossing of the mark to half of it, or until enough was taken:
@@ -92,15 +91,8 @@ class Backpressure {
     return front;
   }
 
-  /// The next parked frame whatever the state, for a last flush.
+  /// The next parked frame whatever the state: for a last flush, or to tell its sender.
   [[nodiscard]] std::optional<Parked> take() { return take_front(); }
-
-  /// Gives up on all that is parked; the senders are told.
-  void abandon() {
-    while (auto parked = take_front()) {
-      if (parked->delivery) parked->delivery->settle_one();
-    }
-  }
 
   [[nodiscard]] std::size_t posted_bytes() const noexcept {
     return parked_ ? parked_->posted_bytes : 0;

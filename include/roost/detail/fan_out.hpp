@@ -111,7 +111,7 @@ struct FanOut {
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
     const Offer offer = connection->offer(frame, true, delivery);
-    drop_if_refused(*state, *connection, offer);
+    connection->drop_unless_taken(offer);
     while (offer == Offer::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->executor(), *state->options().clock);
     }
@@ -134,16 +134,9 @@ struct FanOut {
         refused.emplace_back(connection.shared_from_this(), offer);
       }
     });
-    for (const auto& [connection, offer] : refused) drop_if_refused(state, *connection, offer);
+    for (const auto& [connection, offer] : refused) connection->drop_unless_taken(offer);
     state.count_broadcast(taken + waiting);
     return taken;
-  }
-
-  static void drop_if_refused(State& state, Connection<Ws>& connection, Offer offer) {
-    if (offer == Offer::failed) state.drop(connection, {.reason = DisconnectReason::send_failed});
-    if (offer == Offer::overflow) {
-      state.drop(connection, {.reason = DisconnectReason::outbox_overflow});
-    }
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.

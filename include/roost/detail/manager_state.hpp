@@ -5,7 +5,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -58,7 +57,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
   [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
   [[nodiscard]] std::size_t* total_queued_bytes() noexcept { return &queued_bytes_; }
-  [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
   }

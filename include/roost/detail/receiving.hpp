@@ -13,6 +13,7 @@
 
 #include "roost/connection.hpp"
 #include "roost/detail/escape.hpp"
+#include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/message.hpp"
 
@@ -85,13 +86,6 @@ struct Receiving {
       message.payload = co_await socket.receive_text();
       co_return message;
     }
-  }
-
-  static Disconnect how_it_ended(const Ws& socket) {
-    if constexpr (KnowsItsEnd<Ws>) {
-      if (const std::optional<Disconnect> how = socket.ended()) return *how;
-    }
-    return {.reason = DisconnectReason::connection_lost};
   }
 
   static void require_size(State& state, Connection<Ws>& connection, const Message& message,

@@ -64,6 +64,15 @@ class Recipient : public RoomMember, private SocketObserver {
     return offer_with_care(frame, awaited, delivery);
   }
 
+  /// What follows from an offer, once nobody walks over connections any more.
+  void drop_unless_taken(Offer offer) {
+    if (!state_) return;
+    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
+    if (offer == Offer::overflow) {
+      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
+    }
+  }
+
   /// When this connection must be looked at again: its oldest byte is too old, or those who wait
   /// for it have waited long enough. Nothing if neither can happen.
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const {
@@ -224,13 +233,6 @@ class Recipient : public RoomMember, private SocketObserver {
       if (queued_bytes() > state_->options().max_outbox_bytes) return Offer::overflow;
     }
     return Offer::taken;
-  }
-
-  void drop_unless_taken(Offer offer) {
-    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
-    if (offer == Offer::overflow) {
-      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
-    }
   }
 
   void on_outbox(OutboxEvent event) override {

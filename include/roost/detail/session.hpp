@@ -15,6 +15,7 @@
 #include "roost/detail/admission.hpp"
 #include "roost/detail/child.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
 
 namespace roost::detail {
@@ -113,13 +114,6 @@ struct Session {
     }
     state.close_in_background(std::move(socket), code, std::move(reason));
     std::rethrow_exception(refusal);
-  }
-
-  static SessionOutcome how_it_ended(const Ws& socket) {
-    if constexpr (KnowsItsEnd<Ws>) {
-      if (const auto how = socket.ended()) return *how;
-    }
-    return {};
   }
 
   /// From how the handler ended to how the connection did.

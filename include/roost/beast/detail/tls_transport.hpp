@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -54,18 +55,15 @@ class TlsTransport final : public Transport {
     return 0;
   }
 
-  // One record per flush: the buffers are gathered into one, up to the largest record.
+  // One record per flush: the buffers are gathered into one, up to the largest record. A copy, for
+  // OpenSSL may look at it again when the outbox has long been thrown away.
   void async_write(Buffers buffers, WriteHandler handler) override {
     constexpr std::size_t largest_record = 16'384;
-    boost::asio::const_buffer whole = buffers.front();
-    std::vector<char> gathered;
-    if (buffers.size() > 1 && whole.size() < largest_record) {
-      std::size_t size = 0;
-      for (const auto& buffer : buffers) size += buffer.size();
-      gathered.resize(std::min(size, largest_record));
-      boost::asio::buffer_copy(boost::asio::buffer(gathered), buffers);
-      whole = boost::asio::buffer(gathered);
-    }
+    std::size_t size = 0;
+    for (const auto& buffer : buffers) size += buffer.size();
+    std::vector<char> gathered(std::min(size, largest_record));
+    boost::asio::buffer_copy(boost::asio::buffer(gathered), buffers);
+    const auto whole = boost::asio::buffer(std::as_const(gathered));
     stream_.async_write_some(
         whole, [gathered = std::move(gathered), handler = std::move(handler)](
                    error_code error, std::size_t n) mutable { std::move(handler)(error, n); });

@@ -6,13 +6,15 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/roost")
 
 install(TARGETS roost roost_beast roost_testing
   EXPORT roostTargets
-  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT roostTargets NAMESPACE roost:: DESTINATION "${package_dir}")
 # On its own, so that OpenSSL is asked for by those only who use it.
 if(TARGET roost_beast_tls)
   install(TARGETS roost_beast_tls
     EXPORT roostTlsTargets
-    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+    FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   install(EXPORT roostTlsTargets NAMESPACE roost:: DESTINATION "${package_dir}")
 endif()
 

@@ -13,6 +13,7 @@ endif()
 
 # roost_library(<name> <exported name> HEADERS <pattern>... LINK <target>...)
 # The headers are a file set: installed, and each compiled alone by all_verify_interface_header_sets.
+# What may be compiled separately is another set: installed too, but no header on its own.
 function(roost_library name exported)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;LINK")
   set(include_dir "${PROJECT_SOURCE_DIR}/include")
@@ -21,15 +22,21 @@ function(roost_library name exported)
 
   # All targets share one directory: the core leaves out what belongs to an adapter.
   if(name STREQUAL "roost")
-    list(FILTER headers EXCLUDE REGEX "/include/roost/(beast|testing)(/|\\.hpp$)")
+    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|testing)(/|\\.hpp$)|src\\.hpp$)")
   elseif(name STREQUAL "roost_beast")
-    list(FILTER headers EXCLUDE REGEX "/beast/(tls|detail/tls_transport)\\.hpp$")
+    list(FILTER headers EXCLUDE REGEX "/beast/((detail/|impl/)?tls[a-z_]*)\\.[hi]pp$")
   endif()
+  set(compiled "${headers}")
+  list(FILTER compiled INCLUDE REGEX "(src\\.hpp|\\.ipp)$")
+  list(FILTER headers EXCLUDE REGEX "(src\\.hpp|\\.ipp)$")
 
   add_library(${name} INTERFACE)
   add_library(roost::${exported} ALIAS ${name})
   set_target_properties(${name} PROPERTIES EXPORT_NAME ${exported})
-  target_sources(${name} INTERFACE FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${headers})
+  target_sources(${name} INTERFACE
+    FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${headers}
+    FILE_SET compiled TYPE HEADERS BASE_DIRS "${include_dir}" FILES ${compiled})
+  set_target_properties(${name} PROPERTIES INTERFACE_HEADER_SETS_TO_VERIFY HEADERS)
   target_compile_features(${name} INTERFACE cxx_std_20)
   target_link_libraries(${name} INTERFACE ${arg_LINK})
 endfunction()
@@ -39,7 +46,7 @@ roost_library(roost roost
   LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
 
 roost_library(roost_beast beast
-  HEADERS beast.hpp beast/*.hpp
+  HEADERS src.hpp beast.hpp beast/*.hpp beast/*.ipp
   LINK roost::roost)
 
 # Users of plain TCP neither include nor link OpenSSL.
@@ -48,7 +55,7 @@ if(NOT TARGET OpenSSL::SSL)
 endif()
 if(TARGET OpenSSL::SSL)
   roost_library(roost_beast_tls beast_tls
-    HEADERS beast/tls.hpp beast/detail/tls_transport.hpp
+    HEADERS beast/tls*.hpp beast/tls*.ipp
     LINK roost::beast OpenSSL::SSL)
 endif()
 

@@ -3,15 +3,9 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
-#include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,9 +18,7 @@
 #include "roost/beast/detail/conversation.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/detail/encode.hpp"
-#include "roost/detail/on_executor.hpp"
 #include "roost/disconnect.hpp"
-#include "roost/error.hpp"
 #include "roost/frame.hpp"
 #include "roost/message.hpp"
 #include "roost/socket_observer.hpp"
@@ -59,14 +51,7 @@ class BeastWebSocket final {
   }
   BeastWebSocket(const BeastWebSocket&) = delete;
   BeastWebSocket& operator=(const BeastWebSocket&) = delete;
-  ~BeastWebSocket() {
-    // From any thread; if there still is a conversation, its context lives.
-    if (auto conversation = conversation_.lock()) {
-      const auto executor = conversation->channel().get_executor();
-      boost::asio::dispatch(executor,
-                            [conversation = std::move(conversation)] { conversation->abandon(); });
-    }
-  }
+  ~BeastWebSocket();
 
   // --- what is known of it ---
 
@@ -119,28 +104,7 @@ class BeastWebSocket final {
   /// @par Errors        `errc::connection_closed` once the conversation has ended and all is taken;
   ///                    `already_receiving`.
   /// @par Cancellation  harms nothing: the next receive gets the message.
-  boost::asio::awaitable<Message> receive() {
-    if (is_receiving_) throw Error(errc::already_receiving);
-    struct Receiving {
-      bool& flag;
-      ~Receiving() { flag = false; }
-    };
-    is_receiving_ = true;
-    const Receiving receiving{is_receiving_};
-    while (!inbox_->message && !inbox_->ended) {
-      co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
-    }
-    if (!inbox_->message) throw Error(errc::connection_closed);
-    // Woken after it was cancelled: whoever cancelled it does not look at the result any more.
-    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
-      throw boost::system::system_error(boost::asio::error::operation_aborted);
-    }
-    Message message = std::move(*inbox_->message);
-    inbox_->message.reset();
-    if (inbox_->conversation) inbox_->conversation->resume();
-    co_return message;
-  }
+  boost::asio::awaitable<Message> receive();
 
   /// Bytes per message received; 0: no limit. The peer that sends more is closed with 1009.
   void set_max_message_bytes(std::size_t n) {
@@ -153,12 +117,7 @@ class BeastWebSocket final {
   /// transport is closed; aborts it after @p timeout (default: `StreamOptions::close_timeout`).
   /// What is received meanwhile is discarded.
   boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {},
-                                     std::optional<Clock::duration> timeout = {}) {
-    if (inbox_->conversation) {
-      inbox_->conversation->close(code, reason, timeout.value_or(close_timeout_));
-    }
-    return wait_until_down();
-  }
+                                     std::optional<Clock::duration> timeout = {});
   /// Ends the transport at once; what is queued is lost.
   void abort() noexcept {
     if (channel()) channel()->abort();
@@ -185,16 +144,8 @@ class BeastWebSocket final {
     return inbox_->conversation ? &inbox_->conversation->channel() : nullptr;
   }
 
-  boost::asio::awaitable<void> send(Frame frame) {
-    if (!try_send(frame)) throw Error(errc::connection_closed);
-    co_return;
-  }
-
-  boost::asio::awaitable<void> wait_until_down() {
-    while (inbox_->conversation) {
-      co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
-    }
-  }
+  boost::asio::awaitable<void> send(Frame frame);
+  boost::asio::awaitable<void> wait_until_down();
 
   const std::shared_ptr<detail::Inbox> inbox_;
   const std::weak_ptr<detail::Conversation> conversation_;
@@ -207,3 +158,7 @@ class BeastWebSocket final {
 };
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/impl/beast_websocket.ipp"
+#endif

@@ -3,22 +3,13 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <boost/beast/websocket/rfc6455.hpp>
-#include <boost/system/system_error.hpp>
-#include <chrono>
-#include <exception>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <sstream>
-#include <string>
-#include <string_view>
 #include <type_traits>
 #include <unordered_set>
 #include <utility>
@@ -27,8 +18,7 @@
 #include "roost/beast/options.hpp"
 #include "roost/beast/upgrade.hpp"
 #include "roost/connection_manager.hpp"
-#include "roost/detail/describe.hpp"
-#include "roost/detail/wait.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/log.hpp"
 #include "roost/origin_policy.hpp"
 
@@ -59,110 +49,24 @@ struct Listening {
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
   bool is_stopped = false;               // maybe before that coroutine has started
   std::unordered_set<Link*> handshakes;  // whose request is still being read
-};
 
-inline boost::asio::ip::tcp::acceptor open_acceptor(const boost::asio::any_io_executor& executor,
-                                                    const boost::asio::ip::tcp::endpoint& endpoint,
-                                                    int backlog) {
-  boost::asio::ip::tcp::acceptor acceptor(executor);
-  try {
-    acceptor.open(endpoint.protocol());
-    acceptor.set_option(boost::asio::socket_base::reuse_address(true));
-    acceptor.bind(endpoint);
-    acceptor.listen(backlog);
-  } catch (const boost::system::system_error& error) {
-    std::ostringstream what;
-    what << "cannot listen on " << endpoint << ": " << error.code().message();
-    throw Error(errc::address_unavailable, what.str());
-  }
-  return acceptor;
-}
-
-/// One connection, from its first byte to the handler of the application.
-inline boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
-                                          std::shared_ptr<Link> link,
-                                          boost::asio::ip::tcp::endpoint remote_endpoint) {
+  // What is here for as long as a coroutine is.
+  struct Acceptor {
+    Listening& listening;
+    ~Acceptor() { listening.acceptor = nullptr; }
+  };
   struct Handshake {
     Listening& listening;
     Link* link;
     ~Handshake() { listening.handshakes.erase(link); }
   };
-  HttpRequest request;
-  {
-    listening->handshakes.insert(link.get());
-    const Handshake handshake{*listening, link.get()};
-    request = co_await read_request(link);
-  }
-  if (listening->is_stopped) co_return link->close();
-  const unsigned version = request.version();
-  if (!boost::beast::websocket::is_upgrade(request)) {
-    std::string response = not_an_upgrade_response(request);
-    if (listening->options.on_http) {
-      HttpResponse own = listening->options.on_http(request);
-      own.version(version);
-      own.keep_alive(false);
-      own.prepare_payload();
-      if (request.method() == boost::beast::http::verb::head) own.body().clear();
-      response = serialize(own);
-    }
-    co_await respond(link, std::move(response));
-    co_return;
-  }
-  const auto origin = header_value(request, "Origin");
-  if (!listening->origins.allows(origin, header_value(request, "Host"))) {
-    log(listening->logger, Severity::warning, "origin_denied",
-        {{"origin", origin.value_or("(none)")}});
-    co_await respond(link, http_response(403, "This page may not connect.\n", version));
-    co_return;
-  }
-  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  co_await listening->handler(std::move(upgrade));
-}
+};
 
-/// What a handler lets escape ends its connection, not the server.
-inline void report(const Logger& logger, const std::exception_ptr& error) noexcept {
-  if (!error) return;
-  Severity severity = Severity::error;
-  try {
-    std::rethrow_exception(error);
-  } catch (const boost::system::system_error&) {
-    severity = Severity::debug;  // a peer that left, or a refusal that is in the log already
-  } catch (...) {
-  }
-  log(logger, severity, "connection_failed", {{"why", describe(error)}});
-}
-
-inline boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
-                                               boost::asio::ip::tcp::acceptor acceptor) {
-  struct Registration {
-    Listening& listening;
-    ~Registration() { listening.acceptor = nullptr; }
-  };
-  listening->acceptor = &acceptor;
-  const Registration registration{*listening};
-  const boost::asio::any_io_executor executor = acceptor.get_executor();
-  while (!listening->is_stopped) {
-    boost::asio::ip::tcp::socket socket(executor);
-    boost::asio::ip::tcp::endpoint peer;
-    boost::system::error_code error;
-    co_await acceptor.async_accept(socket, peer,
-                                   boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error == boost::asio::error::operation_aborted || listening->is_stopped) co_return;
-    if (error) {
-      // No file descriptors, most likely: those that are connected must end first.
-      log(listening->logger, Severity::error, "accept_failed", {{"why", error.message()}});
-      Clock& clock = *listening->options.stream.clock;
-      co_await sleep_until(executor, clock, clock.now() + std::chrono::milliseconds(100));
-      continue;
-    }
-    auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
-                                       listening->options.stream);
-    link->set_deadline(listening->options.stream.handshake_timeout);
-    boost::asio::co_spawn(
-        executor, serve(listening, std::move(link), peer),
-        [listening](const std::exception_ptr& e) { report(listening->logger, e); });
-  }
-}
+/// Binds at once, and accepts from then on.
+/// @par Errors  `errc::address_unavailable`
+ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
+                                const boost::asio::ip::tcp::endpoint& endpoint,
+                                const std::shared_ptr<Listening>& listening);
 
 }  // namespace detail
 
@@ -189,14 +93,7 @@ class [[nodiscard]] Listener {
   [[nodiscard]] std::uint16_t port() const noexcept { return local_endpoint().port(); }
 
   /// Accepts nothing any more. Connections whose request was not read yet are aborted.
-  void stop() noexcept {
-    if (!listening_) return;
-    listening_->is_stopped = true;
-    if (!listening_->acceptor) return;
-    boost::system::error_code ignored;
-    listening_->acceptor->close(ignored);
-    for (detail::Link* link : listening_->handshakes) link->abort();
-  }
+  void stop() noexcept;
 
  private:
   std::shared_ptr<detail::Listening> listening_;
@@ -211,7 +108,6 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
   validate(options.stream);
   const auto& own = manager.options();
   options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
-  auto acceptor = open_acceptor(manager.get_executor(), endpoint, options.backlog);
   auto listening = std::make_shared<Listening>();
   listening->options = std::move(options);
   listening->origins =
@@ -219,13 +115,7 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
   listening->logger = own.logger;
   listening->make_transport = std::move(make_transport);
   listening->handler = std::move(handler);
-  listening->local_endpoint = acceptor.local_endpoint();
-  boost::asio::co_spawn(
-      manager.get_executor(), accept_all(listening, std::move(acceptor)),
-      [listening](const std::exception_ptr& error) {
-        if (!error) return;
-        log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
-      });
+  start_listening(manager.get_executor(), endpoint, listening);
   return Listener(std::move(listening));
 }
 
@@ -253,3 +143,7 @@ Listener listen(const ConnectionManager<Ws>& manager,
 }
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/impl/listen.ipp"
+#endif

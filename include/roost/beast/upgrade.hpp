@@ -5,16 +5,10 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/field.hpp>
 #include <boost/beast/http/message.hpp>
-#include <boost/beast/websocket/rfc6455.hpp>
-#include <boost/beast/websocket/stream_base.hpp>
-#include <boost/system/system_error.hpp>
+#include <boost/system/error_code.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,12 +20,10 @@
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/beast/detail/http.hpp"
 #include "roost/beast/detail/link.hpp"
-#include "roost/beast/detail/link_conversation.hpp"
 #include "roost/beast/detail/target.hpp"
 #include "roost/beast/options.hpp"
-#include "roost/detail/escape.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/on_executor.hpp"
-#include "roost/error.hpp"
 
 namespace roost {
 
@@ -80,12 +72,7 @@ class Upgrade {
 
   Upgrade(Upgrade&&) noexcept = default;
   Upgrade& operator=(Upgrade&&) noexcept = default;
-  ~Upgrade() {
-    if (!link_) return;
-    // The link lives on the manager's executor; this may be another.
-    const auto executor = link_->get_executor();
-    boost::asio::dispatch(executor, [link = std::move(link_)] { link->close(); });
-  }
+  ~Upgrade();
 
   // --- the request ---
 
@@ -116,61 +103,18 @@ class Upgrade {
   /// Completes the handshake.
   /// @par Errors  what Beast reports; `errc::connection_closed` if the peer or the deadline was
   ///              faster, or if it was answered already.
-  boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(
-      const AcceptOptions& options = {}) {
-    std::string subprotocol = detail::choose_subprotocol(request_, options.subprotocols);
-    const std::shared_ptr<detail::Link> link = take_link();
-    return detail::on_executor(link->get_executor(),
-                               run_accept(link, std::move(request_), std::move(subprotocol),
-                                          std::string(options.server), remote_endpoint_));
-  }
+  boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(const AcceptOptions& options = {});
 
   /// Answers with an HTTP status, such as 403, and closes the connection once that has arrived.
   /// @par Errors  none that the network makes: a peer that is gone needs no answer.
-  boost::asio::awaitable<void> reject(unsigned status, std::string_view body = {}) {
-    std::string response = detail::http_response(status, body, request_.version());
-    const std::shared_ptr<detail::Link> link = take_link();
-    return detail::on_executor(link->get_executor(), detail::respond(link, std::move(response)));
-  }
+  boost::asio::awaitable<void> reject(unsigned status, std::string_view body = {});
 
  private:
-  static void require_upgrade(const Request& request) {
-    if (boost::beast::websocket::is_upgrade(request)) return;
-    throw Error(errc::not_an_upgrade, std::string(detail::to_std(request.method_string())) + " " +
-                                          detail::escape_for_log(detail::to_std(request.target())));
-  }
-
-  std::shared_ptr<detail::Link> take_link() {
-    if (!link_) throw Error(errc::connection_closed, "the upgrade was answered already");
-    return std::exchange(link_, nullptr);
-  }
-
+  static void require_upgrade(const Request& request);
+  std::shared_ptr<detail::Link> take_link();
   static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> run_accept(
       std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
-      std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
-    namespace http = boost::beast::http;
-    if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
-    // Aborts the link unless all goes well.
-    const auto conversation = std::make_shared<detail::LinkConversation>(link);
-    conversation->stream().set_option(boost::beast::websocket::stream_base::decorator(
-        [&](boost::beast::websocket::response_type& response) {
-          if (!server.empty()) response.set(http::field::server, server);
-          if (!subprotocol.empty()) {
-            response.set(http::field::sec_websocket_protocol, subprotocol);
-          }
-        }));
-    boost::system::error_code error;
-    co_await conversation->stream().async_accept(
-        request, boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error) {
-      // Beast has answered what is no proper handshake: that must arrive.
-      co_await detail::Link::linger(link);
-      throw boost::system::system_error(error, "accept");
-    }
-    link->clear_deadline();
-    co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
-                                               std::move(subprotocol), remote_endpoint);
-  }
+      std::string server, boost::asio::ip::tcp::endpoint remote_endpoint);
 
   Request request_;
   boost::asio::ip::tcp::endpoint remote_endpoint_;
@@ -179,15 +123,8 @@ class Upgrade {
 
 namespace detail {
 
-inline boost::asio::awaitable<Upgrade> read_upgrade(
-    std::shared_ptr<Link> link, boost::asio::ip::tcp::endpoint remote_endpoint) {
-  link->set_deadline(link->options().handshake_timeout);
-  Upgrade::Request request = co_await read_request(link);
-  if (!boost::beast::websocket::is_upgrade(request)) {
-    co_await respond(link, not_an_upgrade_response(request));
-  }
-  co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-}
+ROOST_DECL boost::asio::awaitable<Upgrade> read_upgrade(
+    std::shared_ptr<Link> link, boost::asio::ip::tcp::endpoint remote_endpoint);
 
 }  // namespace detail
 
@@ -208,3 +145,7 @@ boost::asio::awaitable<Upgrade> read_upgrade(const boost::asio::any_io_executor&
 }
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/impl/upgrade.ipp"
+#endif

@@ -15,6 +15,7 @@
 #include "roost/detail/escape.hpp"
 #include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/scoped_flag.hpp"
 #include "roost/message.hpp"
 
 namespace roost::detail {
@@ -54,13 +55,8 @@ struct Receiving {
   }
 
   static boost::asio::awaitable<Message> next_message(State& state, ConnectionPtr connection) {
-    struct Receiving_ {
-      bool& flag;
-      ~Receiving_() { flag = false; }
-    };
     connection->has_received_ = true;
-    connection->is_receiving_ = true;
-    const Receiving_ receiving{connection->is_receiving_};
+    const ScopedFlag receiving(connection->is_receiving_);
     // The connection lets go of its socket when it ends; this receive must not.
     const std::shared_ptr<Ws> socket = connection->websocket();
     std::exception_ptr error;

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/string_type.hpp>
-#include <boost/beast/websocket/error.hpp>
-#include <boost/beast/websocket/rfc6455.hpp>
-#include <boost/beast/websocket/stream.hpp>
-#include <boost/beast/websocket/stream_base.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,11 +10,9 @@
 
 #include "roost/beast/detail/channel.hpp"
 #include "roost/beast/detail/inbox.hpp"
-#include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/frame.hpp"
-#include "roost/message.hpp"
 
 namespace roost::detail {
 
@@ -82,88 +74,6 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   const std::shared_ptr<Channel> channel_;
   WaitList space_;
   bool is_discarding_ = false;
-};
-
-/// The reading side, over any stream of Beast's.
-template <class Stream>
-class Reading : public Conversation {
- public:
-  [[nodiscard]] Stream& stream() noexcept { return stream_; }
-  void set_max_message_bytes(std::size_t n) override { stream_.read_message_max(n); }
-
-  void start() override {
-    stream_.control_callback(
-        [this](boost::beast::websocket::frame_type type, boost::beast::string_view reason) {
-          on_control(type, reason);
-        });
-    read();
-  }
-
- protected:
-  template <class... Arguments>
-  explicit Reading(std::shared_ptr<Channel> channel, Arguments&&... arguments)
-      : Conversation(std::move(channel)), stream_(std::forward<Arguments>(arguments)...) {
-    namespace websocket = boost::beast::websocket;
-    // Beast's own timeouts differ between its versions: roost's are on the injected clock.
-    stream_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
-                                                       websocket::stream_base::none(), false});
-    stream_.auto_fragment(false);
-    set_max_message_bytes(this->channel_->options().max_message_bytes);
-  }
-
-  Stream stream_;
-
- private:
-  void read() {
-    stream_.async_read(buffer_, [this, self = shared_from_this()](error_code error, std::size_t) {
-      on_read(error);
-    });
-  }
-
-  void on_read(error_code error) {
-    if (error) return on_read_failed(error);
-    if (is_discarding_) {
-      buffer_.clear();
-      return read();
-    }
-    const auto data = buffer_.cdata();
-    Message message{.is_text = stream_.got_text(),
-                    .payload = std::string(static_cast<const char*>(data.data()), data.size())};
-    buffer_.clear();
-    // An idle connection keeps no large buffer.
-    if (buffer_.capacity() > largest_kept_buffer) buffer_ = boost::beast::flat_buffer();
-    when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
-                  [this, self = shared_from_this()](bool) {
-                    if (!channel_->is_down()) read();
-                  });
-    inbox_->put(std::move(message));
-  }
-
-  void on_read_failed(error_code error) {
-    if (error == boost::beast::websocket::error::closed) end(peer_closed());
-    if (error == boost::beast::websocket::error::message_too_big) {
-      end({.reason = DisconnectReason::message_too_big,
-           .code = close_code::message_too_big,
-           .text = {}});
-    }
-    end({});
-    channel_->close();
-  }
-
-  void on_control(boost::beast::websocket::frame_type type, boost::beast::string_view) {
-    channel_->note_activity();
-    if (type == boost::beast::websocket::frame_type::close) end(peer_closed());
-  }
-
-  [[nodiscard]] Disconnect peer_closed() const {
-    const auto& reason = stream_.reason();
-    return {.reason = DisconnectReason::peer_closed,
-            .code = reason.code == 0 ? close_code::no_status : reason.code,
-            .text = std::string(reason.reason.data(), reason.reason.size())};
-  }
-
-  static constexpr std::size_t largest_kept_buffer = 16'384;
-  boost::beast::flat_buffer buffer_;
 };
 
 }  // namespace roost::detail

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -54,12 +49,7 @@ class Link final : public Channel {
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
 
   /// Makes the transport ready for the first byte.
-  boost::asio::awaitable<void> open(error_code& error) {
-    return operate(error, [self = self()](Transport::Handler handler) {
-      self->transport_->async_open(
-          [self, handler = std::move(handler)](error_code e) mutable { std::move(handler)(e); });
-    });
-  }
+  boost::asio::awaitable<void> open(error_code& error);
   [[nodiscard]] bool needs_open() const noexcept { return transport_->needs_open(); }
 
   // --- writing ---
@@ -123,20 +113,7 @@ class Link final : public Channel {
           });
         });
   }
-  static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self) {
-    self->outbox().seal();
-    self->tighten_deadline(self->options().send_timeout);
-    while (!self->is_down() && !self->outbox().empty()) {
-      co_await wait(self->changed_, self->get_executor(), self->clock());
-    }
-    if (self->is_down()) co_return;
-    self->is_lingering_ = true;
-    self->tighten_deadline(self->options().linger_timeout);
-    error_code error;
-    co_await self->shutdown(error);
-    while (!error && !self->is_down()) co_await self->discard(error);
-    self->close();
-  }
+  static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self);
 
  private:
   static constexpr std::size_t max_leftover = 16'384;
@@ -150,17 +127,7 @@ class Link final : public Channel {
     Clock::time_point deadline;
   };
 
-  void push_from_beast(const Frame& bytes) {
-    push(bytes, Outbox::EntryClass::control);
-    // Until the upgrade is done these are HTTP; after it, whole control frames.
-    const auto opcode = static_cast<Opcode>(std::to_integer<std::uint8_t>(bytes.data()[0]) & 0x0F);
-    if (!listener_ || opcode != Opcode::close) return;
-    outbox().seal();
-    const auto byte = [&](std::size_t i) { return std::to_integer<unsigned>(bytes.data()[i]); };
-    listener_->on_close_frame_written(bytes.size() < 4
-                                          ? close_code::no_status
-                                          : static_cast<std::uint16_t>(byte(2) << 8 | byte(3)));
-  }
+  void push_from_beast(const Frame& bytes);
 
   template <class Handler>
   void finish_write(Write write, Handler handler) {
@@ -185,90 +152,17 @@ class Link final : public Channel {
     });
   }
 
-  void flush() override {
-    const auto keep = self();
-    while (!is_down() && !is_writing_ && !outbox().empty()) {
-      std::array<std::span<const std::byte>, max_gathered> parts;
-      const std::size_t count = outbox().gather(parts);
-      std::size_t size = 0;
-      for (std::size_t i = 0; i < count; ++i) {
-        gathered()[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
-        size += parts[i].size();
-      }
-      const Transport::Buffers buffers(gathered().data(), count);
-      error_code error;
-      const std::size_t n = transport_->write_some(buffers, error);
-      if (error && error != boost::asio::error::would_block) return abort();
-      consume(n);
-      if (n < size && !is_down()) wait_until_writable();
-    }
-  }
-
-  void wait_until_writable() {
-    outbox().mark_blocked();
-    if (is_down() || outbox().empty()) return;
-    std::array<std::span<const std::byte>, max_gathered> parts;
-    const std::size_t count = outbox().gather(parts);
-    for (std::size_t i = 0; i < count; ++i) {
-      gathered()[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
-    }
-    is_writing_ = true;
-    transport_->async_write({gathered().data(), count},
-                            [self = self()](error_code error, std::size_t n) {
-                              self->is_writing_ = false;
-                              if (self->is_down()) return;
-                              if (error) return self->abort();
-                              self->consume(n);
-                              self->flush();
-                            });
-  }
-
-  void on_deadline() noexcept override {
-    if (is_lingering_) {
-      close();
-    } else {
-      abort();
-    }
-  }
-  void end_transport(bool abortively) noexcept override {
-    if (abortively) {
-      transport_->abort();
-    } else {
-      transport_->close();
-    }
-  }
+  void flush() override;
+  void wait_until_writable();
+  void on_deadline() noexcept override;
+  void end_transport(bool abortively) noexcept override;
   void on_down() noexcept override {
     if (listener_) listener_->on_link_down();
   }
 
-  // No coroutines: g++ 12 destroys a lambda that owns something twice if it is made inside a
-  // `co_await` expression.
-
   /// Reads something and forgets it.
-  boost::asio::awaitable<void> discard(error_code& error) {
-    leftover_.clear();
-    return operate(error, [self = self()](Transport::Handler handler) {
-      self->transport_->async_read(
-          65'536, [self, handler = std::move(handler)](
-                      error_code e, boost::asio::const_buffer) mutable { std::move(handler)(e); });
-    });
-  }
-  boost::asio::awaitable<void> shutdown(error_code& error) {
-    return operate(error, [self = self()](Transport::Handler handler) {
-      self->transport_->async_shutdown(std::move(handler));
-    });
-  }
-  template <class Start>
-  static boost::asio::awaitable<void> operate(error_code& error, Start start) {
-    auto token = boost::asio::redirect_error(boost::asio::use_awaitable_t<>(), error);
-    return boost::asio::async_initiate<decltype(token), void(error_code)>(std::move(start), token);
-  }
-
-  static constexpr std::size_t max_gathered = 64;  // what one sendmsg of Asio takes
-  static std::array<boost::asio::const_buffer, max_gathered>& gathered() noexcept {
-    static thread_local std::array<boost::asio::const_buffer, max_gathered> buffers;
-    return buffers;
-  }
+  boost::asio::awaitable<void> discard(error_code& error);
+  boost::asio::awaitable<void> shutdown(error_code& error);
 
   std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
 
@@ -279,3 +173,7 @@ class Link final : public Channel {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/impl/link.ipp"
+#endif

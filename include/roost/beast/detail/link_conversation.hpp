@@ -6,9 +6,9 @@
 #include <memory>
 #include <utility>
 
-#include "roost/beast/detail/conversation.hpp"
 #include "roost/beast/detail/link.hpp"
 #include "roost/beast/detail/link_stream.hpp"
+#include "roost/beast/detail/reading.hpp"
 
 namespace roost::detail {
 

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "roost/beast/detail/channel.hpp"
-#include "roost/beast/detail/conversation.hpp"
+#include "roost/beast/detail/reading.hpp"
 
 namespace roost::detail {
 

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "roost/beast/listen.hpp"
+#include "roost/detail/config.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/wait.hpp"
+
+namespace roost {
+namespace detail {
+
+ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
+    const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
+    int backlog) {
+  boost::asio::ip::tcp::acceptor acceptor(executor);
+  try {
+    acceptor.open(endpoint.protocol());
+    acceptor.set_option(boost::asio::socket_base::reuse_address(true));
+    acceptor.bind(endpoint);
+    acceptor.listen(backlog);
+  } catch (const boost::system::system_error& error) {
+    std::ostringstream what;
+    what << "cannot listen on " << endpoint << ": " << error.code().message();
+    throw Error(errc::address_unavailable, what.str());
+  }
+  return acceptor;
+}
+
+/// One connection, from its first byte to the handler of the application.
+ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
+                                              std::shared_ptr<Link> link,
+                                              boost::asio::ip::tcp::endpoint remote_endpoint) {
+  HttpRequest request;
+  {
+    listening->handshakes.insert(link.get());
+    const Listening::Handshake handshake{*listening, link.get()};
+    request = co_await read_request(link);
+  }
+  if (listening->is_stopped) co_return link->close();
+  const unsigned version = request.version();
+  if (!boost::beast::websocket::is_upgrade(request)) {
+    std::string response = not_an_upgrade_response(request);
+    if (listening->options.on_http) {
+      HttpResponse own = listening->options.on_http(request);
+      own.version(version);
+      own.keep_alive(false);
+      own.prepare_payload();
+      if (request.method() == boost::beast::http::verb::head) own.body().clear();
+      response = serialize(own);
+    }
+    co_await respond(link, std::move(response));
+    co_return;
+  }
+  const auto origin = header_value(request, "Origin");
+  if (!listening->origins.allows(origin, header_value(request, "Host"))) {
+    log(listening->logger, Severity::warning, "origin_denied",
+        {{"origin", origin.value_or("(none)")}});
+    co_await respond(link, http_response(403, "This page may not connect.\n", version));
+    co_return;
+  }
+  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+  co_await listening->handler(std::move(upgrade));
+}
+
+/// What a handler lets escape ends its connection, not the server.
+ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) noexcept {
+  if (!error) return;
+  Severity severity = Severity::error;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error&) {
+    severity = Severity::debug;  // a peer that left, or a refusal that is in the log already
+  } catch (...) {
+  }
+  log(logger, severity, "connection_failed", {{"why", describe(error)}});
+}
+
+ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
+                                                   boost::asio::ip::tcp::acceptor acceptor) {
+  listening->acceptor = &acceptor;
+  const Listening::Acceptor registration{*listening};
+  const boost::asio::any_io_executor executor = acceptor.get_executor();
+  while (!listening->is_stopped) {
+    boost::asio::ip::tcp::socket socket(executor);
+    boost::asio::ip::tcp::endpoint peer;
+    boost::system::error_code error;
+    co_await acceptor.async_accept(socket, peer,
+                                   boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    if (error == boost::asio::error::operation_aborted || listening->is_stopped) co_return;
+    if (error) {
+      // No file descriptors, most likely: those that are connected must end first.
+      log(listening->logger, Severity::error, "accept_failed", {{"why", error.message()}});
+      Clock& clock = *listening->options.stream.clock;
+      co_await sleep_until(executor, clock, clock.now() + std::chrono::milliseconds(100));
+      continue;
+    }
+    auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
+                                       listening->options.stream);
+    link->set_deadline(listening->options.stream.handshake_timeout);
+    boost::asio::co_spawn(
+        executor, serve(listening, std::move(link), peer),
+        [listening](const std::exception_ptr& e) { report(listening->logger, e); });
+  }
+}
+
+ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
+                                const boost::asio::ip::tcp::endpoint& endpoint,
+                                const std::shared_ptr<Listening>& listening) {
+  auto acceptor = open_acceptor(executor, endpoint, listening->options.backlog);
+  listening->local_endpoint = acceptor.local_endpoint();
+  boost::asio::co_spawn(
+      executor, accept_all(listening, std::move(acceptor)),
+      [listening](const std::exception_ptr& error) {
+        if (!error) return;
+        log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
+      });
+}
+
+}  // namespace detail
+
+ROOST_DECL void Listener::stop() noexcept {
+  if (!listening_) return;
+  listening_->is_stopped = true;
+  if (!listening_->acceptor) return;
+  boost::system::error_code ignored;
+  listening_->acceptor->close(ignored);
+  for (detail::Link* link : listening_->handshakes) link->abort();
+}
+
+}  // namespace roost

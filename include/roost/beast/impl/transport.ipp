@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <utility>
+
+#include "roost/beast/detail/transport.hpp"
+#include "roost/detail/config.hpp"
+
+namespace roost::detail {
+
+// One for all connections of a thread: what is not taken at once is copied out of it.
+ROOST_DECL std::array<char, 65'536>& read_buffer() noexcept {
+  static thread_local std::array<char, 65'536> buffer;
+  return buffer;
+}
+
+ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes)
+    : socket_(std::move(socket)) {
+  prepare(socket_, send_buffer_bytes);
+}
+
+ROOST_DECL void TcpTransport::prepare(Socket& socket, std::size_t send_buffer_bytes) {
+  error_code ignored;
+  socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+  if (send_buffer_bytes > 0) {
+    socket.set_option(
+        boost::asio::socket_base::send_buffer_size(static_cast<int>(send_buffer_bytes)), ignored);
+  }
+  socket.non_blocking(true, ignored);
+}
+
+ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
+  error_code ignored;
+  socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+  socket.close(ignored);
+}
+
+ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
+  socket_.async_wait(
+      Socket::wait_read, [this, max, handler = std::move(handler)](error_code error) mutable {
+        if (error) return std::move(handler)(error, boost::asio::const_buffer());
+        // The handler owns what owns this.
+        auto& scratch = read_buffer();
+        const std::size_t n = socket_.read_some(
+            boost::asio::buffer(scratch.data(), std::min(max, scratch.size())), error);
+        if (error == boost::asio::error::would_block) return async_read(max, std::move(handler));
+        std::move(handler)(error, boost::asio::const_buffer(scratch.data(), n));
+      });
+}
+
+ROOST_DECL std::size_t TcpTransport::write_some(Buffers buffers, error_code& error) {
+  return socket_.write_some(buffers, error);
+}
+
+ROOST_DECL void TcpTransport::async_write(Buffers, WriteHandler handler) {
+  socket_.async_wait(Socket::wait_write, [handler = std::move(handler)](error_code error) mutable {
+    std::move(handler)(error, 0);
+  });
+}
+
+ROOST_DECL void TcpTransport::async_shutdown(Handler handler) {
+  error_code error;
+  socket_.shutdown(Socket::shutdown_send, error);
+  boost::asio::post(socket_.get_executor(),
+                    [error, handler = std::move(handler)]() mutable { std::move(handler)(error); });
+}
+
+ROOST_DECL void TcpTransport::close() noexcept {
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/field.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
+#include <boost/beast/websocket/stream_base.hpp>
+#include <boost/system/system_error.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "roost/beast/detail/link_conversation.hpp"
+#include "roost/beast/upgrade.hpp"
+#include "roost/detail/config.hpp"
+#include "roost/detail/escape.hpp"
+#include "roost/error.hpp"
+
+namespace roost {
+
+ROOST_DECL Upgrade::~Upgrade() {
+  if (!link_) return;
+  // The link lives on the manager's executor; this may be another.
+  const auto executor = link_->get_executor();
+  boost::asio::dispatch(executor, [link = std::move(link_)] { link->close(); });
+}
+
+ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::accept(
+    const AcceptOptions& options) {
+  std::string subprotocol = detail::choose_subprotocol(request_, options.subprotocols);
+  const std::shared_ptr<detail::Link> link = take_link();
+  return detail::on_executor(link->get_executor(),
+                             run_accept(link, std::move(request_), std::move(subprotocol),
+                                        std::string(options.server), remote_endpoint_));
+}
+
+ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body) {
+  std::string response = detail::http_response(status, body, request_.version());
+  const std::shared_ptr<detail::Link> link = take_link();
+  return detail::on_executor(link->get_executor(), detail::respond(link, std::move(response)));
+}
+
+ROOST_DECL void Upgrade::require_upgrade(const Request& request) {
+  if (boost::beast::websocket::is_upgrade(request)) return;
+  throw Error(errc::not_an_upgrade, std::string(detail::to_std(request.method_string())) + " " +
+                                        detail::escape_for_log(detail::to_std(request.target())));
+}
+
+ROOST_DECL std::shared_ptr<detail::Link> Upgrade::take_link() {
+  if (!link_) throw Error(errc::connection_closed, "the upgrade was answered already");
+  return std::exchange(link_, nullptr);
+}
+
+ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_accept(
+    std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
+    std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
+  namespace http = boost::beast::http;
+  if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
+  // Aborts the link unless all goes well.
+  const auto conversation = std::make_shared<detail::LinkConversation>(link);
+  conversation->stream().set_option(boost::beast::websocket::stream_base::decorator(
+      [&](boost::beast::websocket::response_type& response) {
+        if (!server.empty()) response.set(http::field::server, server);
+        if (!subprotocol.empty()) {
+          response.set(http::field::sec_websocket_protocol, subprotocol);
+        }
+      }));
+  boost::system::error_code error;
+  co_await conversation->stream().async_accept(
+      request, boost::asio::redirect_error(boost::asio::use_awaitable, error));
+  if (error) {
+    // Beast has answered what is no proper handshake: that must arrive.
+    co_await detail::Link::linger(link);
+    throw boost::system::system_error(error, "accept");
+  }
+  link->clear_deadline();
+  co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
+                                             std::move(subprotocol), remote_endpoint);
+}
+
+namespace detail {
+
+ROOST_DECL boost::asio::awaitable<Upgrade> read_upgrade(
+    std::shared_ptr<Link> link, boost::asio::ip::tcp::endpoint remote_endpoint) {
+  link->set_deadline(link->options().handshake_timeout);
+  Upgrade::Request request = co_await read_request(link);
+  if (!boost::beast::websocket::is_upgrade(request)) {
+    co_await respond(link, not_an_upgrade_response(request));
+  }
+  co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+}
+
+}  // namespace detail
+}  // namespace roost

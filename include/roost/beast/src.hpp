@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The parts of `roost/beast.hpp` that are no templates. For one file of a program that defines
+/// `ROOST_SEPARATE_COMPILATION` everywhere; `roost/src.hpp` includes it.
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
+#endif
+
+#include "roost/beast/impl/beast_websocket.ipp"
+#include "roost/beast/impl/http.ipp"
+#include "roost/beast/impl/link.ipp"
+#include "roost/beast/impl/listen.ipp"
+#include "roost/beast/impl/transport.ipp"
+#include "roost/beast/impl/upgrade.ipp"

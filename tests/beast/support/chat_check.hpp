@@ -30,8 +30,8 @@ class ChatCheck {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {
       const auto& was = reference_.clients[i];
       const auto& is = run_.clients[i];
-      expect(is.bytes == was.bytes, is.name + " got other bytes");
-      expect(is.end == was.end, is.name + " ended by " + is.end);
+      expect(is.bytes() == was.bytes(), is.name() + " got other bytes");
+      expect(is.end() == was.end(), is.name() + " ended by " + is.end());
     }
     expect(run_.received == reference_.received, "the server got other messages");
     expect(run_.outcomes == reference_.outcomes, "sessions ended in other ways");
@@ -46,20 +46,20 @@ class ChatCheck {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {
       const auto& was = reference_.clients[i];
       const auto& is = run_.clients[i];
-      if (affected.contains(is.name)) continue;
-      expect(is.error.empty(), is.name + " got " + is.error);
-      expect(in_order(without(is.lines, affected), order) ==
-                 in_order(without(was.lines, affected), order),
-             is.name + " noticed something");
+      if (affected.contains(is.name())) continue;
+      expect(is.error().empty(), is.name() + " got " + is.error());
+      expect(in_order(without(is.lines(), affected), order) ==
+                 in_order(without(was.lines(), affected), order),
+             is.name() + " noticed something");
       for (const std::string& author : affected) {
-        expect(is_prefix(from(is.lines, author), from(was.lines, author)),
-               is.name + " got something strange from " + author);
+        expect(is_prefix(from(is.lines(), author), from(was.lines(), author)),
+               is.name() + " got something strange from " + author);
       }
-      expect(is.end == was.end, is.name + " ended by " + is.end);
-      expect(told(run_.outcomes, is.name) == told(reference_.outcomes, is.name),
-             "the session of " + is.name + " ended by " + told(run_.outcomes, is.name));
-      expect(told(run_.hooks, is.name) == told(reference_.hooks, is.name),
-             "the hook for " + is.name + " was told " + told(run_.hooks, is.name));
+      expect(is.end() == was.end(), is.name() + " ended by " + is.end());
+      expect(told(run_.outcomes, is.name()) == told(reference_.outcomes, is.name()),
+             "the session of " + is.name() + " ended by " + told(run_.outcomes, is.name()));
+      expect(told(run_.hooks, is.name()) == told(reference_.hooks, is.name()),
+             "the hook for " + is.name() + " was told " + told(run_.hooks, is.name()));
     }
   }
 
@@ -67,8 +67,8 @@ class ChatCheck {
   void bytes_stop_early(const std::set<std::string>& affected) {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {
       const auto& is = run_.clients[i];
-      if (!affected.contains(is.name)) continue;
-      expect(reference_.clients[i].bytes.starts_with(is.bytes), is.name + " got other bytes");
+      if (!affected.contains(is.name())) continue;
+      expect(reference_.clients[i].bytes().starts_with(is.bytes()), is.name() + " got other bytes");
     }
   }
 
@@ -78,15 +78,15 @@ class ChatCheck {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {
       const auto& was = reference_.clients[i];
       const auto& is = run_.clients[i];
-      if (!affected.contains(is.name)) continue;
-      expect(is.error.empty(), is.name + " got " + is.error);
+      if (!affected.contains(is.name())) continue;
+      expect(is.error().empty(), is.name() + " got " + is.error());
       for (const char* author : authors) {
-        const Lines got = from(is.lines, author);
-        const Lines meant = from(was.lines, author);
+        const Lines got = from(is.lines(), author);
+        const Lines meant = from(was.lines(), author);
         expect(is_prefix(got, meant) || is_prefix(meant, got),
-               is.name + " got something strange from " + author);
+               is.name() + " got something strange from " + author);
         expect(std::set<std::string>(got.begin(), got.end()).size() == got.size(),
-               is.name + " got something twice from " + author);
+               is.name() + " got something twice from " + author);
       }
     }
   }

@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
-#include <functional>
 #include <limits>
 #include <ostream>
-#include <string>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -40,25 +39,37 @@ struct Point {
 /// What happens to one call.
 enum class Action {
   none,
-  fail,         ///< It fails at once.
-  fail_late,    ///< It fails when it would have completed.
-  reset,        ///< The network breaks the connection: this call and all later ones fail.
-  hold,         ///< It completes when nothing else can run.
-  hold_long,    ///< It completes after every deadline has passed.
-  hold_to_end,  ///< It does not complete by itself; the rest of the scenario goes on.
-  split,        ///< It moves only so many bytes.
-  tear_down,    ///< Everything is destroyed there.
+  fail,               ///< It fails at once.
+  fail_late,          ///< It fails when it would have completed.
+  reset,              ///< The network breaks the connection: this call and all later ones fail.
+  hold,               ///< It completes when nothing else can run.
+  hold_long,          ///< It completes after every deadline has passed.
+  hold_to_end,        ///< It does not complete by itself; the rest of the scenario goes on.
+  split,              ///< It moves only so many bytes.
+  tear_down,          ///< Everything is destroyed there, first the manager,
+  tear_down_context,  ///< or first the `io_context`.
 };
 
 constexpr std::string_view to_string(Action action) {
-  constexpr std::string_view names[] = {"none",     "fails",     "fails late",      "reset",
-                                        "held",     "held long", "held to the end", "split",
-                                        "torn down"};
+  constexpr std::string_view names[] = {"does nothing",
+                                        "fails",
+                                        "fails late",
+                                        "breaks the connection",
+                                        "is held",
+                                        "is held long",
+                                        "is held to the end",
+                                        "is cut",
+                                        "is the last",
+                                        "is the last of its context"};
   return names[static_cast<std::size_t>(action)];
 }
 
 constexpr bool holds(Action action) {
   return action == Action::hold || action == Action::hold_long || action == Action::hold_to_end;
+}
+
+constexpr bool tears_down(Action action) {
+  return action == Action::tear_down || action == Action::tear_down_context;
 }
 
 struct Fault {
@@ -94,6 +105,7 @@ class Script {
   };
 
   Call begin(std::size_t connection, Io io, std::size_t bytes = 0) {
+    if (calls_.size() == most_calls) throw std::logic_error("the server makes calls without end");
     const auto nth = static_cast<std::size_t>(std::count_if(
         calls_.begin(), calls_.end(),
         [&](const Point& call) { return call.connection == connection && call.io == io; }));
@@ -101,7 +113,7 @@ class Script {
     const bool is_it = fault_.action != Action::none && fault_.at.is(calls_.back());
     if (!is_it) return {.index = calls_.size() - 1};
     was_hit_ = true;
-    if (fault_.action == Action::tear_down) is_torn_down_ = true;
+    is_torn_down_ = tears_down(fault_.action);
     return {.index = calls_.size() - 1, .action = fault_.action};
   }
   void has_read(const Call& call, std::size_t bytes) { calls_[call.index].bytes = bytes; }
@@ -131,6 +143,8 @@ class Script {
   std::size_t transports = 0;
 
  private:
+  static constexpr std::size_t most_calls = 1'000;  // many times what a chat needs
+
   const Fault fault_;
   std::vector<Point> calls_;
   bool was_hit_ = false;

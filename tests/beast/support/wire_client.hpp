@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -92,8 +94,8 @@ class WireClient {
     }
   }
 
-  const std::string name_;
-  const std::shared_ptr<Wire> wire_;
+  std::string name_;
+  std::shared_ptr<Wire> wire_;
   std::string bytes_;
   std::vector<std::string> lines_;
   FrameParser parser_;

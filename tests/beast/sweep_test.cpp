@@ -76,7 +76,7 @@ TEST_CASE("sweep: a chat in which nothing goes wrong has it all, and is the same
   CHECK(run.outcomes.size() == 4);
   CHECK(run.hooks == run.outcomes);
   const std::vector<std::string>& carol = run.clients.at(2).lines();
-  REQUIRE(carol.size() == 10);
+  REQUIRE(carol.size() == 11);
   CHECK(carol.at(8) == "pong while it does not read");  // before what waited for it to read
   CHECK(run.clients.at(0).lines().back() == "close 1000 ");
   CHECK(run.clients.at(4).lines().back() == "close 1009 ");
@@ -94,6 +94,7 @@ TEST_CASE("sweep: a call fails, and one connection ends") {
       for (const auto& error : errors_of(point.io)) {
         if (action == Action::reset && error != errors_of(point.io).front()) continue;
         play({.at = point, .action = action, .error = error}, [&](ChatCheck& check) {
+          check.is_given_up();
           check.others_do_not_notice({name_of(point)});
           check.bytes_stop_early({name_of(point)});
         });

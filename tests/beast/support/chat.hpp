@@ -33,6 +33,7 @@ class Chat {
     std::vector<std::string> problems;  // invariants that do not hold
     std::vector<Point> calls;
     bool was_hit = false;
+    bool goes_on = false;  // on the transport where a call failed
     bool saw_congestion = false;
   };
 
@@ -57,6 +58,7 @@ class Chat {
             .problems = server_.problems,
             .calls = script_.calls(),
             .was_hit = script_.was_hit(),
+            .goes_on = script_.goes_on(),
             .saw_congestion = saw_congestion_};
   }
 
@@ -86,6 +88,7 @@ class Chat {
     send(carol, client_frame(Opcode::ping, "while it does not read"));
     step([&] { server_.clock.advance(250ms); });
     step([&] { carol.resume_reading(); });
+    send(alice, text_frame("back again?"));  // whoever has waited for her goes on
 
     // One is no WebSocket, one breaks a rule, one leaves, one is sent away, one vanishes.
     request("dave", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -105,6 +108,7 @@ class Chat {
     for (WireClient& client : clients_) client.resume_reading();
     settle();
     pass_deadlines();
+    expect_no_late_write();
     step([&] { start(server_.manager().close_all()); });
     pass_deadlines();
     server_.expect(!script_.is_holding(), "a call outlives every deadline");
@@ -161,7 +165,10 @@ class Chat {
     quiesce();
     const Action action = script_.fault().action;
     if (!script_.is_holding() || action == Action::hold_to_end) return;
-    if (action == Action::hold_long) pass_deadlines();
+    if (action == Action::hold_long) {
+      pass_deadlines();
+      expect_no_late_write();
+    }
     script_.release();
     clients_[script_.fault().at.connection].wire().server_changed.notify_all();
     quiesce();
@@ -172,6 +179,12 @@ class Chat {
       server_.clock.advance(500ms);
       quiesce();
     }
+  }
+
+  /// A read may wait as long as the connection is open, all else has a deadline.
+  void expect_no_late_write() {
+    if (script_.fault().at.io == Io::read) return;
+    server_.expect(!script_.is_holding(), "a call outlives its deadline");
   }
 
   Script script_;

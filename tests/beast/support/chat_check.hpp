@@ -63,6 +63,9 @@ class ChatCheck {
     }
   }
 
+  /// Where a call has failed nothing more is tried.
+  void is_given_up() { expect(!run_.goes_on, "the server goes on where a call has failed"); }
+
   /// What the clients in @p affected got stops early, and is right up to there.
   void bytes_stop_early(const std::set<std::string>& affected) {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {

@@ -110,6 +110,7 @@ class Script {
         calls_.begin(), calls_.end(),
         [&](const Point& call) { return call.connection == connection && call.io == io; }));
     calls_.push_back({.connection = connection, .io = io, .nth = nth, .bytes = bytes});
+    if (has_failed_ && connection == fault_.at.connection) goes_on_ = true;
     const bool is_it = fault_.action != Action::none && fault_.at.is(calls_.back());
     if (!is_it) return {.index = calls_.size() - 1};
     was_hit_ = true;
@@ -118,7 +119,11 @@ class Script {
   }
   void has_read(const Call& call, std::size_t bytes) { calls_[call.index].bytes = bytes; }
 
-  const boost::system::error_code& error() const { return fault_.error; }
+  /// The error of the call that fails; from now on the server is expected to know.
+  const boost::system::error_code& fail() {
+    has_failed_ = true;
+    return fault_.error;
+  }
   /// How many bytes a call may move.
   std::size_t limit(const Call& call) const {
     return call.action == Action::split ? fault_.bytes : std::numeric_limits<std::size_t>::max();
@@ -137,6 +142,8 @@ class Script {
   const std::vector<Point>& calls() const { return calls_; }
   const Fault& fault() const { return fault_; }
   bool was_hit() const { return was_hit_; }
+  /// The server called a transport again that had told it of an error.
+  bool goes_on() const { return goes_on_; }
   bool is_torn_down() const { return is_torn_down_; }
 
   /// Transports that are not destroyed yet.
@@ -148,6 +155,8 @@ class Script {
   const Fault fault_;
   std::vector<Point> calls_;
   bool was_hit_ = false;
+  bool has_failed_ = false;
+  bool goes_on_ = false;
   bool is_holding_ = false;
   bool is_released_ = false;
   bool is_torn_down_ = false;

@@ -62,7 +62,7 @@ class ScriptedTransport final : public detail::Transport {
         script_.begin(connection_, Io::write_some, boost::asio::buffer_size(buffers));
     if (!wire_->server_is_open()) return error = boost::asio::error::bad_descriptor, 0;
     if (call.action == Action::reset) wire_->reset();
-    if (call.is_to_fail()) return error = script_.error(), 0;
+    if (call.is_to_fail()) return error = script_.fail(), 0;
     if (holds(call.action)) {
       // It cannot wait: the one that follows does.
       holds_next_write_ = true;
@@ -128,9 +128,9 @@ class ScriptedTransport final : public detail::Transport {
     if (!wire_->server_is_open())
       return std::move(operation.done)(boost::asio::error::operation_aborted);
     if (action == Action::fail || action == Action::reset)
-      return std::move(operation.done)(script_.error());
+      return std::move(operation.done)(script_.fail());
     if (!operation.is_ready()) return wait(std::move(operation));
-    if (action == Action::fail_late) return std::move(operation.done)(script_.error());
+    if (action == Action::fail_late) return std::move(operation.done)(script_.fail());
     if (holds(action) && !script_.is_released()) {
       operation.is_held = true;
       script_.hold();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/strand.hpp>
 #include <memory>
 #include <string>
 #include <thread>
@@ -112,6 +113,24 @@ TEST_CASE("heartbeat: nothing keeps the context running once the manager or the 
   world.destroy('m');
   run_ready(*world.context);
   CHECK(world.context->stopped());
+}
+
+TEST_CASE("heartbeat: it outlives the context of a strand", "[heartbeat]") {
+  ManualClock clock;
+  auto context = std::make_unique<boost::asio::io_context>();
+  ConnectionManager<FakeWebSocket> manager(boost::asio::make_strand(*context), {.clock = &clock});
+  HeartbeatMonitor monitor(manager);
+  monitor.start();
+  const auto socket = std::make_shared<FakeWebSocket>();
+  run(*context, manager.connect(socket));
+  CHECK(run(*context, monitor.tick()) == 1);
+  CHECK(clock.armed() == 1);
+  context.reset();
+  CHECK(clock.armed() == 0);
+  boost::asio::io_context other;
+  run(other, monitor.stop());
+  CHECK(run(other, monitor.tick()) == 0);
+  CHECK(error_of([&] { HeartbeatMonitor too_late(manager); }) == errc::manager_stopped);
 }
 
 TEST_CASE("heartbeat: a hook may destroy the monitor", "[heartbeat]") {

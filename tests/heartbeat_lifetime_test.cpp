@@ -133,6 +133,28 @@ TEST_CASE("heartbeat: it outlives the context of a strand", "[heartbeat]") {
   CHECK(error_of([&] { HeartbeatMonitor too_late(manager); }) == errc::manager_stopped);
 }
 
+TEST_CASE("heartbeat: once it is destroyed, it pings and drops nobody, and watches nobody",
+          "[heartbeat]") {
+  ManualClock clock;
+  boost::asio::io_context context;
+  ConnectionManager<FakeWebSocket> manager(context.get_executor(), {.clock = &clock});
+  auto monitor = std::make_unique<HeartbeatMonitor<FakeWebSocket>>(manager);
+  monitor->start();
+  const auto alice = std::make_shared<FakeWebSocket>();
+  run(context, manager.connect(alice, {.connection_id = "alice"}));
+  monitor.reset();
+  run_ready(context);
+  CHECK(clock.armed() == 0);
+  const auto bob = std::make_shared<FakeWebSocket>();
+  run(context, manager.connect(bob));
+  CHECK(clock.armed() == 0);
+  clock.advance(1h);
+  run_ready(context);
+  CHECK(alice->pings() + bob->pings() == 0);
+  CHECK(run(context, manager.disconnect("alice")));
+  CHECK(manager.total_connections() == 1);
+}
+
 TEST_CASE("heartbeat: a hook may destroy the monitor", "[heartbeat]") {
   World<FakeWebSocket> world;
   world.manager->on_disconnect([&](const auto&, const Disconnect&) { world.monitor.reset(); });

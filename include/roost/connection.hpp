@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <concepts>
 #include <cstddef>
@@ -27,6 +28,8 @@ template <class Ws>
 struct Admission;
 template <class Ws>
 struct FanOut;
+template <class Ws>
+class Heartbeat;
 template <class Ws>
 struct Receiving;
 template <class Ws>
@@ -71,6 +74,21 @@ class Connection final : private detail::Recipient<Ws>,
   /// How it ended; nothing while it is registered.
   [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
   [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
+  /// When it was last heard of: by any frame if the socket tells (`HasLastActivity`), else by a
+  /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
+  /// when it connected. Now, while a message that its socket has read waits to be taken.
+  [[nodiscard]] Clock::time_point last_activity() const noexcept {
+    Clock::time_point last = std::max(connected_at_, this->liveness_.last_seen());
+    if constexpr (HasLastActivity<Ws>) {
+      if (this->socket_) last = std::max<Clock::time_point>(last, this->socket_->last_activity());
+    }
+    return last;
+  }
+  /// How long the peer took to answer the last ping of a `HeartbeatMonitor` that it answered before
+  /// the next one; nothing until then, or if the socket has no pings.
+  [[nodiscard]] std::optional<Clock::duration> round_trip_time() const noexcept {
+    return this->liveness_.round_trip_time();
+  }
   /// Null once it has ended.
   [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
 
@@ -91,6 +109,7 @@ class Connection final : private detail::Recipient<Ws>,
   friend class detail::Recipient<Ws>;
   friend struct detail::Admission<Ws>;
   friend struct detail::FanOut<Ws>;
+  friend class detail::Heartbeat<Ws>;
   friend struct detail::Receiving<Ws>;
   friend struct detail::Session<Ws>;
 

@@ -30,6 +30,9 @@
 
 namespace roost {
 
+template <WebSocketLike Ws>
+class HeartbeatMonitor;
+
 /// Who is connected, in which room, and how to reach them all.
 ///
 /// Belongs to one executor: an `io_context` that one thread runs, or a strand. The sockets live
@@ -270,6 +273,8 @@ class ConnectionManager {
   [[nodiscard]] Stats stats() const { return state_->stats(); }
 
  private:
+  friend class HeartbeatMonitor<Ws>;
+
   using Kind = typename detail::Receiving<Ws>::Kind;
 
   static void require(const std::shared_ptr<Ws>& socket) {

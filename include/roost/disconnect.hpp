@@ -11,21 +11,22 @@ namespace roost {
 
 /// Why a connection is no longer registered.
 enum class DisconnectReason {
-  peer_closed,       ///< The peer sent a close frame.
-  connection_lost,   ///< The transport ended without a close frame.
-  protocol_error,    ///< The peer broke RFC 6455.
-  message_too_big,   ///< The peer sent more than the limit on one message.
-  unsupported_data,  ///< The peer sent binary where text was asked for, or the reverse.
-  handler_ended,     ///< The session's handler returned.
-  handler_failed,    ///< The session's handler threw.
-  cancelled,         ///< The session was cancelled, or its coroutine destroyed.
-  disconnected,      ///< `disconnect` or `close` was called.
-  replaced,          ///< Another connection took its id.
-  send_failed,       ///< A send to it failed.
-  send_timeout,      ///< Its oldest queued byte is older than `send_timeout`.
-  outbox_overflow,   ///< Its outbox is over `max_outbox_bytes`.
-  closing_all,       ///< `close_all` was called.
-  manager_stopped,   ///< The manager or its `io_context` was destroyed.
+  peer_closed,        ///< The peer sent a close frame.
+  connection_lost,    ///< The transport ended without a close frame.
+  protocol_error,     ///< The peer broke RFC 6455.
+  message_too_big,    ///< The peer sent more than the limit on one message.
+  unsupported_data,   ///< The peer sent binary where text was asked for, or the reverse.
+  handler_ended,      ///< The session's handler returned.
+  handler_failed,     ///< The session's handler threw.
+  cancelled,          ///< The session was cancelled, or its coroutine destroyed.
+  disconnected,       ///< `disconnect` or `close` was called.
+  replaced,           ///< Another connection took its id.
+  send_failed,        ///< A send to it failed.
+  send_timeout,       ///< Its oldest queued byte is older than `send_timeout`.
+  outbox_overflow,    ///< Its outbox is over `max_outbox_bytes`.
+  heartbeat_timeout,  ///< Nothing was heard of it for the timeout of a `HeartbeatMonitor`.
+  closing_all,        ///< `close_all` was called.
+  manager_stopped,    ///< The manager or its `io_context` was destroyed. Always the last.
 };
 
 [[nodiscard]] constexpr std::string_view to_string(DisconnectReason reason) noexcept {
@@ -43,6 +44,7 @@ enum class DisconnectReason {
     case DisconnectReason::send_failed: return "send_failed";
     case DisconnectReason::send_timeout: return "send_timeout";
     case DisconnectReason::outbox_overflow: return "outbox_overflow";
+    case DisconnectReason::heartbeat_timeout: return "heartbeat_timeout";
     case DisconnectReason::closing_all: return "closing_all";
     case DisconnectReason::manager_stopped: return "manager_stopped";
   }

@@ -11,6 +11,8 @@
 #include "roost/disconnect.hpp"
 #include "roost/error.hpp"
 #include "roost/frame.hpp"
+#include "roost/heartbeat_monitor.hpp"
+#include "roost/heartbeat_options.hpp"
 #include "roost/hook.hpp"
 #include "roost/log.hpp"
 #include "roost/message.hpp"

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <string_view>
 
 #include "roost/disconnect.hpp"
 
@@ -24,6 +25,8 @@ class SocketObserver {
   virtual void on_outbox(OutboxEvent event) = 0;
   /// The transport or the conversation has ended: nothing more can be sent or received.
   virtual void on_closed(const Disconnect& how) = 0;
+  /// A pong has come, whoever sent the ping.
+  virtual void on_pong(std::string_view /*payload*/) {}
 
  protected:
   ~SocketObserver() = default;

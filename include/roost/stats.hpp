@@ -21,12 +21,11 @@ struct Stats {
   std::uint64_t deliveries = 0;  ///< Counter: frames taken by connections or parked for them.
 
   /// Counter: connections that ended, by `DisconnectReason`.
-  std::array<std::uint64_t, 16> ended = {};
+  std::array<std::uint64_t, static_cast<std::size_t>(DisconnectReason::manager_stopped) + 1> ended =
+      {};
   [[nodiscard]] std::uint64_t ended_by(DisconnectReason reason) const noexcept {
     return ended[static_cast<std::size_t>(reason)];
   }
 };
-
-static_assert(static_cast<std::size_t>(DisconnectReason::manager_stopped) < 16);
 
 }  // namespace roost

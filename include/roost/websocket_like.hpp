@@ -96,11 +96,15 @@ concept ClosesInTime = requires(Ws& ws, std::uint16_t code, std::string_view rea
   { ws.close(code, reason, timeout) } -> std::same_as<boost::asio::awaitable<void>>;
 };
 
-/// Sends ping frames; pongs and whatever else arrives count as a sign of life. For those who watch
-/// over connections: a manager itself sends no pings.
+/// Sends ping frames without suspending. Tells its observer of pongs, or counts them into
+/// `last_activity`. For a `HeartbeatMonitor`: a manager itself sends no pings.
 template <class Ws>
-concept Pings = requires(Ws& ws, std::string_view payload) { ws.ping(payload); };
+concept Pings = requires(Ws& ws, std::string_view payload) {
+  { ws.ping(payload) } -> std::same_as<void>;
+};
 
+/// Knows when it was last heard of: by any frame, and all the time while it does not read because
+/// a message waits to be taken.
 template <class Ws>
 concept HasLastActivity = requires(const Ws& ws) {
   { ws.last_activity() } -> std::convertible_to<std::chrono::steady_clock::time_point>;

@@ -2,6 +2,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <roost/heartbeat_monitor.hpp>
 
 #include "catch.hpp"
 #include "contract/peers.hpp"
@@ -212,4 +213,55 @@ TEMPLATE_TEST_CASE("cancelling a receive loses nothing", "[contract]", EVERY_KIN
   CHECK(closing->take() == 1);
   testing::run_until(context, [&] { return peer.close_code().has_value(); });
   CHECK(peer.close_code() == 1001);
+}
+
+TEMPLATE_TEST_CASE("a peer answers pings, which gives its round trip and keeps it", "[contract]",
+                   EVERY_KIND) {
+  Fixture<TestType> f;
+  HeartbeatMonitor monitor(f.manager, {.interval = 128s, .timeout = 300s});
+  monitor.start();
+  for (int i = 0; i < 5; ++i) {
+    const Clock::time_point before = f.clock.now();
+    for (int tick = 0; tick < 128; ++tick) {
+      f.clock.advance(1s);
+      testing::run_ready(f.context);
+    }
+    f.until([&] { return f.connection->last_activity() > before; });
+  }
+  CHECK(f.run_to_end(monitor.tick()) == 1);
+  f.until([&] { return f.connection->round_trip_time() == 0s; });
+  CHECK(f.manager.total_connections() == 1);
+  CHECK(f.peer.received().empty());
+  f.close_peer();
+}
+
+TEMPLATE_TEST_CASE("a peer that does not read is not heard of, and dropped", "[contract]",
+                   EVERY_KIND) {
+  Fixture<TestType> f;
+  HeartbeatMonitor monitor(f.manager, {.interval = 128s, .timeout = 129s});
+  f.peer.stops_reading();
+  if (TestType::has_network) {
+    f.manager.post_text("the last that is read");
+    f.until([&] { return f.peer.received().size() == 1; });
+  }
+  monitor.start();
+  for (int tick = 0; tick < 129; ++tick) {
+    f.clock.advance(1s);
+    testing::run_ready(f.context);
+  }
+  f.until_ended();
+  CHECK(f.outcome->code == 1006);
+  CHECK(f.outcome->reason == DisconnectReason::heartbeat_timeout);
+}
+
+TEMPLATE_TEST_CASE("parts of a message are a sign of life", "[contract]", ListenedPeer<Plain>,
+                   ListenedPeer<Tls>, WrappedPeer) {
+  Fixture<TestType> f;
+  for (int i = 0; i < 5; ++i) {
+    f.clock.advance(1h);
+    f.peer.sends_part("part");
+    f.until([&] { return f.connection->last_activity() == f.clock.now(); });
+  }
+  f.peer.vanishes();
+  f.until_ended();
 }

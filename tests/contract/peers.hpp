@@ -42,7 +42,10 @@ class FakePeer {
   [[nodiscard]] std::vector<Message> received() const { return socket_->sent(); }
   void closes(std::uint16_t code, std::string reason) { socket_->peer_closes(code, reason); }
   void vanishes() { socket_->peer_vanishes(); }
-  void stops_reading() { socket_->stall_sends(); }
+  void stops_reading() {
+    socket_->stall_sends();
+    socket_->ignore_pings();
+  }
   [[nodiscard]] std::optional<std::uint16_t> close_code() const { return socket_->close_code(); }
   [[nodiscard]] bool is_cut_off() const { return socket_->is_aborted(); }
 
@@ -136,6 +139,13 @@ class BeastPeer {
     client_->outbound.push_back(std::move(message));
     if (std::exchange(client_->is_writing, true)) return;
     co_spawn(context_, Client<Stream>::write_all(client_), asio::detached);
+  }
+  /// A frame of a message that is not complete.
+  void sends_part(std::string text) {
+    auto part = std::make_shared<std::string>(std::move(text));
+    client_->stream.async_write_some(
+        false, asio::buffer(*part),
+        [client = client_, part](const beast::error_code&, std::size_t) {});
   }
   [[nodiscard]] const std::vector<Message>& received() const { return client_->received; }
   void closes(std::uint16_t code, std::string reason) {

@@ -72,9 +72,11 @@ class BeastWebSocket final {
   }
   /// How the conversation ended; nothing while it goes on.
   [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return inbox_->ended; }
-  /// When bytes last came from the peer.
+  /// When bytes last came from the peer. Now, while a message waits to be taken: nothing is read
+  /// then, and that is not the peer's silence.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
-    return channel() ? channel()->last_activity() : inbox_->last_activity;
+    if (!channel()) return inbox_->last_activity;
+    return inbox_->message ? clock_.now() : channel()->last_activity();
   }
 
   // --- sending ---

@@ -25,6 +25,7 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/options.hpp"
@@ -35,7 +36,7 @@ namespace roost::detail {
 /// How the transport of a connection is ended.
 enum class Ending {
   close,  ///< A close handshake with a deadline, then abort.
-  abort,  ///< At once: the peer does not take bytes any more.
+  abort,  ///< At once: the peer does not take bytes any more, or is not there.
 };
 
 /// What a manager shares with its coroutines: the registry of connections and rooms, those that
@@ -95,6 +96,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     try {
       connection->attach(*this, std::move(socket));
       for (const std::string& room : rooms) rooms_.join(*connection, room);
+      for (RegistryObserver<Ws>* observer : observers_) observer->on_registered(*connection);
     } catch (...) {
       remove(*connection, {}, Ending::abort);
       throw;
@@ -113,6 +115,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     connection.ended_ = std::move(how);
     rooms_.leave_all(connection);
     unwatch(connection);
+    for (RegistryObserver<Ws>* observer : observers_) observer->on_unregistered(connection);
     Connection<Ws>* const last = everyone_.back();
     everyone_[connection.position_] = last;
     last->position_ = connection.position_;
@@ -148,6 +151,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
       co_await wait(connection->ending_, self->executor_, *self->options_.clock);
     }
   }
+
+  void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
+  void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
 
   void add_hook(DisconnectHook hook) { hooks_.push_back(std::move(hook)); }
 
@@ -245,10 +251,11 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     return released;
   }
 
-  // Whoever does not take bytes will not take a close frame either.
+  // Whoever does not take bytes, or does not answer, will not take a close frame either.
   static constexpr bool ends_at_once(DisconnectReason reason) noexcept {
     return reason == DisconnectReason::send_failed || reason == DisconnectReason::send_timeout ||
-           reason == DisconnectReason::outbox_overflow;
+           reason == DisconnectReason::outbox_overflow ||
+           reason == DisconnectReason::heartbeat_timeout;
   }
 
   void log_disconnect(const Connection<Ws>& connection) const noexcept {
@@ -408,6 +415,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   std::vector<Connection<Ws>*> everyone_;
   RoomIndex rooms_;
   std::deque<DisconnectHook> hooks_;  // a hook may add another
+  std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
 
   std::vector<Connection<Ws>*> watched_;

@@ -62,7 +62,10 @@ struct Receiving {
     std::exception_ptr error;
     try {
       Message message = co_await receive_from(*socket);
-      if (connection->is_connected()) co_return message;
+      if (connection->is_connected()) {
+        connection->liveness_.note(state.now());
+        co_return message;
+      }
     } catch (...) {
       error = std::current_exception();
     }

@@ -15,12 +15,14 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "roost/clock.hpp"
 #include "roost/detail/backpressure.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/wait.hpp"
@@ -62,6 +64,21 @@ class Recipient : public RoomMember, private SocketObserver {
       }
     }
     return offer_with_care(frame, awaited, delivery);
+  }
+
+  /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
+  Offer ping(const Frame& instead) {
+    if constexpr (Pings<Ws>) {
+      try {
+        socket_->ping(liveness_.next_ping(state_->now()));
+      } catch (...) {
+        return Offer::failed;
+      }
+      return Offer::taken;
+    } else {
+      std::shared_ptr<Delivery> nobody_waits;
+      return offer(instead, false, nobody_waits);
+    }
   }
 
   /// What follows from an offer, once nobody walks over connections any more.
@@ -124,6 +141,7 @@ class Recipient : public RoomMember, private SocketObserver {
   /// @param is_flushed  whether the frames that were taken are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
     if constexpr (Observable<Ws>) socket_->observe({});
+    if constexpr (HasLastActivity<Ws>) liveness_.note(socket_->last_activity());
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
         if (is_flushed) socket_->try_send(parked->frame);
@@ -164,6 +182,7 @@ class Recipient : public RoomMember, private SocketObserver {
   // Null once the connection is not registered any more.
   ManagerState<Ws>* state_ = nullptr;
   std::shared_ptr<Ws> socket_;
+  Liveness liveness_;
 
  private:
   friend class ManagerState<Ws>;
@@ -260,6 +279,10 @@ class Recipient : public RoomMember, private SocketObserver {
       state_->log(Severity::warning, "message_too_big", {{"id", self().id()}});
     }
     state_->drop(self(), how);
+  }
+
+  void on_pong(std::string_view payload) override {
+    if (state_) liveness_.on_pong(payload, state_->now());
   }
 
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {

@@ -58,6 +58,8 @@ class FakeWebSocket {
   [[nodiscard]] const std::string& close_reason() const noexcept { return close_reason_; }
   [[nodiscard]] bool is_aborted() const noexcept { return is_aborted_; }
   [[nodiscard]] std::size_t pings() const noexcept { return pings_; }
+  /// The payload of the last of them.
+  [[nodiscard]] const std::string& last_ping() const noexcept { return last_ping_; }
   /// More than one would be the bug that a manager prevents.
   [[nodiscard]] std::size_t most_sends_at_once() const noexcept { return most_sends_at_once_; }
 
@@ -72,6 +74,10 @@ class FakeWebSocket {
     changed_.notify_all();
   }
   void peer_sends_json(const nlohmann::json& value) { peer_sends(value.dump()); }
+  /// A pong, asked for or not. Pings are answered without this, at once.
+  void peer_pongs(std::string_view payload) {
+    if (observer_) observer_->on_pong(payload);
+  }
   void peer_closes(std::uint16_t code = roost::close_code::normal, std::string reason = {}) {
     end({DisconnectReason::peer_closed, code, std::move(reason)});
   }
@@ -95,6 +101,8 @@ class FakeWebSocket {
     clock_ = &clock;
     send_delay_ = delay;
   }
+  /// Further pings are not answered.
+  void ignore_pings() noexcept { ignores_pings_ = true; }
   /// Further closes never complete: the peer does not answer.
   void stall_close() noexcept { is_close_stalled_ = true; }
 
@@ -126,7 +134,11 @@ class FakeWebSocket {
     end({DisconnectReason::disconnected, roost::close_code::abnormal, {}});
   }
 
-  void ping(std::string_view) noexcept { ++pings_; }
+  void ping(std::string_view payload) {
+    ++pings_;
+    last_ping_ = payload;
+    if (!ignores_pings_ && !ended_) peer_pongs(payload);
+  }
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     for (const auto& [key, value] : headers_) {
@@ -198,7 +210,9 @@ class FakeWebSocket {
   bool is_stalled_ = false;
   bool is_close_stalled_ = false;
   bool is_aborted_ = false;
+  bool ignores_pings_ = false;
   std::size_t pings_ = 0;
+  std::string last_ping_;
   std::size_t sends_at_once_ = 0;
   std::size_t most_sends_at_once_ = 0;
   SocketObserver* observer_ = nullptr;

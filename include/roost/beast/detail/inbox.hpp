@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "roost/clock.hpp"
@@ -29,6 +30,9 @@ struct Inbox {
   void put(Message next) {
     message = std::move(next);
     changed.notify_all();
+  }
+  void pong(std::string_view payload) {
+    if (observer) observer->on_pong(payload);
   }
   void end(const Disconnect& how) {
     if (ended) return;

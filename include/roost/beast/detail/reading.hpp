@@ -48,10 +48,14 @@ class Reading : public Conversation {
   Stream stream_;
 
  private:
+  // Piece by piece: each is a sign of life, also of a message that takes long.
   void read() {
-    stream_.async_read(buffer_, [this, self = shared_from_this()](error_code error, std::size_t) {
-      on_read(error);
-    });
+    stream_.async_read_some(buffer_, 0,
+                            [this, self = shared_from_this()](error_code error, std::size_t) {
+                              if (!error) channel_->note_activity();
+                              if (!error && !stream_.is_message_done()) return read();
+                              on_read(error);
+                            });
   }
 
   void on_read(error_code error) {
@@ -84,8 +88,11 @@ class Reading : public Conversation {
     channel_->close();
   }
 
-  void on_control(boost::beast::websocket::frame_type type, boost::beast::string_view) {
+  void on_control(boost::beast::websocket::frame_type type, boost::beast::string_view payload) {
     channel_->note_activity();
+    if (type == boost::beast::websocket::frame_type::pong) {
+      inbox_->pong({payload.data(), payload.size()});
+    }
     if (type == boost::beast::websocket::frame_type::close) end(peer_closed());
   }
 

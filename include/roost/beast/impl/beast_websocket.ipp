@@ -40,7 +40,10 @@ ROOST_DECL boost::asio::awaitable<Message> BeastWebSocket::receive() {
   }
   Message message = std::move(*inbox_->message);
   inbox_->message.reset();
-  if (inbox_->conversation) inbox_->conversation->resume();
+  if (inbox_->conversation) {
+    channel()->note_activity();  // what came behind it is read only now
+    inbox_->conversation->resume();
+  }
   co_return message;
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "roost/connection_manager.hpp"
+#include "roost/detail/heartbeat.hpp"
+#include "roost/detail/on_executor.hpp"
+#include "roost/heartbeat_options.hpp"
+
+namespace roost {
+
+/// Finds out which peers are still there: pings every connection of a manager once per interval,
+/// and drops those of which nothing was heard for the timeout.
+///
+/// Pings are spread over the interval, behind one timer, and no peer is ever waited for. They are
+/// ping frames where the socket has them, else a text message. Whatever arrives is a sign of life
+/// without the application's help, where the socket tells (`HasLastActivity`) or the application
+/// receives through the manager. A connection whose message has not been taken yet is not dropped.
+///
+/// A dropped connection ends with `DisconnectReason::heartbeat_timeout` and code 1006: its
+/// transport is aborted, since nobody is there to read a close frame.
+///
+/// If the `io_context` was busy for longer than a tick (a 128th of the interval, at least 10 ms),
+/// peers could not be heard: their deadlines and the pings that were due move by as much. So a
+/// clock that is moved by hand must be moved in steps of a tick.
+///
+/// @par Thread safety  `tick` and `stop` may be awaited from any executor. The rest, the
+///                     destructor included, on the manager's executor, or while nothing runs it.
+/// @par Lifetime       May be destroyed before or after the manager and its `io_context`, also
+///                     without `stop`. Without connections it keeps no `io_context` running.
+template <WebSocketLike Ws>
+class HeartbeatMonitor {
+ public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  /// Does nothing until `start`.
+  /// @par Errors  `errc::invalid_option`, naming the field; `manager_stopped`.
+  explicit HeartbeatMonitor(ConnectionManager<Ws>& manager, HeartbeatOptions options = {})
+      : state_(std::make_shared<detail::Heartbeat<Ws>>(manager.state_, std::move(options))) {}
+  HeartbeatMonitor(const HeartbeatMonitor&) = delete;
+  HeartbeatMonitor& operator=(const HeartbeatMonitor&) = delete;
+  ~HeartbeatMonitor() { state_->stop(); }
+
+  [[nodiscard]] const HeartbeatOptions& options() const noexcept { return state_->options(); }
+
+  /// Watches over all connections of the manager, those that are there and those that come. Each
+  /// counts as seen when it connects, or now if that was before. Nothing happens if it has started.
+  /// @par Errors  `errc::manager_stopped`.
+  void start() { state_->start(); }
+
+  /// Sends no more pings and drops nobody any more; forgets what it knows. Nothing happens if it
+  /// has not started; `start` begins anew.
+  /// @par Suspends  only to get to the manager's executor.
+  awaitable<void> stop() { return here(detail::Heartbeat<Ws>::stop_there(state_)); }
+
+  /// Counts as a sign of life: for applications that read from the socket by themselves.
+  /// @returns false, and nothing happens, if the id is unknown: what is gone stays gone.
+  bool touch(std::string_view id) { return state_->touch(id); }
+
+  /// Whether there is such a connection, and it was heard of within the timeout. As of `start` for
+  /// those that were silent before; a stall of the loop does not count.
+  [[nodiscard]] bool is_alive(std::string_view id) const { return state_->is_alive(id); }
+
+  /// Pings every connection now, also while it is stopped; drops none for its silence.
+  /// @par Suspends  only to get to the manager's executor: no peer is waited for.
+  /// @returns how many pings were sent.
+  awaitable<std::size_t> tick() { return here(detail::Heartbeat<Ws>::ping_all(state_)); }
+
+ private:
+  template <class T>
+  awaitable<T> here(awaitable<T> operation) const {
+    // Without an executor the `io_context` is gone, and with it all that could happen meanwhile.
+    const auto& executor = state_->executor();
+    return executor ? detail::on_executor(executor, std::move(operation)) : std::move(operation);
+  }
+
+  const std::shared_ptr<detail::Heartbeat<Ws>> state_;
+};
+
+}  // namespace roost

@@ -30,6 +30,10 @@
 
 namespace roost {
 
+namespace detail {
+struct ManagerAccess;
+}
+
 /// Who is connected, in which room, and how to reach them all.
 ///
 /// Belongs to one executor: an `io_context` that one thread runs, or a strand. The sockets live
@@ -319,7 +323,20 @@ class ConnectionManager {
     co_return std::nullopt;
   }
 
+  friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;
 };
+
+namespace detail {
+
+/// For the parts of roost that outlive a manager.
+struct ManagerAccess {
+  template <class Ws>
+  static const std::shared_ptr<ManagerState<Ws>>& state(const ConnectionManager<Ws>& manager) {
+    return manager.state_;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace roost

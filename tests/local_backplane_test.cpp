@@ -221,6 +221,31 @@ TEST_CASE("a handler may destroy its backplane", "[local]") {
   CHECK(second.numbers().empty());
 }
 
+TEST_CASE("nothing is logged once the backplane is gone", "[local]") {
+  Log log;
+  Gate gate;
+  LocalHub hub;
+  boost::asio::io_context context;
+  boost::asio::io_context elsewhere;
+  LocalBackplane publisher(elsewhere.get_executor(), hub);
+  std::optional<LocalBackplane> backplane(
+      std::in_place, context.get_executor(), hub,
+      LocalBackplaneOptions{.max_queued_messages = 1, .logger = log.logger()});
+  const auto fails = [&](const json&) -> awaitable<> {
+    co_await gate.pass();
+    throw 1;
+  };
+  backplane->on(fails);
+  run(context, backplane->start());
+  run(elsewhere, publisher.publish(numbered(1)));
+  run_ready(context);
+  for (int n = 2; n <= 3; ++n) run(elsewhere, publisher.publish(numbered(n)));  // one is dropped
+  backplane.reset();
+  gate.open();
+  run_ready(context);
+  CHECK(log.lines().empty());
+}
+
 TEST_CASE("where the io_context is gone a backplane only publishes", "[local]") {
   boost::asio::io_context another;
   auto context = std::make_unique<boost::asio::io_context>();

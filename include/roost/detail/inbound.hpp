@@ -10,10 +10,12 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -161,9 +163,8 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     ++dropped_;
     if (subscriber.dropped++ > 0 || !executor_) return;
     boost::asio::post(executor_, [self = shared_from_this()] {
-      log(self->logger_, Severity::warning, "backplane_overflow",
-          {{"max_messages", std::to_string(self->limits_.messages)},
-           {"max_bytes", std::to_string(self->limits_.bytes)}});
+      self->warn("backplane_overflow", {{"max_messages", std::to_string(self->limits_.messages)},
+                                        {"max_bytes", std::to_string(self->limits_.bytes)}});
     });
   }
 
@@ -215,8 +216,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
       if (subscriber.ring.empty()) dropped = std::exchange(subscriber.dropped, 0);
     }
     if (dropped > 0) {
-      log(logger_, Severity::warning, "backplane_caught_up",
-          {{"dropped", std::to_string(dropped)}});
+      warn("backplane_caught_up", {{"dropped", std::to_string(dropped)}});
     }
     return parcel;
   }
@@ -230,7 +230,12 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
       const std::lock_guard lock(mutex_);
       ++failed_;
     }
-    log(logger_, Severity::warning, "backplane_handler_failed", {{"why", describe(error)}});
+    warn("backplane_handler_failed", {{"why", describe(error)}});
+  }
+
+  // Once the backplane is gone, what the logger needs may be gone too.
+  void warn(std::string_view event, std::initializer_list<LogField> fields) const {
+    if (is_open()) log(logger_, Severity::warning, event, fields);
   }
 
   const InboundLimits limits_;

@@ -32,6 +32,9 @@ namespace roost {
 
 template <WebSocketLike Ws>
 class HeartbeatMonitor;
+namespace detail {
+struct ManagerAccess;
+}
 
 /// Who is connected, in which room, and how to reach them all.
 ///
@@ -324,7 +327,20 @@ class ConnectionManager {
     co_return std::nullopt;
   }
 
+  friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;
 };
+
+namespace detail {
+
+/// For the parts of roost that outlive a manager.
+struct ManagerAccess {
+  template <class Ws>
+  static const std::shared_ptr<ManagerState<Ws>>& state(const ConnectionManager<Ws>& manager) {
+    return manager.state_;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace roost

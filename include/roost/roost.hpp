@@ -4,8 +4,10 @@
 /// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
 /// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
 
+#include "roost/backplane.hpp"
 #include "roost/clock.hpp"
 #include "roost/close_code.hpp"
+#include "roost/cluster.hpp"
 #include "roost/connection.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/disconnect.hpp"
@@ -14,6 +16,7 @@
 #include "roost/heartbeat_monitor.hpp"
 #include "roost/heartbeat_options.hpp"
 #include "roost/hook.hpp"
+#include "roost/local_backplane.hpp"
 #include "roost/log.hpp"
 #include "roost/message.hpp"
 #include "roost/names.hpp"

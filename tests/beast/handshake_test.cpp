@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>

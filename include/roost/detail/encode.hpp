@@ -32,16 +32,18 @@ inline bool is_nested_over(const nlohmann::json& value, std::size_t limit) {
   return false;
 }
 
-inline Frame encode_json(const nlohmann::json& value) {
+inline std::string dump_json(const nlohmann::json& value) {
   if (is_nested_over(value, max_json_depth)) {
     throw Error(errc::invalid_json, "nested over " + std::to_string(max_json_depth) + " levels");
   }
   try {
-    return Frame::text(value.dump());
+    return value.dump();
   } catch (const nlohmann::json::exception& error) {
     throw Error(errc::invalid_json, error.what());
   }
 }
+
+inline Frame encode_json(const nlohmann::json& value) { return Frame::text(dump_json(value)); }
 
 inline nlohmann::json decode_json(std::string_view text) {
   if (json_depth(text) > max_json_depth) {

@@ -33,6 +33,8 @@
 
 namespace roost::detail {
 
+struct Binding;
+
 /// How the transport of a connection is ended.
 enum class Ending {
   close,  ///< A close handshake with a deadline, then abort.
@@ -61,6 +63,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
   }
+  [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
+  /// The backplanes it is bound to; expired where it is not any more.
+  [[nodiscard]] std::vector<std::weak_ptr<const Binding>>& bindings() noexcept { return bindings_; }
 
   void log(Severity severity, std::string_view event,
            std::initializer_list<LogField> fields = {}) const noexcept {
@@ -424,6 +429,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   bool is_sweeping_ = false;
 
   bool is_stopped_ = false;
+  std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
   std::size_t queued_bytes_ = 0;
   Stats stats_;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/system/error_code.hpp>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "roost/error.hpp"
+#include "roost/hook.hpp"
+
+namespace roost {
+
+/// What is known about a message that was published.
+struct Published {
+  /// How many started backplanes took it, the publisher's own included; how many connections that
+  /// reaches, nobody knows. Not set: unknown.
+  std::optional<std::size_t> receivers = {};
+  /// Set if it may not have reached the other replicas, and why. This replica has it nevertheless.
+  boost::system::error_code error = {};
+
+  /// Whether nothing went wrong.
+  [[nodiscard]] explicit operator bool() const noexcept { return !error; }
+};
+
+/// Gets every message of a backplane: a callable that answers at once, or a coroutine. The message
+/// lives until it is done.
+using BackplaneHandler = Hook<void(const nlohmann::json& message)>;
+
+/// A handler's place at a backplane. Letting go of it changes nothing: the handler stays for the
+/// life of the backplane unless it is cancelled.
+///
+/// @par Thread safety  From any thread.
+/// @par Lifetime       May outlive the backplane.
+class Subscription {
+ public:
+  /// What a backplane keeps for a handler.
+  class Target {
+   public:
+    virtual void cancel() noexcept = 0;
+    [[nodiscard]] virtual bool is_active() const noexcept = 0;
+
+   protected:
+    ~Target() = default;
+  };
+
+  Subscription() noexcept = default;
+  explicit Subscription(std::weak_ptr<Target> target) noexcept : target_(std::move(target)) {}
+
+  /// The handler is not called any more. A call that is under way is not disturbed: one on another
+  /// thread may outlast this function.
+  void cancel() noexcept {
+    if (const auto target = std::exchange(target_, {}).lock()) target->cancel();
+  }
+  /// False once cancelled, or once the backplane is gone.
+  [[nodiscard]] bool is_active() const noexcept {
+    const auto target = target_.lock();
+    return target && target->is_active();
+  }
+
+ private:
+  std::weak_ptr<Target> target_;
+};
+
+/// Carries messages between replicas: processes, or threads of one process.
+///
+/// - `publish` brings a JSON object to every handler of every started backplane on the channel, the
+///   publisher's own included, once; the messages of one publisher in their order. It works without
+///   `start`. What no replica could read (no object, no UTF-8, nested over 64 levels) or what is
+///   over the limit on size is thrown at the call: `errc::invalid_json`, `message_too_big`. Trouble
+///   with the network is `Published::error`, and then its own handlers get the message
+///   nevertheless.
+/// - `on` adds a handler. Each gets one message after the other, and nobody waits for it: what
+///   queues up for one that does not keep up is bounded, and dropped beyond. One that throws is
+///   logged.
+/// - `start` subscribes, `stop` ends that and may be followed by `start`. Both may be repeated.
+/// - The awaitables may be awaited from any executor, hold what they need, and may outlive the
+///   backplane. Handlers are called on the backplane's executor.
+template <class B>
+concept Backplane = requires(B& b, const nlohmann::json& message, BackplaneHandler handler) {
+  { b.get_executor() } -> std::convertible_to<boost::asio::any_io_executor>;
+  { b.start() } -> std::same_as<boost::asio::awaitable<void>>;
+  { b.stop() } -> std::same_as<boost::asio::awaitable<void>>;
+  { b.publish(message) } -> std::same_as<boost::asio::awaitable<Published>>;
+  { b.on(std::move(handler)) } -> std::same_as<Subscription>;
+};
+
+/// Any backplane, so that the rest of roost names none. Cheap to copy; empty by default, and then
+/// every call is `errc::backplane_unavailable`.
+///
+/// @par Lifetime  Made from a reference it owns nothing, and must not be called after the backplane
+///                is gone; made from a `shared_ptr` it shares the backplane.
+class BackplaneRef {
+ public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  BackplaneRef() noexcept = default;
+
+  template <class B>
+    requires(!std::same_as<std::remove_const_t<B>, BackplaneRef> && Backplane<B>)
+  BackplaneRef(B& backplane) noexcept  // NOLINT: implicit on purpose
+      : backplane_(std::shared_ptr<void>(), std::addressof(backplane)), calls_(&calls_of<B>) {}
+
+  template <Backplane B>
+  BackplaneRef(std::shared_ptr<B> backplane) noexcept  // NOLINT: implicit on purpose
+      : backplane_(std::move(backplane)), calls_(&calls_of<B>) {}
+
+  [[nodiscard]] explicit operator bool() const noexcept { return backplane_ != nullptr; }
+  /// Whether both are the same backplane.
+  [[nodiscard]] bool operator==(const BackplaneRef& other) const noexcept {
+    return backplane_.get() == other.backplane_.get();
+  }
+
+  [[nodiscard]] boost::asio::any_io_executor get_executor() const {
+    return calls().get_executor(backplane_.get());
+  }
+  awaitable<void> start() const { return calls().start(backplane_.get()); }
+  awaitable<void> stop() const { return calls().stop(backplane_.get()); }
+  awaitable<Published> publish(const nlohmann::json& message) const {
+    return calls().publish(backplane_.get(), message);
+  }
+  Subscription on(BackplaneHandler handler) const {
+    return calls().on(backplane_.get(), std::move(handler));
+  }
+
+ private:
+  struct Calls {
+    boost::asio::any_io_executor (*get_executor)(void*);
+    awaitable<void> (*start)(void*);
+    awaitable<void> (*stop)(void*);
+    awaitable<Published> (*publish)(void*, const nlohmann::json&);
+    Subscription (*on)(void*, BackplaneHandler);
+  };
+
+  template <class B>
+  static B& as(void* backplane) noexcept {
+    return *static_cast<B*>(backplane);
+  }
+  template <class B>
+  static constexpr Calls calls_of{
+      .get_executor = [](void* b) -> boost::asio::any_io_executor {
+        return as<B>(b).get_executor();
+      },
+      .start = [](void* b) { return as<B>(b).start(); },
+      .stop = [](void* b) { return as<B>(b).stop(); },
+      .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
+      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); }};
+
+  [[nodiscard]] const Calls& calls() const {
+    if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");
+    return *calls_;
+  }
+
+  std::shared_ptr<void> backplane_;
+  const Calls* calls_ = nullptr;
+};
+
+}  // namespace roost

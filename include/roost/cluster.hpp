@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "roost/backplane.hpp"
+#include "roost/connection_manager.hpp"
+#include "roost/detail/base64.hpp"
+#include "roost/detail/deliver.hpp"
+#include "roost/detail/utf8.hpp"
+#include "roost/detail/validate_names.hpp"
+#include "roost/detail/wire_message.hpp"
+#include "roost/error.hpp"
+#include "roost/options.hpp"
+
+namespace roost {
+
+class Cluster;
+
+struct BindOptions {
+  /// Whether messages may be for everyone. If not, those without a room are refused here, and
+  /// dropped with a warning when they come from others.
+  bool allow_global = false;
+};
+
+/// Delivers what comes over @p backplane to the connections of @p manager, until the handle is
+/// unbound or destroyed.
+///
+/// Nobody on the backplane waits for a socket: frames for the congested queue as with `post_*`.
+/// What cannot be delivered is skipped with a warning in the manager's log.
+/// @par Errors         `errc::already_bound`; `invalid_option` for `allow_global` with a manager
+///                     that requires a room; `backplane_unavailable` for an empty reference.
+/// @par Thread safety  On the manager's executor, or while nothing runs it.
+/// @par Lifetime       Handle, manager, backplane and `io_context` may go in any order. Where the
+///                     two live on different threads, unbind before the manager's `io_context`
+///                     goes.
+template <class Ws>
+[[nodiscard]] Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager,
+                                   BindOptions options = {});
+
+/// A manager bound to a backplane: what it sends reaches the connections of every replica, this
+/// one's included, each once. Made by `bind_manager`; unbinds when destroyed.
+///
+/// @par Thread safety  One handle is for one thread at a time, whichever that is if the backplane's
+///                     `publish` may be called from there.
+/// @par Arguments      consumed before a call returns.
+/// @par Lifetime       May outlive manager and backplane; but for sending, a backplane that was
+///                     bound by reference must still be there.
+class [[nodiscard]] Cluster {
+ public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  /// Bound to nothing.
+  Cluster() noexcept = default;
+  Cluster(Cluster&& other) noexcept = default;
+  Cluster& operator=(Cluster&& other) noexcept {
+    if (this != &other) {
+      unbind();
+      binding_ = std::move(other.binding_);
+      backplane_ = std::exchange(other.backplane_, {});
+    }
+    return *this;
+  }
+  ~Cluster() { unbind(); }
+
+  /// Whether it is bound, and manager and backplane could still be there.
+  [[nodiscard]] explicit operator bool() const noexcept { return binding_ != nullptr; }
+
+  /// Sends to a room, to the union of rooms, or, with `allow_global`, to everyone.
+  ///
+  /// A replica of hawkapi-websockets on the same channel serves the first room of a union only.
+  /// @returns what the backplane knows; not how many connections get it.
+  /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
+  ///                `invalid_json` (nested over 63 levels: the message is one itself),
+  ///                `message_too_big` (the backplane's limit, over the message as JSON),
+  ///                `not_bound`.
+  /// @par Suspends  while the backplane takes the message; never for a socket.
+  awaitable<Published> broadcast_text(std::string_view text, BroadcastOptions options = {}) const {
+    if (!detail::is_utf8(text)) {
+      throw Error(errc::invalid_utf8,
+                  "a text message of " + std::to_string(text.size()) + " bytes");
+    }
+    return publish(detail::WireKind::text, std::string(text), options);
+  }
+  /// Bytes travel as base64, four bytes for three.
+  awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
+                                       BroadcastOptions options = {}) const {
+    return publish(detail::WireKind::bytes, detail::base64_encode(bytes), options);
+  }
+  template <std::same_as<nlohmann::json> Json>
+  awaitable<Published> broadcast_json(const Json& json, BroadcastOptions options = {}) const {
+    return publish(detail::WireKind::json, json, options);
+  }
+
+  /// The manager gets nothing from the backplane any more; sending is `errc::not_bound`.
+  void unbind() noexcept {
+    if (binding_) binding_->subscription.cancel();
+    binding_.reset();
+    backplane_ = {};
+  }
+
+ private:
+  template <class Ws>
+  friend Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager,
+                              BindOptions options);
+
+  Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
+      : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
+
+  awaitable<Published> publish(detail::WireKind kind, nlohmann::json payload,
+                               const BroadcastOptions& options) const {
+    if (!binding_) throw Error(errc::not_bound);
+    detail::WireAudience to = audience(options);
+    if (!to.is_everyone && to.rooms.empty()) return nobody();
+    return backplane_.publish(detail::encode_wire(kind, std::move(payload), std::move(to)));
+  }
+  static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
+
+  [[nodiscard]] detail::WireAudience audience(const BroadcastOptions& options) const {
+    detail::WireAudience to;
+    to.is_everyone = !options.room && !options.rooms.is_given();
+    if (to.is_everyone && !binding_->allow_global) {
+      throw Error(errc::room_required, "the manager is bound without allow_global");
+    }
+    const auto add = [&](std::string_view room) {
+      detail::validate_room_name(room, binding_->max_room_name_bytes);
+      if (std::find(to.rooms.begin(), to.rooms.end(), room) == to.rooms.end()) {
+        to.rooms.emplace_back(room);
+      }
+    };
+    if (options.room) add(*options.room);
+    for (const std::string_view room : options.rooms) add(room);
+    for (const std::string_view id : options.exclude) {
+      if (detail::is_utf8(id)) to.exclude.emplace_back(id);  // else no connection has it
+    }
+    return to;
+  }
+
+  BackplaneRef backplane_;
+  std::shared_ptr<detail::Binding> binding_;
+};
+
+template <class Ws>
+Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, BindOptions options) {
+  if (options.allow_global && manager.options().require_room) {
+    throw Error(errc::invalid_option, "allow_global contradicts the manager's require_room");
+  }
+  const auto& state = detail::ManagerAccess::state(manager);
+  std::shared_ptr<detail::Binding> binding = detail::add_binding(state->bindings(), backplane);
+  binding->allow_global = options.allow_global;
+  binding->max_room_name_bytes = manager.options().max_room_name_bytes;
+  binding->subscription =
+      backplane.on([manager_state = std::weak_ptr(state), options](const nlohmann::json& message) {
+        detail::deliver<Ws>(manager_state.lock(), options.allow_global, message);
+      });
+  return Cluster(std::move(backplane), std::move(binding));
+}
+
+}  // namespace roost

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/error.hpp"
+#include "roost/log.hpp"
+
+namespace roost::detail {
+
+/// A message on its way to handlers, shared by all of them.
+struct Parcel {
+  nlohmann::json message;
+  std::size_t bytes;  ///< Serialised.
+};
+using ParcelPtr = std::shared_ptr<const Parcel>;
+
+struct InboundLimits {
+  std::size_t messages;
+  std::size_t bytes;
+};
+
+/// The messages that one handler has still to get: in order, bounded by count and bytes.
+class InboundRing {
+ public:
+  explicit InboundRing(InboundLimits limits) noexcept : limits_(limits) {}
+
+  /// False if it is full.
+  bool push(const ParcelPtr& parcel) {
+    const bool fits = parcels_.size() < limits_.messages && parcel->bytes <= limits_.bytes - bytes_;
+    if (!fits) return false;
+    parcels_.push_back(parcel);
+    bytes_ += parcel->bytes;
+    return true;
+  }
+  [[nodiscard]] bool empty() const noexcept { return parcels_.empty(); }
+  /// @pre `!empty()`
+  ParcelPtr pop() {
+    ParcelPtr parcel = std::move(parcels_.front());
+    parcels_.pop_front();
+    bytes_ -= parcel->bytes;
+    return parcel;
+  }
+  void clear() noexcept {
+    parcels_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  const InboundLimits limits_;
+  std::deque<ParcelPtr> parcels_;
+  std::size_t bytes_ = 0;
+};
+
+/// The handlers of one backplane. Messages come in from any thread without waiting for anybody;
+/// each handler gets them one after the other on the backplane's executor.
+///
+/// The mutex is there because publishers are on other threads. No handler is called, and nothing of
+/// a handler's is destroyed, while it is held.
+class Inbound : public std::enable_shared_from_this<Inbound> {
+ public:
+  Inbound(boost::asio::any_io_executor executor, InboundLimits limits, Logger logger)
+      : limits_(limits), logger_(std::move(logger)), executor_(std::move(executor)) {}
+
+  Subscription on(BackplaneHandler handler) {
+    if (!handler) throw Error(errc::invalid_option, "the handler is empty");
+    auto subscriber = std::make_shared<Subscriber>(weak_from_this(), std::move(handler), limits_);
+    const std::lock_guard lock(mutex_);
+    if (executor_) subscribers_.push_back(subscriber);
+    return Subscription(subscriber);
+  }
+
+  void deliver(const ParcelPtr& parcel) {
+    const std::lock_guard lock(mutex_);
+    ++received_;
+    for (const std::shared_ptr<Subscriber>& subscriber : subscribers_) {
+      if (!subscriber->ring.push(parcel)) drop(*subscriber);
+      if (!subscriber->is_draining) schedule(subscriber);
+    }
+  }
+
+  /// Forgets what no handler has got yet.
+  void discard() noexcept {
+    const std::lock_guard lock(mutex_);
+    for (const auto& subscriber : subscribers_) subscriber->ring.clear();
+  }
+
+  /// No handler is called any more. On the executor, or while nothing runs it; lets go of it.
+  void close() noexcept {
+    std::vector<std::shared_ptr<Subscriber>> subscribers;
+    const std::lock_guard lock(mutex_);
+    executor_ = boost::asio::any_io_executor();
+    subscribers.swap(subscribers_);
+    for (const auto& subscriber : subscribers) subscriber->is_cancelled = true;
+  }
+
+  [[nodiscard]] bool is_open() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return static_cast<bool>(executor_);
+  }
+
+  struct Counts {
+    std::uint64_t received = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t failed = 0;
+  };
+  [[nodiscard]] Counts counts() const {
+    const std::lock_guard lock(mutex_);
+    return {.received = received_, .dropped = dropped_, .failed = failed_};
+  }
+
+ private:
+  struct Subscriber final : Subscription::Target {
+    Subscriber(std::weak_ptr<Inbound> its_owner, BackplaneHandler its_handler, InboundLimits limits)
+        : owner(std::move(its_owner)), handler(std::move(its_handler)), ring(limits) {}
+
+    void cancel() noexcept override {
+      if (const auto inbound = owner.lock()) inbound->remove(*this);
+    }
+    [[nodiscard]] bool is_active() const noexcept override {
+      return !is_cancelled && !owner.expired();
+    }
+
+    const std::weak_ptr<Inbound> owner;
+    const BackplaneHandler handler;
+    std::atomic<bool> is_cancelled = false;
+    // By the mutex.
+    InboundRing ring;
+    bool is_draining = false;
+    std::uint64_t dropped = 0;  // since it was last empty
+  };
+  using SubscriberPtr = std::shared_ptr<Subscriber>;
+
+  /// @pre the caller keeps @p subscriber alive
+  void remove(Subscriber& subscriber) noexcept {
+    const std::lock_guard lock(mutex_);
+    subscriber.is_cancelled = true;
+    subscriber.ring.clear();
+    std::erase_if(subscribers_, [&](const auto& other) { return other.get() == &subscriber; });
+  }
+
+  // With the mutex held. The log says when a handler begins to lose messages, and how many it lost
+  // once it has caught up: a line for each would make it worse.
+  void drop(Subscriber& subscriber) {
+    ++dropped_;
+    if (subscriber.dropped++ > 0 || !executor_) return;
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->warn("backplane_overflow", {{"max_messages", std::to_string(self->limits_.messages)},
+                                        {"max_bytes", std::to_string(self->limits_.bytes)}});
+    });
+  }
+
+  // With the mutex held.
+  void schedule(const SubscriberPtr& subscriber) {
+    subscriber->is_draining = false;
+    if (!executor_) return;
+    boost::asio::post(executor_,
+                      [self = shared_from_this(), subscriber] { self->drain(subscriber); });
+    subscriber->is_draining = true;
+  }
+  void schedule_next(const SubscriberPtr& subscriber) {
+    const std::lock_guard lock(mutex_);
+    schedule(subscriber);
+  }
+
+  void drain(const SubscriberPtr& subscriber) {
+    constexpr int at_once = 32;  // then others on the executor have their turn
+    for (int i = 0; i < at_once; ++i) {
+      boost::asio::any_io_executor executor;
+      const ParcelPtr parcel = next(*subscriber, executor);
+      if (!parcel) return;
+      if (subscriber->handler.is_coroutine()) {
+        boost::asio::co_spawn(executor, run(subscriber, parcel),
+                              [self = shared_from_this(), subscriber](std::exception_ptr error) {
+                                if (error) self->note_failure(error);
+                                self->schedule_next(subscriber);
+                              });
+        return;
+      }
+      try {
+        subscriber->handler.call(parcel->message);
+      } catch (...) {
+        note_failure(std::current_exception());
+      }
+    }
+    schedule_next(subscriber);
+  }
+
+  /// Null if there is nothing to do, and then it is not draining any more.
+  ParcelPtr next(Subscriber& subscriber, boost::asio::any_io_executor& executor) {
+    std::uint64_t dropped = 0;
+    ParcelPtr parcel;
+    {
+      const std::lock_guard lock(mutex_);
+      executor = executor_;
+      subscriber.is_draining = !subscriber.is_cancelled && !subscriber.ring.empty();
+      if (subscriber.is_draining) parcel = subscriber.ring.pop();
+      if (subscriber.ring.empty()) dropped = std::exchange(subscriber.dropped, 0);
+    }
+    if (dropped > 0) {
+      warn("backplane_caught_up", {{"dropped", std::to_string(dropped)}});
+    }
+    return parcel;
+  }
+
+  static boost::asio::awaitable<void> run(SubscriberPtr subscriber, ParcelPtr parcel) {
+    co_await subscriber->handler.start(parcel->message);
+  }
+
+  void note_failure(const std::exception_ptr& error) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++failed_;
+    }
+    warn("backplane_handler_failed", {{"why", describe(error)}});
+  }
+
+  // Once the backplane is gone, what the logger needs may be gone too.
+  void warn(std::string_view event, std::initializer_list<LogField> fields) const {
+    if (is_open()) log(logger_, Severity::warning, event, fields);
+  }
+
+  const InboundLimits limits_;
+  const Logger logger_;
+  mutable std::mutex mutex_;
+  boost::asio::any_io_executor executor_;  // none: closed
+  std::vector<SubscriberPtr> subscribers_;
+  std::uint64_t received_ = 0;
+  std::uint64_t dropped_ = 0;
+  std::uint64_t failed_ = 0;
+};
+
+}  // namespace roost::detail

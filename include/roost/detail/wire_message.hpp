@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "roost/detail/base64.hpp"
+#include "roost/detail/encode.hpp"
+#include "roost/detail/json_depth.hpp"
+#include "roost/detail/utf8.hpp"
+#include "roost/error.hpp"
+
+// What replicas tell each other: one JSON object per message,
+//   {"kind": "text"|"json"|"bytes", "room": "lobby"|null, "payload": ..., "exclude": ["id", ...]}
+// the format of hawkapi-websockets, whose replicas may share the channel, with two additions:
+// - kind "bytes", the payload in base64: a replica that does not know it sends its clients the
+//   base64 as a JSON string.
+// - "rooms", the further rooms of a union; whoever is in several of them gets the message once. A
+//   replica that does not know it serves the members of "room" only. That is the safe side: without
+//   "room" it would take the message for one to everyone, and with a message for each room it would
+//   send some members copies.
+// Other fields are ignored, so that any side may add some.
+
+namespace roost::detail {
+
+enum class WireKind { text, json, bytes };
+
+/// Which connections of every replica get a message.
+struct WireAudience {
+  bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
+  std::vector<std::string> rooms = {};
+  std::vector<std::string> exclude = {};
+};
+
+struct WireMessage {
+  WireKind kind = WireKind::json;
+  std::string payload = {};  ///< What clients get: text, serialised JSON, or any bytes.
+  WireAudience to = {};
+};
+
+/// Why a message is skipped: trouble of the sender's, and no reason for the reader to fail.
+struct Skipped {
+  std::string why;
+};
+template <class T>
+using OrSkipped = std::variant<T, Skipped>;
+
+/// From what a channel carries to the JSON object that handlers get.
+[[nodiscard]] inline OrSkipped<nlohmann::json> parse_message(std::string_view text) {
+  if (!is_utf8(text)) return Skipped{"it is no UTF-8"};
+  if (json_depth(text) > max_json_depth) {
+    return Skipped{"it is nested over " + std::to_string(max_json_depth) + " levels"};
+  }
+  nlohmann::json message = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (message.is_discarded()) return Skipped{"it is no JSON"};
+  if (!message.is_object()) return Skipped{"it is no JSON object"};
+  return message;
+}
+
+/// The reverse, for publishers.
+/// @par Errors  `errc::invalid_json` for what `parse_message` would skip; `errc::message_too_big`.
+[[nodiscard]] inline std::string serialize_message(const nlohmann::json& message,
+                                                   std::size_t max_bytes) {
+  if (!message.is_object()) throw Error(errc::invalid_json, "a message must be a JSON object");
+  std::string text = dump_json(message);
+  if (text.size() > max_bytes) {
+    throw Error(errc::message_too_big, "a message of " + std::to_string(text.size()) +
+                                           " bytes, max_message_bytes is " +
+                                           std::to_string(max_bytes));
+  }
+  return text;
+}
+
+/// @param payload  of kind bytes: the base64
+[[nodiscard]] inline nlohmann::json encode_wire(WireKind kind, nlohmann::json payload,
+                                                WireAudience to) {
+  nlohmann::json message = nlohmann::json::object();
+  message["kind"] = kind == WireKind::text ? "text" : kind == WireKind::bytes ? "bytes" : "json";
+  message["room"] = nullptr;
+  if (!to.rooms.empty()) {
+    message["room"] = std::move(to.rooms.front());
+    to.rooms.erase(to.rooms.begin());
+  }
+  if (!to.rooms.empty()) message["rooms"] = std::move(to.rooms);
+  message["payload"] = std::move(payload);
+  message["exclude"] = std::move(to.exclude);
+  return message;
+}
+
+// Null is the same as missing.
+inline const nlohmann::json* find_field(const nlohmann::json& object, const char* name) {
+  const auto field = object.find(name);
+  return field == object.end() || field->is_null() ? nullptr : &*field;
+}
+
+/// Adds the strings of a field to @p names; false if the field is no list of strings.
+inline bool add_names(const nlohmann::json& field, std::vector<std::string>& names) {
+  if (!field.is_array()) return false;
+  for (const nlohmann::json& name : field) {
+    if (!name.is_string()) return false;
+    names.push_back(name.get_ref<const std::string&>());
+  }
+  return true;
+}
+
+/// Null, or why not. What cannot be understood must not become a message to everyone, nor to those
+/// who are excluded.
+inline const char* decode_audience(const nlohmann::json& message, WireAudience& to) {
+  const nlohmann::json* const room = find_field(message, "room");
+  const nlohmann::json* const rooms = find_field(message, "rooms");
+  to.is_everyone = !room && !rooms;
+  if (room) {
+    if (!room->is_string()) return "its room is no string";
+    to.rooms.push_back(room->get_ref<const std::string&>());
+  }
+  if (rooms && !add_names(*rooms, to.rooms)) return "its rooms are no list of strings";
+  const nlohmann::json* const exclude = find_field(message, "exclude");
+  if (exclude && !add_names(*exclude, to.exclude)) return "its exclude is no list of strings";
+  return nullptr;
+}
+
+/// @param message  as `parse_message` returns it
+[[nodiscard]] inline OrSkipped<WireMessage> decode_wire(const nlohmann::json& message) {
+  if (!message.is_object()) return Skipped{"it is no JSON object"};
+  WireMessage decoded;
+  if (const char* why = decode_audience(message, decoded.to)) return Skipped{why};
+
+  static const nlohmann::json null;
+  const nlohmann::json* payload = find_field(message, "payload");
+  if (!payload) payload = &null;
+  const nlohmann::json* const kind = find_field(message, "kind");
+  if (kind && *kind == "bytes") {
+    if (!payload->is_string()) return Skipped{"its payload is no base64"};
+    std::optional<std::string> bytes = base64_decode(payload->get_ref<const std::string&>());
+    if (!bytes) return Skipped{"its payload is no base64"};
+    decoded.kind = WireKind::bytes;
+    decoded.payload = std::move(*bytes);
+  } else if (kind && *kind == "text" && payload->is_string()) {
+    decoded.kind = WireKind::text;
+    decoded.payload = payload->get_ref<const std::string&>();
+  } else {
+    decoded.kind = WireKind::json;
+    try {
+      decoded.payload = dump_json(*payload);
+    } catch (const Error& error) {
+      return Skipped{error.what()};
+    }
+  }
+  return decoded;
+}
+
+}  // namespace roost::detail

@@ -68,6 +68,7 @@ install_missing() {
   if [ "${1-}" = tests ]; then
     need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
     need openssl 'the openssl command' have_command openssl
+    need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
   fi
   [ -n "$packages" ] || return 0

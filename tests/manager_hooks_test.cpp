@@ -267,6 +267,161 @@ TEST_CASE("cancelling disconnect or close_all cancels the wait, not the end", "[
   CHECK(calls == 2);
 }
 
+// Notes what the hooks are told, in one line each.
+void note_all(FakeBench& bench, Strings& told) {
+  bench.manager.on_connected(
+      [&](const ConnectionPtr& connection) { told.push_back("connected " + connection->id()); });
+  bench.manager.on_joined([&](const ConnectionPtr& connection, std::string_view room) {
+    told.push_back("joined " + connection->id() + " " + std::string(room));
+  });
+  bench.manager.on_left([&](const ConnectionPtr& connection, std::string_view room) {
+    told.push_back("left " + connection->id() + " " + std::string(room));
+  });
+  bench.manager.on_disconnect([&](const ConnectionPtr& connection, const Disconnect&) {
+    told.push_back("disconnect " + connection->id());
+  });
+}
+
+TEST_CASE("the hooks of a connection come in the order of what happened to it", "[hooks]") {
+  Strings told;
+  FakeBench bench;
+  note_all(bench, told);
+  bench.connect("alice", {"lobby", "attic"});
+  CHECK(told == Strings{"connected alice", "joined alice lobby", "joined alice attic"});
+  told.clear();
+  CHECK(bench.run(bench.manager.join("alice", "cellar")));
+  CHECK(bench.run(bench.manager.join("alice", "cellar")));  // is there already
+  CHECK(bench.run(bench.manager.leave("alice", "lobby")));
+  CHECK_FALSE(bench.run(bench.manager.leave("alice", "lobby")));
+  CHECK(told == Strings{"joined alice cellar", "left alice lobby"});
+  told.clear();
+  bench.run(bench.manager.disconnect("alice"));
+  CHECK(told == Strings{"left alice attic", "left alice cellar", "disconnect alice"});
+}
+
+TEST_CASE("a connection that is refused is told to no hook", "[hooks]") {
+  Strings told;
+  FakeBench bench({.room_validator = [](std::string_view, auto&) { return false; }});
+  note_all(bench, told);
+  CHECK(error_of([&] { bench.connect("alice", {"lobby"}); }) == errc::join_denied);
+  bench.connect("bob");
+  CHECK(error_of([&] { bench.run(bench.manager.join("bob", "lobby")); }) == errc::join_denied);
+  bench.settle();
+  CHECK(told == Strings{"connected bob"});
+}
+
+TEST_CASE("connect returns, and a handler begins, after the hooks were told", "[hooks]") {
+  Gate gate;
+  Strings order;
+  FakeBench bench;
+  bench.manager.on_connected([&](ConnectionPtr connection) -> awaitable<> {
+    co_await gate.pass();
+    connection->metadata()["greeted"] = true;
+    order.push_back("hook");
+  });
+  const auto handler = [&](ConnectionPtr connection) -> awaitable<> {
+    CHECK(connection->metadata()["greeted"] == true);
+    order.push_back("handler");
+    co_return;
+  };
+  const auto connecting = bench.start(bench.manager.connect(bench.socket()));
+  const auto session = bench.start(bench.manager.session(bench.socket(), {}, handler));
+  CHECK(bench.manager.total_connections() == 2);  // they are registered all the same
+  CHECK_FALSE(connecting->is_done());
+  CHECK(order.empty());
+  gate.open();
+  bench.settle();
+  CHECK(connecting->is_done());
+  CHECK(order == Strings{"hook", "hook", "handler"});
+}
+
+TEST_CASE("a hook that hangs holds its own connection only, and not for ever", "[hooks]") {
+  Strings told;
+  FakeBench bench({.hook_timeout = 3s});
+  bench.manager.on_connected([](ConnectionPtr connection) -> awaitable<> {
+    if (connection->id() == "alice") co_await wait_for_ever();
+  });
+  note_all(bench, told);
+  const auto alice = bench.start(
+      bench.manager.connect(bench.socket(), {.connection_id = "alice", .rooms = "lobby"}));
+  bench.connect("bob");
+  CHECK(told == Strings{"connected bob"});
+  bench.pass(3s);
+  CHECK(alice->is_done());
+  CHECK(told == Strings{"connected bob", "connected alice", "joined alice lobby"});
+  CHECK(bench.log.count(Severity::warning, "hook_failed") == 1);
+  CHECK(contains(bench.log.last("hook_failed"), "on_connected"));
+}
+
+TEST_CASE("hooks may end, move and reach the connection that they are told of", "[hooks]") {
+  Strings told;
+  FakeBench bench;
+  bench.manager.on_connected([&](ConnectionPtr connection) -> awaitable<> {
+    const std::string id = connection->id();
+    co_await bench.manager.join(id, "first");
+    co_await connection->send_text("welcome");
+    // Does not wait for its hooks, which come after this one.
+    if (id == "bob") co_await bench.manager.disconnect(id);
+  });
+  note_all(bench, told);
+  const auto alice = bench.connect("alice");
+  CHECK(alice->sent_texts() == Strings{"welcome"});
+  CHECK(told == Strings{"connected alice", "joined alice first"});
+  told.clear();
+  int handled = 0;
+  const auto handler = [&](ConnectionPtr) -> awaitable<> {
+    ++handled;
+    co_return;
+  };
+  const SessionOutcome outcome =
+      bench.run(bench.manager.session(bench.socket(), {.connection_id = "bob"}, handler));
+  CHECK(outcome.reason == Reason::disconnected);
+  CHECK(handled == 0);
+  bench.settle();
+  CHECK(told == Strings{"connected bob", "joined bob first", "left bob first", "disconnect bob"});
+}
+
+TEST_CASE("who gives up waiting for the hooks of a connect has no connection", "[hooks]") {
+  Gate gate;
+  std::vector<Reason> ended;
+  FakeBench bench;
+  bench.manager.on_connected([&](ConnectionPtr) -> awaitable<> { co_await gate.pass(); });
+  bench.manager.on_disconnect(
+      [&](const ConnectionPtr&, const Disconnect& how) { ended.push_back(how.reason); });
+  const auto socket = bench.socket();
+  const auto connecting = bench.start(bench.manager.connect(socket));
+  connecting->cancel();
+  bench.settle();
+  CHECK(connecting->is_done());
+  CHECK_THROWS_AS(connecting->take(), boost::system::system_error);
+  CHECK(bench.manager.total_connections() == 0);
+  CHECK(socket->close_code() == 1001);
+  gate.open();
+  bench.settle();
+  CHECK(ended == std::vector<Reason>{Reason::cancelled});
+}
+
+TEST_CASE("hooks are not told while somebody walks over connections", "[hooks]") {
+  // A join and a disconnect that a hook makes change the room that a broadcast is walking over.
+  FakeBench bench;
+  bench.manager.on_left([&](ConnectionPtr connection, std::string_view) -> awaitable<> {
+    const std::string text = connection->id() + " left";
+    co_await bench.manager.broadcast_text(text, {.room = "lobby"});
+    co_await bench.manager.disconnect("dave");
+  });
+  const auto bob = bench.connect("bob", {"lobby"});
+  std::vector<std::shared_ptr<FakeWebSocket>> failing;
+  for (int i = 0; i < 3; ++i) {
+    failing.push_back(bench.connect("failing" + std::to_string(i), {"lobby"}));
+    failing.back()->fail_sends();
+  }
+  bench.connect("dave", {"lobby"});
+  CHECK(bench.run(bench.manager.broadcast_text("x", {.room = "lobby"})) == 2);
+  bench.settle();
+  CHECK(bench.manager.total_connections() == 1);
+  CHECK(bob->sent_texts().size() == 5);  // x, and four who left
+}
+
 TEST_CASE("a socket that tells of its end ends its connection", "[hooks]") {
   Disconnect told;
   Bench<FrameFake> bench;

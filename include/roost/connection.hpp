@@ -17,6 +17,7 @@
 #include "roost/clock.hpp"
 #include "roost/detail/child.hpp"
 #include "roost/detail/encode.hpp"
+#include "roost/detail/hooks.hpp"
 #include "roost/detail/recipient.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/websocket_like.hpp"
@@ -26,6 +27,10 @@ namespace roost {
 namespace detail {
 template <class Ws>
 struct Admission;
+template <class Ws>
+struct Closing;
+template <class Ws>
+struct Drain;
 template <class Ws>
 struct FanOut;
 template <class Ws>
@@ -106,6 +111,9 @@ class Connection final : private detail::Recipient<Ws>,
 
  private:
   friend class detail::ManagerState<Ws>;
+  friend class detail::Hooks<Ws>;
+  friend struct detail::Closing<Ws>;
+  friend struct detail::Drain<Ws>;
   friend class detail::Recipient<Ws>;
   friend struct detail::Admission<Ws>;
   friend struct detail::FanOut<Ws>;
@@ -132,10 +140,11 @@ class Connection final : private detail::Recipient<Ws>,
   std::shared_ptr<detail::Child<void>> handler_;  // the session's
   bool has_received_ = false;
   bool is_receiving_ = false;
-  // What happens after the end: the transport is closed, the hooks run.
-  bool is_closed_ = false;
-  bool is_finished_ = false;
-  detail::WaitList ending_;
+  detail::HookProgress hooks_;
+  // What happens after the end.
+  bool is_closed_ = false;    // the transport is
+  bool was_aborted_ = false;  // because it did not close in time
+  detail::WaitList changed_;  // one of the above, or the handler has ended
 };
 
 }  // namespace roost

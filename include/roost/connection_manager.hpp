@@ -12,18 +12,22 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "roost/connection.hpp"
 #include "roost/detail/admission.hpp"
-#include "roost/detail/close_all.hpp"
+#include "roost/detail/closing.hpp"
+#include "roost/detail/drain.hpp"
 #include "roost/detail/encode.hpp"
 #include "roost/detail/fan_out.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/on_executor.hpp"
 #include "roost/detail/receiving.hpp"
 #include "roost/detail/session.hpp"
+#include "roost/drain.hpp"
+#include "roost/hook.hpp"
 #include "roost/options.hpp"
 #include "roost/stats.hpp"
 #include "roost/websocket_like.hpp"
@@ -58,7 +62,9 @@ class ConnectionManager {
   using WebSocket = Ws;
   using Options = ManagerOptions<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
-  using DisconnectHook = typename detail::ManagerState<Ws>::DisconnectHook;
+  using ConnectionHook = Hook<void(ConnectionPtr)>;
+  using RoomHook = Hook<void(ConnectionPtr, std::string_view room)>;
+  using DisconnectHook = Hook<void(ConnectionPtr, const Disconnect&)>;
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
@@ -90,9 +96,11 @@ class ConnectionManager {
 
   /// Registers a socket. In this order: a place within `max_connections` is taken, `on_connect` is
   /// asked, `room_validator` is asked for each initial room, the connection is registered in all of
-  /// them. A refusal undoes everything, and leaves the socket open.
+  /// them, `on_connected` and `on_joined` are told. A refusal undoes everything, and leaves the
+  /// socket open.
+  /// @returns the connection, which may have ended by then: ask `is_connected()`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
-  ///                `join_denied`, `connection_closed`, `manager_stopped`; at the call
+  ///                `join_denied`, `connection_closed`, `draining`, `manager_stopped`; at the call
   ///                `invalid_connection_id`, `invalid_room_name`, `too_many_rooms`.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
@@ -103,7 +111,7 @@ class ConnectionManager {
 
   /// Connects, runs @p handler with the connection on the manager's executor, and always
   /// unregisters and closes: with 1000 when the handler returns, 1011 when it throws (1007 for
-  /// `errc::invalid_json`), 1008 or 1013 when `connect` refuses.
+  /// `errc::invalid_json`), 1008, 1013 or the code of a drain when `connect` refuses.
   ///
   /// A peer that leaves ends a receive of the handler with `errc::connection_closed`, which becomes
   /// the outcome. A handler that waits elsewhere is cancelled: at once if it has never received,
@@ -130,9 +138,10 @@ class ConnectionManager {
   /// @returns whether there was such a connection.
   awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
 
-  /// The same with a close code and a reason of at most 123 bytes.
+  /// The same with a close code and a reason of at most 123 bytes. From inside of a hook of that
+  /// connection it does not wait for its hooks.
   awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
-    return here(detail::close_one(state_, std::string(id), code, std::string(reason)));
+    return here(detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
   }
 
   /// Unregisters all at once, then flushes and closes them in parallel; what has not closed by the
@@ -144,13 +153,52 @@ class ConnectionManager {
     const bool is_legal =
         options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
     if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
-    return here(detail::close_all(state_, code, options.deadline));
+    return here(detail::Closing<Ws>::close_all(state_, code, options.deadline));
   }
 
-  /// Called after a connection was unregistered, with its id, metadata and rooms still there, and
-  /// why it ended. Hooks run one after the other, each at most `hook_timeout`; one that throws is
-  /// logged. They may call back into the manager.
-  void on_disconnect(DisconnectHook hook) { state_->add_hook(std::move(hook)); }
+  /// Lets everybody go before the process ends. From now on `connect` refuses with
+  /// `errc::draining`, and listeners answer 503 with `Retry-After`. Who is connected is served
+  /// until it is its turn; then it gets what is queued, and a close frame whose reason says when to
+  /// come back (`retry-ms=N`). What has not closed by the deadline is aborted, what still runs then
+  /// is cancelled. In the end the manager's listeners stop.
+  /// @par Errors        at the call `errc::invalid_option`, naming the field.
+  /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
+  ///                    deadline.
+  /// @par Cancellation  ends the pacing; the manager goes on to refuse. Drain it again.
+  /// @returns how many left how.
+  awaitable<DrainReport> drain(DrainOptions options = {}) {
+    detail::validate(options);
+    return here(detail::Drain<Ws>::run(state_, options));
+  }
+  /// @par Thread safety  From any thread.
+  [[nodiscard]] bool is_draining() const noexcept { return !state_->gate()->is_open(); }
+
+  // --- what the application is told ---
+  //
+  // Hooks are told after the fact and outside of it, so they may call back into the manager. Those
+  // of one connection never overlap and come in the order of what happened: `on_connected`,
+  // `on_joined` for its first rooms and for each `join`, `on_left` for each `leave` and for the
+  // rooms that it was in at the end, `on_disconnect`. Each may take at most `hook_timeout`; one
+  // that throws is logged. None runs once the manager is destroyed.
+
+  /// A connection is registered. `connect` returns, and a session's handler begins, afterwards.
+  void on_connected(ConnectionHook hook) {
+    state_->hooks().add(
+        detail::HookKind::connected, std::move(hook),
+        [](const ConnectionPtr& c, const detail::HookEvent&) { return std::forward_as_tuple(c); });
+  }
+  /// A connection is in a room.
+  void on_joined(RoomHook hook) { add_room_hook(detail::HookKind::joined, std::move(hook)); }
+  /// A connection is in a room no more; it may have ended.
+  void on_left(RoomHook hook) { add_room_hook(detail::HookKind::left, std::move(hook)); }
+  /// A connection is unregistered, with its id, metadata and rooms still there: why, and with which
+  /// close code.
+  void on_disconnect(DisconnectHook hook) {
+    state_->hooks().add(detail::HookKind::disconnected, std::move(hook),
+                        [](const ConnectionPtr& c, const detail::HookEvent&) {
+                          return std::forward_as_tuple(c, *c->ended());
+                        });
+  }
 
   // --- rooms ---
 
@@ -275,10 +323,22 @@ class ConnectionManager {
   }
   [[nodiscard]] Stats stats() const { return state_->stats(); }
 
+  /// For adapters: what tells whether connections are taken.
+  [[nodiscard]] const std::shared_ptr<detail::Gate>& gate() const noexcept {
+    return state_->gate();
+  }
+
  private:
   friend class HeartbeatMonitor<Ws>;
 
   using Kind = typename detail::Receiving<Ws>::Kind;
+
+  void add_room_hook(detail::HookKind kind, RoomHook hook) {
+    state_->hooks().add(kind, std::move(hook),
+                        [](const ConnectionPtr& c, const detail::HookEvent& event) {
+                          return std::make_tuple(c, std::string_view(event.room));
+                        });
+  }
 
   static void require(const std::shared_ptr<Ws>& socket) {
     if (!socket) throw Error(errc::not_connected, "the socket is null");

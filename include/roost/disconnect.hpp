@@ -26,6 +26,7 @@ enum class DisconnectReason {
   outbox_overflow,    ///< Its outbox is over `max_outbox_bytes`.
   heartbeat_timeout,  ///< Nothing was heard of it for the timeout of a `HeartbeatMonitor`.
   closing_all,        ///< `close_all` was called.
+  draining,           ///< `drain` was called.
   manager_stopped,    ///< The manager or its `io_context` was destroyed. Always the last.
 };
 
@@ -46,6 +47,7 @@ enum class DisconnectReason {
     case DisconnectReason::outbox_overflow: return "outbox_overflow";
     case DisconnectReason::heartbeat_timeout: return "heartbeat_timeout";
     case DisconnectReason::closing_all: return "closing_all";
+    case DisconnectReason::draining: return "draining";
     case DisconnectReason::manager_stopped: return "manager_stopped";
   }
   return "unknown";

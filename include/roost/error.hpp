@@ -34,6 +34,9 @@ enum class errc {
   wrong_executor,           ///< The stream belongs to another executor and cannot be moved.
   not_an_upgrade,           ///< The HTTP request does not ask for a WebSocket.
   address_unavailable,      ///< The address to listen on cannot be used.
+  draining,                 ///< The manager lets nobody in any more.
+  not_attached,             ///< The context has no service of this kind.
+  already_attached,         ///< The context has a service of this kind already.
   backplane_unavailable,    ///< There is no backplane, or it cannot be reached.
   already_bound,            ///< The manager is bound to this backplane already.
   not_bound,                ///< The cluster handle is not bound to a manager, or not any more.
@@ -68,6 +71,9 @@ class ErrorCategory final : public boost::system::error_category {
       case errc::wrong_executor: return "wrong executor";
       case errc::not_an_upgrade: return "not a WebSocket upgrade";
       case errc::address_unavailable: return "address unavailable";
+      case errc::draining: return "draining";
+      case errc::not_attached: return "not attached";
+      case errc::already_attached: return "already attached";
       case errc::backplane_unavailable: return "backplane unavailable";
       case errc::already_bound: return "already bound";
       case errc::not_bound: return "not bound";

@@ -92,6 +92,7 @@ class Bench {
     CHECK(manager.stats().queued_bytes == 0);
     CHECK(manager.stats().congested == 0);
     CHECK(clock.armed() == 0);
+    CHECK(running(context) == 0);
     owned_.reset();
     settle();
     CHECK(context.stopped());  // no coroutine, no timer is left

@@ -19,6 +19,7 @@
 #include "roost/beast/upgrade.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/detail/config.hpp"
+#include "roost/detail/gate.hpp"
 #include "roost/log.hpp"
 #include "roost/origin_policy.hpp"
 
@@ -38,10 +39,11 @@ struct ListenOptions {
 namespace detail {
 
 /// What a listener shares with its coroutines.
-struct Listening {
+struct Listening final : Entrance {
   ListenOptions options;
   OriginPolicy origins;
   Logger logger;
+  std::shared_ptr<Gate> gate;
   std::function<std::unique_ptr<Transport>(boost::asio::ip::tcp::socket)> make_transport;
   std::function<boost::asio::awaitable<void>(Upgrade)> handler;
   boost::asio::ip::tcp::endpoint local_endpoint;
@@ -49,6 +51,8 @@ struct Listening {
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
   bool is_stopped = false;               // maybe before that coroutine has started
   std::unordered_set<Link*> handshakes;  // whose request is still being read
+
+  void shut() noexcept override;
 
   // What is here for as long as a coroutine is.
   struct Acceptor {
@@ -61,6 +65,12 @@ struct Listening {
     ~Handshake() { listening.handshakes.erase(link); }
   };
 };
+
+/// Begins one connection; from its first byte to the handler of the application.
+ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
+                              const std::shared_ptr<Listening>& listening,
+                              std::shared_ptr<Link> link,
+                              const boost::asio::ip::tcp::endpoint& remote_endpoint);
 
 /// Binds at once, and accepts from then on.
 /// @par Errors  `errc::address_unavailable`
@@ -113,6 +123,7 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
   listening->origins =
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
   listening->logger = own.logger;
+  listening->gate = manager.gate();
   listening->make_transport = std::move(make_transport);
   listening->handler = std::move(handler);
   start_listening(manager.get_executor(), endpoint, listening);
@@ -127,7 +138,8 @@ concept HandlesUpgrades =
 
 /// Listens at once, and calls @p handler with an `Upgrade` for each request that asks for a
 /// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
-/// come from the host that it asks, or be no browser at all. Others get 403.
+/// come from the host that it asks, or be no browser at all. Others get 403. While the manager is
+/// drained all get 503 with `Retry-After`, and at the end of that the listener stops.
 /// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
 /// @par Errors     `errc::address_unavailable`, naming the address.
 template <WebSocketLike Ws, detail::HandlesUpgrades Handler>

@@ -40,6 +40,11 @@ struct AcceptOptions {
   std::string_view server = {};
 };
 
+struct RejectOptions {
+  /// When the client may come back, for a 503 or 429 (RFC 9110, section 10.2.3).
+  std::optional<std::chrono::seconds> retry_after = {};
+};
+
 namespace detail {
 
 inline void validate(const StreamOptions& options) {
@@ -63,5 +68,6 @@ inline void validate(const StreamOptions& options) {
 
 static_assert(std::is_trivially_destructible_v<StreamOptions>);
 static_assert(std::is_trivially_destructible_v<AcceptOptions>);
+static_assert(std::is_trivially_destructible_v<RejectOptions>);
 
 }  // namespace roost

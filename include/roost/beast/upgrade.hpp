@@ -106,8 +106,10 @@ class Upgrade {
   boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(const AcceptOptions& options = {});
 
   /// Answers with an HTTP status, such as 403, and closes the connection once that has arrived.
+  /// @param body  plain text; empty: the name of the status
   /// @par Errors  none that the network makes: a peer that is gone needs no answer.
-  boost::asio::awaitable<void> reject(unsigned status, std::string_view body = {});
+  boost::asio::awaitable<void> reject(unsigned status, std::string_view body = {},
+                                      const RejectOptions& options = {});
 
  private:
   static void require_upgrade(const Request& request);

@@ -60,7 +60,7 @@ struct Admission {
 
   static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                        Request request) {
-    state->require_running();
+    require_open(*state);
     require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
     const typename State::Reservation place(*state);
@@ -78,12 +78,13 @@ struct Admission {
     if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
       throw boost::system::system_error(boost::asio::error::operation_aborted);
     }
-    state->require_running();
+    require_open(*state);
     if constexpr (KnowsItsEnd<Ws>) {
       if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
     }
     make_room_for_id(*state, connection->id(), request.on_duplicate);
     register_it(*state, connection, std::move(socket), request.rooms);
+    co_await tell_hooks(state, connection);
     co_return connection;
   }
 
@@ -97,7 +98,7 @@ struct Admission {
     if (!connection->is_connected()) co_return false;
     if (connection->is_in(room)) co_return true;  // by another join meanwhile
     check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
-    state->rooms().join(*connection, room);
+    state->join(*connection, room);
     co_return true;
   }
 
@@ -109,10 +110,30 @@ struct Admission {
   static boost::asio::awaitable<bool> leave_by_id(StatePtr state, std::string id,
                                                   std::string room) {
     const ConnectionPtr connection = state->find(id);
-    co_return connection && state->rooms().leave(*connection, room);
+    co_return connection && state->leave(*connection, room);
   }
 
  private:
+  static void require_open(State& state) {
+    state.require_running();
+    if (state.gate()->is_open()) return;
+    state.count_refused();
+    throw Error(errc::draining);
+  }
+
+  /// The hooks know of a connection before its owner does.
+  static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
+    std::exception_ptr error;
+    try {
+      co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return;
+    state->drop(*connection, {DisconnectReason::cancelled, close_code::going_away, {}});
+    std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
+  }
+
   static void require_executor(const State& state, const Ws& socket) {
     if constexpr (HasExecutor<Ws>) {
       const boost::asio::any_io_executor executor = socket.get_executor();

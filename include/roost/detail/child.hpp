@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "roost/clock.hpp"
+#include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/error.hpp"
@@ -38,9 +39,13 @@ class Child : public std::enable_shared_from_this<Child<T>> {
           boost::asio::bind_cancellation_slot(child->signal_.slot(), std::move(completion)));
     };
     if constexpr (std::is_void_v<T>) {
-      token([child](std::exception_ptr error) { child->finish(error, {}); });
+      token([child, running = Running(executor)](std::exception_ptr error) {
+        child->finish(error, {});
+      });
     } else {
-      token([child](std::exception_ptr error, T value) { child->finish(error, std::move(value)); });
+      token([child, running = Running(executor)](std::exception_ptr error, T value) {
+        child->finish(error, std::move(value));
+      });
     }
     return child;
   }

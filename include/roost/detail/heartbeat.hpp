@@ -22,6 +22,8 @@
 #include "roost/detail/heartbeat_schedule.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/registry_observer.hpp"
+#include "roost/detail/running.hpp"
+#include "roost/detail/scoped_flag.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/heartbeat_options.hpp"
@@ -90,11 +92,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   }
 
   static boost::asio::awaitable<std::size_t> ping_all(std::shared_ptr<Heartbeat> self) {
-    std::vector<ConnectionPtr> all;
-    all.reserve(self->manager_->everyone().size());
-    for (Connection<Ws>* connection : self->manager_->everyone()) {
-      all.push_back(connection->shared_from_this());
-    }
+    const std::vector<ConnectionPtr> all = self->manager_->all();
     std::size_t sent = 0;
     for (const ConnectionPtr& connection : all) {
       if (self->ping(*connection)) ++sent;
@@ -127,12 +125,13 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     if (!is_new) return;
     schedule_.add(entry->second, manager_->now());
     if (std::exchange(is_beating_, true)) return;
-    boost::asio::co_spawn(executor_, beat_on(this->shared_from_this()),
-                          [manager = manager_](const std::exception_ptr& error) {
-                            if (!error) return;
-                            manager->log(Severity::error, "internal_error",
-                                         {{"in", "heartbeat"}, {"why", describe(error)}});
-                          });
+    boost::asio::co_spawn(
+        executor_, beat_on(this->shared_from_this()),
+        [manager = manager_, running = Running(executor_)](const std::exception_ptr& error) {
+          if (!error) return;
+          manager->log(Severity::error, "internal_error",
+                       {{"in", "heartbeat"}, {"why", describe(error)}});
+        });
   }
 
   void on_unregistered(Connection<Ws>& connection) noexcept override {
@@ -145,11 +144,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
 
   /// Lives while there are connections: without them nothing keeps the `io_context` running.
   static boost::asio::awaitable<void> beat_on(std::shared_ptr<Heartbeat> self) {
-    struct Beating {
-      bool& flag;
-      ~Beating() { flag = false; }
-    };
-    const Beating beating{self->is_beating_};
+    const ScopedFlag beating(self->is_beating_);
     while (const auto next = self->schedule_.next_wake()) {
       co_await wait(self->changed_, self->executor_, *self->manager_->options().clock, *next);
       self->beat();

@@ -21,6 +21,7 @@
 
 #include "roost/backplane.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/running.hpp"
 #include "roost/error.hpp"
 #include "roost/log.hpp"
 
@@ -189,7 +190,8 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
       if (!parcel) return;
       if (subscriber->handler.is_coroutine()) {
         boost::asio::co_spawn(executor, run(subscriber, parcel),
-                              [self = shared_from_this(), subscriber](std::exception_ptr error) {
+                              [self = shared_from_this(), subscriber,
+                               running = Running(executor)](std::exception_ptr error) {
                                 if (error) self->note_failure(error);
                                 self->schedule_next(subscriber);
                               });

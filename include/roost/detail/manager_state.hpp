@@ -5,12 +5,9 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -22,11 +19,14 @@
 #include <vector>
 
 #include "roost/connection.hpp"
-#include "roost/detail/child.hpp"
+#include "roost/detail/closing.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/gate.hpp"
+#include "roost/detail/hooks.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
+#include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/options.hpp"
 #include "roost/stats.hpp"
@@ -34,12 +34,6 @@
 namespace roost::detail {
 
 struct Binding;
-
-/// How the transport of a connection is ended.
-enum class Ending {
-  close,  ///< A close handshake with a deadline, then abort.
-  abort,  ///< At once: the peer does not take bytes any more, or is not there.
-};
 
 /// What a manager shares with its coroutines: the registry of connections and rooms, those that
 /// are watched because their peers do not keep up, and the way out of all of them.
@@ -49,8 +43,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
-  using DisconnectHook = Hook<void(std::shared_ptr<Connection<Ws>>, const Disconnect&)>;
-
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         executor_(std::move(executor)),
@@ -60,10 +52,13 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
   [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
   [[nodiscard]] std::size_t* total_queued_bytes() noexcept { return &queued_bytes_; }
+  [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
   }
-  [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
+  /// Shared with the listeners.
+  [[nodiscard]] const std::shared_ptr<Gate>& gate() const noexcept { return gate_; }
+  [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
   /// The backplanes it is bound to; expired where it is not any more.
   [[nodiscard]] std::vector<std::weak_ptr<const Binding>>& bindings() noexcept { return bindings_; }
 
@@ -79,6 +74,12 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     return found == by_id_.end() ? nullptr : found->second;
   }
   [[nodiscard]] const std::vector<Connection<Ws>*>& everyone() const noexcept { return everyone_; }
+  [[nodiscard]] std::vector<ConnectionPtr> all() const {
+    std::vector<ConnectionPtr> all;
+    all.reserve(everyone_.size());
+    for (Connection<Ws>* connection : everyone_) all.push_back(connection->shared_from_this());
+    return all;
+  }
   [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
     std::vector<ConnectionPtr> members;
     for (RoomMember* member : rooms_.members(room)) {
@@ -100,13 +101,25 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     everyone_.push_back(connection.get());
     try {
       connection->attach(*this, std::move(socket));
-      for (const std::string& room : rooms) rooms_.join(*connection, room);
       for (RegistryObserver<Ws>* observer : observers_) observer->on_registered(*connection);
+      Hooks<Ws>::queue(*this, *connection, HookKind::connected);
+      for (const std::string& room : rooms) join(*connection, room);
     } catch (...) {
       remove(*connection, {}, Ending::abort);
       throw;
     }
     ++stats_.accepted;
+  }
+
+  void join(Connection<Ws>& connection, const std::string& room) {
+    rooms_.join(connection, room);
+    Hooks<Ws>::queue(*this, connection, HookKind::joined, room);
+  }
+  /// @returns whether it was in the room.
+  bool leave(Connection<Ws>& connection, const std::string& room) {
+    if (!rooms_.leave(connection, room)) return false;
+    Hooks<Ws>::queue(*this, connection, HookKind::left, room);
+    return true;
   }
 
   /// Unregisters a connection: it is in no room and no broadcast any more, whoever waits for it is
@@ -140,27 +153,44 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     std::shared_ptr<Ws> socket = remove(connection, std::move(how), ending);
     if (!socket) return;
     log_disconnect(connection);
-    spawn("finish", finish(this->shared_from_this(), keep, std::move(socket), ending, timeout));
+    spawn("finish",
+          Closing<Ws>::finish(this->shared_from_this(), keep, std::move(socket), ending, timeout));
+    for (const std::string& room : connection.last_rooms_) {
+      Hooks<Ws>::queue(*this, connection, HookKind::left, room);
+    }
+    Hooks<Ws>::queue(*this, connection, HookKind::disconnected);
   }
 
   /// Closes a socket that is not registered.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
-    spawn("close", close_socket(this->shared_from_this(), nullptr, std::move(socket), code,
-                                std::move(reason), Ending::close, options_.close_timeout));
+    spawn("close",
+          Closing<Ws>::close_socket(this->shared_from_this(), nullptr, std::move(socket), code,
+                                    std::move(reason), Ending::close, options_.close_timeout));
   }
 
-  /// Waits until the transport of a dropped connection has ended, and its hooks too if asked.
-  static boost::asio::awaitable<void> wait_closed(std::shared_ptr<ManagerState> self,
-                                                  ConnectionPtr connection, bool with_hooks) {
-    while (!connection->is_closed_ || (with_hooks && !connection->is_finished_)) {
-      co_await wait(connection->ending_, self->executor_, *self->options_.clock);
+  /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
+  void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
+    ++spawned_;
+    boost::asio::co_spawn(
+        executor_, std::move(coroutine),
+        [self = this->shared_from_this(), what,
+         running = Running(executor_)](const std::exception_ptr& error) {
+          if (--self->spawned_ == 0) self->idle_.notify_all();
+          if (!error) return;
+          self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
+        });
+  }
+  /// Waits until nothing of the manager's own runs any more, or until @p deadline.
+  static boost::asio::awaitable<void> wait_idle(std::shared_ptr<ManagerState> self,
+                                                Clock::time_point deadline) {
+    bool is_in_time = true;
+    while (is_in_time && self->spawned_ > 0) {
+      is_in_time = co_await wait(self->idle_, self->executor_, *self->options_.clock, deadline);
     }
   }
 
   void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
   void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
-
-  void add_hook(DisconnectHook hook) { hooks_.push_back(std::move(hook)); }
 
   /// The manager is gone: unregisters and aborts all. No hook runs, nothing is waited for.
   void stop() noexcept {
@@ -234,16 +264,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     executor_ = boost::asio::any_io_executor();
   }
 
-  /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
-  void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
-    boost::asio::co_spawn(
-        executor_, std::move(coroutine),
-        [self = this->shared_from_this(), what](const std::exception_ptr& error) {
-          if (!error) return;
-          self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
-        });
-  }
-
   std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> release_all() {
     is_stopped_ = true;
     std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> released;
@@ -275,109 +295,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
       log(severity, event, {id, reason, code});
     } else {
       log(severity, event, {id, reason, code, {"text", how.text}});
-    }
-  }
-
-  static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
-                                                 std::string reason, Clock::duration timeout) {
-    // 1005 and 1006 only tell how a connection ended, and must not be sent.
-    if (!close_code::may_be_sent(code)) code = close_code::internal_error;
-    if constexpr (ClosesInTime<Ws>) {
-      co_await socket->close(code, std::string_view(reason), timeout);
-    } else if constexpr (ClosesWithReason<Ws>) {
-      co_await socket->close(code, std::string_view(reason));
-    } else {
-      co_await socket->close(code);
-    }
-  }
-
-  /// Ends a transport for good. Returns when it is closed, at the latest at the deadline.
-  static boost::asio::awaitable<void> close_socket(std::shared_ptr<ManagerState> self,
-                                                   ConnectionPtr connection,
-                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
-                                                   std::string reason, Ending ending,
-                                                   Clock::duration timeout) {
-    const Clock::time_point deadline = self->now() + timeout;
-    // The caller may be inside a call of the socket.
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    if (connection && ending == Ending::close) {
-      const bool is_flushed = co_await Recipient<Ws>::wait_flushed(connection, self->executor_,
-                                                                   *self->options_.clock, deadline);
-      if (!is_flushed) ending = Ending::abort;
-    }
-    if constexpr (Aborts<Ws>) {
-      if (ending == Ending::abort) {
-        socket->abort();
-        co_return;
-      }
-    }
-    auto closing = Child<void>::start(self->executor_, close_call(socket, code, reason, timeout));
-    while (!closing->is_done()) {
-      if (!co_await wait(closing->ended, self->executor_, *self->options_.clock, deadline)) break;
-    }
-    if (closing->is_done()) co_return;
-    if constexpr (Aborts<Ws>) socket->abort();
-    closing->cancel();
-  }
-
-  /// What happens after a connection was unregistered: its transport ends, its handler ends, the
-  /// hooks run, in this order of beginning and beside each other.
-  static boost::asio::awaitable<void> finish(std::shared_ptr<ManagerState> self,
-                                             ConnectionPtr connection, std::shared_ptr<Ws> socket,
-                                             Ending ending, Clock::duration timeout) {
-    const Disconnect how = *connection->ended();
-    boost::asio::co_spawn(
-        self->executor_,
-        close_socket(self, connection, std::move(socket), how.code, how.text, ending, timeout),
-        [connection](std::exception_ptr) {
-          connection->is_closed_ = true;
-          connection->ending_.notify_all();
-        });
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    if (connection->handler_ && !connection->handler_->is_done()) {
-      self->spawn("end_handler", end_handler(self, connection));
-    }
-    co_await run_hooks(self, connection, how);
-    connection->is_finished_ = true;
-    connection->ending_.notify_all();
-  }
-
-  /// A handler that receives is told by that; one that waits elsewhere is cancelled.
-  static boost::asio::awaitable<void> end_handler(std::shared_ptr<ManagerState> self,
-                                                  ConnectionPtr connection) {
-    const std::shared_ptr<Child<void>> handler = connection->handler_;
-    if (connection->has_received_) {
-      const Clock::time_point deadline = self->now() + self->options_.handler_grace;
-      co_await wait(handler->ended, self->executor_, *self->options_.clock, deadline);
-    }
-    handler->cancel();
-  }
-
-  static boost::asio::awaitable<bool> call_hook(std::shared_ptr<ManagerState> self,
-                                                std::size_t index, ConnectionPtr connection,
-                                                Disconnect how) {
-    co_await self->hooks_[index].start(connection, how);
-    co_return true;
-  }
-
-  static boost::asio::awaitable<void> run_hooks(std::shared_ptr<ManagerState> self,
-                                                ConnectionPtr connection, Disconnect how) {
-    for (std::size_t i = 0; i < self->hooks_.size() && !self->is_stopped_; ++i) {
-      std::exception_ptr error;
-      try {
-        if (self->hooks_[i].is_coroutine()) {
-          co_await with_deadline(call_hook(self, i, connection, how), self->executor_,
-                                 *self->options_.clock, self->options_.hook_timeout);
-        } else {
-          self->hooks_[i].call(connection, how);
-        }
-      } catch (...) {
-        error = std::current_exception();
-      }
-      if (error) {
-        self->log(Severity::warning, "hook_failed",
-                  {{"hook", "on_disconnect"}, {"id", connection->id()}, {"why", describe(error)}});
-      }
     }
   }
 
@@ -419,7 +336,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   std::unordered_map<std::string, ConnectionPtr, StringHash, std::equal_to<>> by_id_;
   std::vector<Connection<Ws>*> everyone_;
   RoomIndex rooms_;
-  std::deque<DisconnectHook> hooks_;  // a hook may add another
+  Hooks<Ws> hooks_;
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
 
@@ -429,6 +347,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   bool is_sweeping_ = false;
 
   bool is_stopped_ = false;
+  std::size_t spawned_ = 0;
+  WaitList idle_;
   std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
   std::size_t queued_bytes_ = 0;

@@ -22,6 +22,8 @@
 #include <utility>
 #include <variant>
 
+#include "roost/detail/running.hpp"
+
 namespace roost::detail {
 
 // Results need a default on their way between executors.
@@ -54,8 +56,9 @@ boost::asio::awaitable<Boxed<T>> run_there(const boost::asio::any_io_executor& e
       });
     }
     auto work = asio::make_work_guard(asio::get_associated_executor(handler));
-    auto finish = [signal, work = std::move(work), handler = std::move(handler)](
-                      std::exception_ptr error, Boxed<T> result) mutable {
+    auto finish = [signal, running = Running(executor), work = std::move(work),
+                   handler = std::move(handler)](std::exception_ptr error,
+                                                 Boxed<T> result) mutable {
       asio::post(work.get_executor(),
                  [error, result = std::move(result), handler = std::move(handler)]() mutable {
                    std::move(handler)(error, std::move(result));

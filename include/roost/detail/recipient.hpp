@@ -5,7 +5,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
@@ -25,6 +24,7 @@
 #include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/room_index.hpp"
+#include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/log.hpp"
@@ -237,7 +237,7 @@ class Recipient : public RoomMember, private SocketObserver {
       plain_.outbox.push(frame, state_->options().clock->now());
       if (!std::exchange(plain_.is_pumping, true)) {
         boost::asio::co_spawn(state_->executor(), pump(self().shared_from_this(), socket_),
-                              boost::asio::detached);
+                              [running = Running(state_->executor())](std::exception_ptr) {});
       }
       return true;
     }

@@ -40,13 +40,14 @@ struct Session {
     }
     if (refusal) co_return refuse(*state, std::move(socket), refusal);
     socket.reset();
+    if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
 
     const Registration registration{state, connection};
     const auto running =
         Child<void>::start(state->executor(), call(std::move(handler), connection));
     connection->handler_ = running;
     const bool is_cancelled = co_await join(state, running);
-    connection->handler_.reset();
+    let_go_of_handler(*connection);
     std::exception_ptr error;
     try {
       running->take();
@@ -65,10 +66,15 @@ struct Session {
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
     ~Registration() {
-      connection->handler_.reset();
+      let_go_of_handler(*connection);
       state->remove(*connection, {.reason = DisconnectReason::cancelled});
     }
   };
+
+  static void let_go_of_handler(Connection<Ws>& connection) {
+    connection.handler_.reset();
+    connection.changed_.notify_all();
+  }
 
   // Owns the handler: its captures live as long as its coroutine.
   template <class Handler>
@@ -108,6 +114,10 @@ struct Session {
       code = is(error, errc::too_many_connections) ? close_code::try_again_later
              : is(error, errc::manager_stopped)    ? close_code::going_away
                                                    : close_code::policy_violation;
+      if (is(error, errc::draining)) {
+        code = state.gate()->close_code();
+        reason = retry_hint(state.gate()->next_retry());
+      }
     } catch (const boost::system::system_error& error) {
       if (error.code() == boost::asio::error::operation_aborted) code = close_code::going_away;
     } catch (...) {

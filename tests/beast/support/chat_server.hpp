@@ -4,10 +4,8 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
-#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -65,6 +63,7 @@ class ChatServer {
                                   .clock = &clock};
     listening_->origins = OriginPolicy::same_host();
     listening_->logger = log_.logger();
+    listening_->gate = manager_->gate();
     listening_->handler = [this](Upgrade upgrade) { return serve(std::move(upgrade)); };
   }
   ChatServer(const ChatServer&) = delete;
@@ -79,11 +78,7 @@ class ChatServer {
     auto link = std::make_shared<detail::Link>(
         executor, std::make_unique<ScriptedTransport>(executor, script_, number, std::move(wire)),
         listening_->options.stream);
-    link->set_deadline(listening_->options.stream.handshake_timeout);
-    boost::asio::co_spawn(executor, detail::serve(listening_, std::move(link), {}),
-                          [listening = listening_](const std::exception_ptr& error) {
-                            detail::report(listening->logger, error);
-                          });
+    detail::begin_serving(executor, listening_, std::move(link), {});
   }
 
   void expect(bool holds, const std::string& otherwise) {
@@ -99,6 +94,7 @@ class ChatServer {
     expect(stats.congested == 0, "a connection is left among those that are watched");
     expect(hooked_.size() == stats.accepted, "not one hook for each connection");
     expect_nothing_left();
+    expect(running(*context_) == 0, "something is still counted as running");
     manager_.reset();
     listening_.reset();
     testing::run_ready(*context_);

@@ -94,7 +94,7 @@ class Server {
         detail::Child<std::size_t>::start(context.get_executor(), manager.close_all());
     bool is_closed = false;
     try {
-      run_until(context, [&] { return closing->is_done() && is_quiet(); });
+      run_until(context, [&] { return closing->is_done() && is_quiet() && running(context) == 0; });
       is_closed = true;
     } catch (const std::exception&) {
     }

@@ -10,6 +10,7 @@
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
 #include "roost/detail/outbox.hpp"
+#include "roost/detail/running.hpp"
 #include "roost/detail/wait_list.hpp"
 
 namespace roost::detail {
@@ -107,6 +108,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   }
 
   const boost::asio::any_io_executor executor_;
+  const Running running_{executor_};
   const std::shared_ptr<Flusher> flusher_;
   const StreamOptions options_;
   Outbox outbox_;

@@ -7,7 +7,9 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,9 +54,14 @@ std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, St
       executor, TransportOf<Stream>::make(executor, std::move(stream), options), options);
 }
 
+struct ResponseOptions {
+  bool is_head = false;
+  std::optional<std::chrono::seconds> retry_after = {};
+};
+
 /// A complete response with a plain text body; its default is the name of the status.
 ROOST_DECL std::string http_response(unsigned status, std::string_view body, unsigned version,
-                                     bool is_head = false);
+                                     const ResponseOptions& options = {});
 
 /// The answer to a request that asks for no WebSocket.
 ROOST_DECL std::string not_an_upgrade_response(

@@ -105,13 +105,13 @@ class Link final : public Channel {
   /// Closing at once would throw away the last bytes: unread data makes the kernel send a reset.
   template <class Handler>
   void async_linger(Handler handler) {
-    boost::asio::co_spawn(
-        get_executor(), linger(self()),
-        [executor = get_executor(), handler = std::move(handler)](std::exception_ptr) mutable {
-          boost::asio::post(executor, [handler = std::move(handler)]() mutable {
-            std::move(handler)(error_code());
-          });
-        });
+    boost::asio::co_spawn(get_executor(), linger(self()),
+                          [executor = get_executor(), running = Running(get_executor()),
+                           handler = std::move(handler)](std::exception_ptr) mutable {
+                            boost::asio::post(executor, [handler = std::move(handler)]() mutable {
+                              std::move(handler)(error_code());
+                            });
+                          });
   }
   static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self);
 

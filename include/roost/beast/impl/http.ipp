@@ -32,24 +32,27 @@ std::string serialize(const boost::beast::http::response<Body>& response) {
 }
 
 ROOST_DECL std::string http_response(unsigned status, std::string_view body, unsigned version,
-                                     bool is_head) {
+                                     const ResponseOptions& options) {
   namespace http = boost::beast::http;
   http::response<http::string_body> response(http::int_to_status(status), version);
   response.result(status);
   response.set(http::field::content_type, "text/plain; charset=utf-8");
   if (status == 426) response.set(http::field::upgrade, "websocket");
+  if (options.retry_after) {  // RFC 9110, section 10.2.3
+    response.set(http::field::retry_after, std::to_string(options.retry_after->count()));
+  }
   response.body() =
       body.empty() ? std::string(to_std(response.reason())) + "\n" : std::string(body);
   response.keep_alive(false);
   response.prepare_payload();
-  if (is_head) response.body().clear();  // RFC 9110, section 9.3.2: its length only
+  if (options.is_head) response.body().clear();  // RFC 9110, section 9.3.2: its length only
   return serialize(response);
 }
 
 ROOST_DECL std::string not_an_upgrade_response(
     const boost::beast::http::request<boost::beast::http::empty_body>& request) {
   return http_response(426, "This is a WebSocket endpoint.\n", request.version(),
-                       request.method() == boost::beast::http::verb::head);
+                       {.is_head = request.method() == boost::beast::http::verb::head});
 }
 
 ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::string response) {

@@ -40,7 +40,6 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
   return acceptor;
 }
 
-/// One connection, from its first byte to the handler of the application.
 ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
                                               std::shared_ptr<Link> link,
                                               boost::asio::ip::tcp::endpoint remote_endpoint) {
@@ -63,6 +62,11 @@ ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listeni
       response = serialize(own);
     }
     co_await respond(link, std::move(response));
+    co_return;
+  }
+  if (!listening->gate->is_open()) {
+    const auto retry = std::chrono::ceil<std::chrono::seconds>(listening->gate->next_retry());
+    co_await respond(link, http_response(503, {}, version, {.retry_after = retry}));
     co_return;
   }
   const auto origin = header_value(request, "Origin");
@@ -89,6 +93,17 @@ ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) no
   log(logger, severity, "connection_failed", {{"why", describe(error)}});
 }
 
+ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
+                              const std::shared_ptr<Listening>& listening,
+                              std::shared_ptr<Link> link,
+                              const boost::asio::ip::tcp::endpoint& remote_endpoint) {
+  link->set_deadline(listening->options.stream.handshake_timeout);
+  boost::asio::co_spawn(executor, serve(listening, std::move(link), remote_endpoint),
+                        [listening, running = Running(executor)](const std::exception_ptr& error) {
+                          report(listening->logger, error);
+                        });
+}
+
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   listening->acceptor = &acceptor;
@@ -110,10 +125,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     }
     auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
                                        listening->options.stream);
-    link->set_deadline(listening->options.stream.handshake_timeout);
-    boost::asio::co_spawn(
-        executor, serve(listening, std::move(link), peer),
-        [listening](const std::exception_ptr& e) { report(listening->logger, e); });
+    begin_serving(executor, listening, std::move(link), peer);
   }
 }
 
@@ -122,23 +134,27 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
                                 const std::shared_ptr<Listening>& listening) {
   auto acceptor = open_acceptor(executor, endpoint, listening->options.backlog);
   listening->local_endpoint = acceptor.local_endpoint();
+  listening->gate->add(listening);
   boost::asio::co_spawn(
       executor, accept_all(listening, std::move(acceptor)),
-      [listening](const std::exception_ptr& error) {
+      [listening, running = Running(executor)](const std::exception_ptr& error) {
         if (!error) return;
         log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
       });
 }
 
+ROOST_DECL void Listening::shut() noexcept {
+  is_stopped = true;
+  if (!acceptor) return;
+  error_code ignored;
+  acceptor->close(ignored);
+  for (Link* link : handshakes) link->abort();
+}
+
 }  // namespace detail
 
 ROOST_DECL void Listener::stop() noexcept {
-  if (!listening_) return;
-  listening_->is_stopped = true;
-  if (!listening_->acceptor) return;
-  boost::system::error_code ignored;
-  listening_->acceptor->close(ignored);
-  for (detail::Link* link : listening_->handshakes) link->abort();
+  if (listening_) listening_->shut();
 }
 
 }  // namespace roost

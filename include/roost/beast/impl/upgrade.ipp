@@ -36,8 +36,10 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::acce
                                         std::string(options.server), remote_endpoint_));
 }
 
-ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body) {
-  std::string response = detail::http_response(status, body, request_.version());
+ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body,
+                                                        const RejectOptions& options) {
+  std::string response =
+      detail::http_response(status, body, request_.version(), {.retry_after = options.retry_after});
   const std::shared_ptr<detail::Link> link = take_link();
   return detail::on_executor(link->get_executor(), detail::respond(link, std::move(response)));
 }

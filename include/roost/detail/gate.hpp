@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "roost/clock.hpp"
+
+namespace roost::detail {
+
+/// What a client finds in the reason of a close frame.
+[[nodiscard]] inline std::string retry_hint(Clock::duration delay) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay);
+  return "retry-ms=" + std::to_string(ms.count());
+}
+
+/// Something that lets connections in: a listener.
+class Entrance {
+ public:
+  /// Nobody is let in any more, nobody is answered.
+  virtual void shut() noexcept = 0;
+
+ protected:
+  ~Entrance() = default;
+};
+
+/// Whether a manager takes connections; shared with its entrances, which may outlive it.
+///
+/// A drain first makes it refuse, so that who comes is told to come back later, and shuts the
+/// entrances when the last connection has gone.
+class Gate {
+ public:
+  /// From any thread; the rest is for the executor of the manager.
+  [[nodiscard]] bool is_open() const noexcept { return is_open_.load(std::memory_order_relaxed); }
+
+  /// From now on connections are refused.
+  /// @param code  the close code, where a close frame is the answer
+  void close(std::uint16_t code, Clock::duration retry_after,
+             Clock::duration retry_spread) noexcept {
+    refusal_ = {.code = code, .retry_after = retry_after, .retry_spread = retry_spread};
+    is_open_.store(false, std::memory_order_relaxed);
+  }
+  /// The close code for those who come too late. @pre `!is_open()`
+  [[nodiscard]] std::uint16_t close_code() const noexcept { return refusal_.code; }
+  /// When the next one is to come back. Any number of these in a row are spread evenly, since
+  /// multiples of the golden ratio are, without anything random. @pre `!is_open()`
+  [[nodiscard]] Clock::duration next_retry() noexcept {
+    phase_ += 0x9E37'79B9'7F4A'7C15U;
+    const double share = static_cast<double>(phase_ >> 11) * 0x1p-53;
+    return refusal_.retry_after + Clock::duration(static_cast<Clock::duration::rep>(
+                                      static_cast<double>(refusal_.retry_spread.count()) * share));
+  }
+
+  void add(std::weak_ptr<Entrance> entrance) {
+    std::erase_if(entrances_, [](const auto& weak) { return weak.expired(); });
+    entrances_.push_back(std::move(entrance));
+  }
+  void shut_entrances() noexcept {
+    for (const auto& weak : std::exchange(entrances_, {})) {
+      if (const auto entrance = weak.lock()) entrance->shut();
+    }
+  }
+
+ private:
+  struct Refusal {
+    std::uint16_t code = 0;
+    Clock::duration retry_after{};
+    Clock::duration retry_spread{};
+  };
+
+  std::atomic<bool> is_open_ = true;
+  Refusal refusal_;
+  std::uint64_t phase_ = 0;
+  std::vector<std::weak_ptr<Entrance>> entrances_;
+};
+
+}  // namespace roost::detail

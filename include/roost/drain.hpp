@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "roost/clock.hpp"
+#include "roost/close_code.hpp"
+#include "roost/error.hpp"
+
+namespace roost {
+
+/// How a manager lets its connections go before the process ends.
+struct DrainOptions {
+  /// When all must be over: what has not closed by then is aborted. 0 to 1 day.
+  Clock::duration deadline = std::chrono::seconds(30);
+  /// The close code that the connections get.
+  std::uint16_t code = close_code::service_restart;
+  /// The time over which the closes are paced, one after the other at equal distances of at most
+  /// 10 ms: few are not kept waiting. Cut to half of the deadline, so that the last has time to
+  /// answer. 0: all at once; at most 1 day.
+  Clock::duration spread = std::chrono::seconds(5);
+  /// How long clients are asked to wait before they come back: the close reason is `retry-ms=N`,
+  /// with N spread evenly over `retry_spread` from here on, so that they do not come all at once.
+  /// 0 to 1 day.
+  Clock::duration retry_after = std::chrono::seconds(1);
+  Clock::duration retry_spread = std::chrono::seconds(10);
+};
+
+/// How those left who were there when a drain began. `closed`, `left` and `aborted` add up to
+/// `connections`.
+struct DrainReport {
+  std::size_t connections = 0;
+  std::size_t closed = 0;   ///< Got their close frame, and were gone before the deadline.
+  std::size_t left = 0;     ///< Left by themselves, or were dropped, before it was their turn.
+  std::size_t aborted = 0;  ///< Were cut off at the deadline.
+  /// Handlers and hooks that still run although they were cancelled.
+  std::size_t unfinished = 0;
+};
+
+static_assert(std::is_trivially_destructible_v<DrainOptions>);
+
+namespace detail {
+
+inline void validate(const DrainOptions& options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  constexpr Clock::duration zero{};
+  constexpr std::chrono::hours day(24);
+  check(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
+  check(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
+  check(close_code::may_be_sent(options.code), "code must be one that may be sent");
+  check(options.retry_after >= zero && options.retry_after <= day,
+        "retry_after must be 0 to 1 day");
+  check(options.retry_spread >= zero && options.retry_spread <= day,
+        "retry_spread must be 0 to 1 day");
+}
+
+}  // namespace detail
+}  // namespace roost

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/query.hpp>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "roost/backplane.hpp"
+#include "roost/cluster.hpp"
+#include "roost/connection_manager.hpp"
+#include "roost/detail/attached.hpp"
+#include "roost/detail/serving.hpp"
+#include "roost/drain.hpp"
+#include "roost/error.hpp"
+#include "roost/heartbeat_monitor.hpp"
+#include "roost/service_options.hpp"
+
+namespace roost {
+
+/// Manager, heartbeat and backplane of an application, attached to its `execution_context`: found
+/// from there, started together, and ended in the right order. Made by `init_websockets`.
+///
+/// @par Thread safety  `start` and `shutdown` may be awaited from any executor. The rest on the
+///                     manager's executor, or while nothing runs it.
+/// @par Lifetime       That of the context, which may be destroyed without a shutdown. Then nothing
+///                     is flushed and no hook runs.
+template <WebSocketLike Ws>
+class Service {
+ public:
+  using Manager = ConnectionManager<Ws>;
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  /// For `init_websockets`.
+  explicit Service(std::shared_ptr<detail::Serving<Ws>> serving) : serving_(std::move(serving)) {
+    serving_->begin();
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  [[nodiscard]] Manager& manager() noexcept { return serving_->manager(); }
+  /// Null without a heartbeat.
+  [[nodiscard]] HeartbeatMonitor<Ws>* heartbeat() noexcept { return serving_->heartbeat(); }
+  /// What reaches the connections of every replica; empty without a backplane.
+  [[nodiscard]] const Cluster& cluster() const noexcept { return serving_->cluster(); }
+
+  /// Starts heartbeat and backplane. `init_websockets` has begun that already: this is for those
+  /// who want to wait for it, and to know.
+  /// @par Errors  those of the backplane.
+  awaitable<void> start() { return detail::Serving<Ws>::start(serving_); }
+
+  /// Drains the manager, then stops heartbeat and backplane: what was under way could still be told
+  /// to the other replicas. Afterwards nothing of roost runs any more.
+  /// @returns how many connections left how.
+  awaitable<DrainReport> shutdown() { return detail::Serving<Ws>::shutdown(serving_); }
+
+  /// Shuts down at the first of these signals. The next one has the effect that it had before: who
+  /// presses Ctrl-C twice need not wait.
+  void shutdown_on_signals(std::initializer_list<int> signals) { serving_->watch_signals(signals); }
+
+ private:
+  const std::shared_ptr<detail::Serving<Ws>> serving_;
+};
+
+/// Attaches a new manager to @p context, starts its heartbeat, and binds and starts a backplane if
+/// there is one; that it cannot be reached is a log event, see `Service::start`.
+/// @par Errors  `errc::invalid_option`, naming the field; `already_attached`.
+template <WebSocketLike Ws, class Context>
+Service<Ws>& init_websockets(Context& context, ManagerOptions<Ws> manager = {},
+                             ServiceOptions options = {}) {
+  return detail::attach<Ws>(context, [&] {
+    auto own = std::make_unique<ConnectionManager<Ws>>(context.get_executor(), std::move(manager));
+    return std::make_shared<detail::Serving<Ws>>(std::move(own), std::move(options));
+  });
+}
+
+/// The same with a manager that exists: one on a strand, say. It must outlive the last use of the
+/// service.
+/// @par Errors  also `errc::wrong_executor` for a manager of another context.
+template <WebSocketLike Ws, class Context>
+Service<Ws>& init_websockets(Context& context, ConnectionManager<Ws>& manager,
+                             ServiceOptions options = {}) {
+  const boost::asio::execution_context& own =
+      boost::asio::query(manager.get_executor(), boost::asio::execution::context);
+  if (&own != &context) {
+    throw Error(errc::wrong_executor, "the manager belongs to another context");
+  }
+  return detail::attach<Ws>(
+      context, [&] { return std::make_shared<detail::Serving<Ws>>(manager, std::move(options)); });
+}
+
+/// The manager that is attached to a context.
+/// @par Errors  `errc::not_attached`: there is none, and that of another context is no substitute.
+template <WebSocketLike Ws>
+[[nodiscard]] ConnectionManager<Ws>& get_manager(boost::asio::execution_context& context) {
+  return boost::asio::use_service<detail::Attached<Ws>>(context).service().manager();
+}
+/// The same from inside of a coroutine: `get_manager<Ws>(co_await
+/// boost::asio::this_coro::executor)`.
+template <WebSocketLike Ws>
+[[nodiscard]] ConnectionManager<Ws>& get_manager(const boost::asio::any_io_executor& executor) {
+  return get_manager<Ws>(boost::asio::query(executor, boost::asio::execution::context));
+}
+
+/// The same; null if there is none.
+template <WebSocketLike Ws>
+[[nodiscard]] ConnectionManager<Ws>* resolve_manager(boost::asio::execution_context& context) {
+  if (!boost::asio::has_service<detail::Attached<Ws>>(context)) return nullptr;
+  return &get_manager<Ws>(context);
+}
+template <WebSocketLike Ws>
+[[nodiscard]] ConnectionManager<Ws>* resolve_manager(const boost::asio::any_io_executor& executor) {
+  return resolve_manager<Ws>(boost::asio::query(executor, boost::asio::execution::context));
+}
+
+}  // namespace roost

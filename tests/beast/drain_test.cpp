@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// The end of a server as its clients see it.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "beast/support/server.hpp"
+
+namespace roost {
+namespace {
+
+using namespace test;
+
+/// Both ends of many sockets are in this process.
+void allow_open_files(rlim_t count) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= count) return;
+  limit.rlim_cur = std::min(count, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+TEST_CASE("a drain of 5000 connections ends at its deadline, with every count right", "[drain]") {
+  constexpr std::size_t total = 5'000;
+  constexpr std::size_t silent_each = 10;  // one in so many never answers
+  allow_open_files(2 * total + 200);
+  Server server;
+  server.handler = [&](ConnectionPtr connection) { return server.swallow(std::move(connection)); };
+
+  std::deque<BeastClient> answering;
+  std::deque<RawClient> silent;
+  for (std::size_t i = 0; i < total; ++i) {
+    if (i % silent_each == 0) {
+      silent.push_back(server.request("/?room=lobby"));
+    } else {
+      answering.push_back(server.beast_client("/?room=lobby"));
+    }
+    // Not more at once than the kernel keeps for a listener.
+    if (i % 100 == 99) server.until([&] { return server.manager.total_connections() == i + 1; });
+  }
+  server.manager.post_text("before");
+  const auto drain = server.start(server.manager.drain({.deadline = 10s, .spread = 4s}));
+  server.settle();
+  for (int step = 0; step < 8; ++step) server.pass(500ms);
+  const auto closed = server.manager.stats().ended_by(DisconnectReason::draining);
+  CHECK(closed == total);
+  server.until([&] {
+    return std::all_of(answering.begin(), answering.end(), [](auto& c) { return c.is_over(); });
+  });
+  CHECK_FALSE(drain->is_done());  // some have not answered
+  server.pass(5999ms);
+  server.let_others_work();
+  CHECK_FALSE(drain->is_done());
+  server.pass(1ms);
+  server.until([&] { return drain->is_done(); });
+
+  const DrainReport report = drain->take();
+  CHECK(report.connections == total);
+  CHECK(report.closed == total - total / silent_each);
+  CHECK(report.aborted == total / silent_each);
+  CHECK(report.left == 0);
+  CHECK(report.unfinished == 0);
+  std::size_t wrong = 0;
+  for (const BeastClient& client : answering) {
+    const bool is_right = client.close_code() == 1012 &&
+                          client.close_reason().starts_with("retry-ms=") &&
+                          client.texts() == std::vector<std::string>{"before"};
+    wrong += is_right ? 0 : 1;
+  }
+  CHECK(wrong == 0);
+  server.until([&] {
+    return std::all_of(silent.begin(), silent.end(), [](auto& c) { return c.is_gone(); });
+  });
+  for (const RawClient& client : silent) {
+    const auto close = client.closed_with();
+    wrong += close && client.texts() == std::vector<std::string>{"before"} ? 0 : 1;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("who comes during a drain is asked to come back later", "[drain]") {
+  Server server;
+  RawClient silent = server.join("silent");
+  RawClient early = server.connect();  // its request is still to come
+  const auto drain = server.start(server.manager.drain({.deadline = 5s, .retry_after = 2s}));
+  server.settle();
+  RawClient late = server.request("/?id=late");
+  server.until([&] { return late.is_gone(); });
+  REQUIRE(late.reply());
+  CHECK(late.reply()->status == 503);
+  const int seconds = std::stoi(late.reply()->header("retry-after").value_or("0"));
+  CHECK(seconds >= 2);
+  CHECK(seconds <= 12);
+  CHECK(server.upgrades == 1);
+  server.pass(5s);
+  server.until([&] { return drain->is_done() && silent.is_gone() && early.is_gone(); });
+  CHECK(drain->take().aborted == 1);
+  // Nobody listens any more.
+  boost::system::error_code error;
+  tcp::socket socket(server.context);
+  socket.connect(server.endpoint(), error);
+  CHECK(error == boost::asio::error::connection_refused);
+}
+
+TEST_CASE("a client between its upgrade and its session is refused by a close frame", "[drain]") {
+  Server server;
+  test::Gate gate;
+  const auto serve = server.on_upgrade;
+  server.on_upgrade = [&](Upgrade upgrade) -> awaitable<> {
+    co_await gate.pass();
+    co_await serve(std::move(upgrade));
+  };
+  RawClient silent = server.request("/");
+  server.until([&] { return gate.arrived() == 1; });
+  const auto drain = server.start(server.manager.drain({.code = 1001}));
+  server.until([&] { return drain->is_done(); });
+  gate.open();
+  server.until([&] { return silent.closed_with().has_value(); });
+  CHECK(silent.closed_with()->payload.substr(0, 2) == std::string("\x03\xE9"));
+  CHECK(contains(silent.closed_with()->payload, "retry-ms="));
+  silent.close();
+}
+
+TEST_CASE("a health check is answered during a drain", "[drain]") {
+  ServerOptions options;
+  options.listen.on_http = [](const HttpRequest&) {
+    HttpResponse response;
+    response.body() = "draining\n";
+    return response;
+  };
+  Server server(std::move(options));
+  RawClient silent = server.join("silent");
+  const auto drain = server.start(server.manager.drain({.deadline = 5s}));
+  server.settle();
+  RawClient probe = server.connect();
+  probe.send("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  server.until([&] { return probe.is_gone(); });
+  REQUIRE(probe.reply());
+  CHECK(probe.reply()->status == 200);
+  CHECK(probe.reply()->body == "draining\n");
+  server.pass(5s);
+  server.until([&] { return drain->is_done(); });
+}
+
+}  // namespace
+}  // namespace roost

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+// The end of a server: all go, paced, told when to come back, and nothing is left running.
+#include <roost/roost.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/bench.hpp"
+
+namespace roost {
+namespace {
+
+using namespace test;
+using FakeBench = Bench<FakeWebSocket>;
+using ConnectionPtr = FakeBench::ConnectionPtr;
+using Reason = DisconnectReason;
+using Strings = std::vector<std::string>;
+
+// 0 if it is no hint.
+long retry_ms(const std::string& reason) {
+  return reason.starts_with("retry-ms=") ? std::atol(reason.c_str() + 9) : 0;
+}
+
+std::vector<std::shared_ptr<FakeWebSocket>> connect_many(FakeBench& bench, std::size_t count) {
+  std::vector<std::shared_ptr<FakeWebSocket>> sockets;
+  for (std::size_t i = 0; i < count; ++i) sockets.push_back(bench.connect(std::to_string(i)));
+  return sockets;
+}
+
+std::size_t closed(const std::vector<std::shared_ptr<FakeWebSocket>>& sockets) {
+  return static_cast<std::size_t>(std::count_if(
+      sockets.begin(), sockets.end(), [](const auto& s) { return s->close_code().has_value(); }));
+}
+
+TEST_CASE("a drain closes everybody, and says how many left how", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 3);
+  std::vector<Reason> ended;
+  bench.manager.on_disconnect(
+      [&](const ConnectionPtr&, const Disconnect& how) { ended.push_back(how.reason); });
+  const DrainReport report = bench.run(bench.manager.drain({.spread = 0s}));
+  CHECK(report.connections == 3);
+  CHECK(report.closed == 3);
+  CHECK(report.left == 0);
+  CHECK(report.aborted == 0);
+  CHECK(report.unfinished == 0);
+  CHECK(ended == std::vector<Reason>(3, Reason::draining));
+  for (const auto& socket : sockets) {
+    CHECK(socket->close_code() == 1012);
+    CHECK_FALSE(socket->is_aborted());
+  }
+  CHECK(bench.log.count(Severity::info, "drained") == 1);
+}
+
+TEST_CASE("a drain of nobody is over at once", "[drain]") {
+  FakeBench bench;
+  CHECK(bench.run(bench.manager.drain()).connections == 0);
+  CHECK(bench.manager.is_draining());
+}
+
+TEST_CASE("a drain paces the closes over its spread", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 1000);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 30s, .spread = 4s}));
+  CHECK(closed(sockets) == 1);
+  bench.pass(3999us);
+  CHECK(closed(sockets) == 1);
+  bench.pass(1us);
+  CHECK(closed(sockets) == 2);
+  bench.pass(1996ms);
+  CHECK(closed(sockets) == 501);
+  bench.pass(1995ms);
+  CHECK(closed(sockets) == 999);
+  CHECK_FALSE(drain->is_done());
+  bench.pass(1ms);
+  CHECK(drain->is_done());
+  CHECK(drain->take().closed == 1000);
+}
+
+TEST_CASE("few connections are not kept waiting by a long spread", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 3);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 1h, .spread = 10min}));
+  bench.pass(9999us);
+  CHECK(closed(sockets) == 1);
+  bench.pass(1us);
+  CHECK(closed(sockets) == 2);
+  bench.pass(10ms);
+  CHECK(drain->is_done());
+}
+
+TEST_CASE("the spread leaves half of the deadline for the last", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 400);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 4s, .spread = 60s}));
+  bench.pass(1994ms);
+  CHECK(closed(sockets) == 399);
+  bench.pass(1ms);
+  CHECK(closed(sockets) == 400);
+  CHECK(drain->is_done());
+}
+
+TEST_CASE("until it is its turn a connection is served", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 2);
+  const auto drain = bench.start(bench.manager.drain({.spread = 10s}));
+  CHECK(bench.manager.total_connections() == 1);
+  const std::size_t last = sockets[0]->close_code() ? 1 : 0;
+  CHECK(bench.run(bench.manager.broadcast_text("still here")) == 1);
+  bench.pass(5s);
+  CHECK(sockets[last]->sent_texts() == Strings{"still here"});
+  CHECK(drain->is_done());
+}
+
+TEST_CASE("what is queued is sent before the close", "[drain]") {
+  FakeBench bench;
+  const auto socket = bench.connect("alice");
+  socket->stall_sends();
+  bench.manager.post_text("last words");
+  bench.settle();
+  const auto drain = bench.start(bench.manager.drain());
+  CHECK_FALSE(socket->close_code());
+  socket->resume_sends();
+  bench.settle();
+  CHECK(socket->sent_texts() == Strings{"last words"});
+  CHECK(socket->close_code() == 1012);
+  CHECK(drain->take().closed == 1);
+}
+
+TEST_CASE("clients are told when to come back, not all at once", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 100);
+  bench.run(
+      bench.manager.drain({.code = 1001, .spread = 0s, .retry_after = 2s, .retry_spread = 10s}));
+  std::multiset<long> hints;
+  for (const auto& socket : sockets) {
+    CHECK(socket->close_code() == 1001);
+    hints.insert(retry_ms(socket->close_reason()));
+  }
+  CHECK(*hints.begin() >= 2000);
+  CHECK(*hints.rbegin() < 12'000);
+  for (long second = 2; second < 12; ++second) {
+    const auto in_second =
+        std::distance(hints.lower_bound(second * 1000), hints.lower_bound((second + 1) * 1000));
+    CHECK(in_second >= 9);
+    CHECK(in_second <= 11);
+  }
+}
+
+TEST_CASE("while it is drained a manager refuses, with a hint too", "[drain]") {
+  FakeBench bench;
+  const auto alice = bench.connect("alice");
+  alice->stall_close();
+  CHECK_FALSE(bench.manager.is_draining());
+  const auto drain = bench.start(bench.manager.drain({.deadline = 5s, .code = 4001}));
+  CHECK(bench.manager.is_draining());
+  const auto bob = bench.socket();
+  CHECK(error_of([&] { bench.run(bench.manager.connect(bob)); }) == errc::draining);
+  CHECK_FALSE(bob->close_code());  // connect leaves a socket open that it refuses
+  const auto handler = [](ConnectionPtr) -> awaitable<> { co_return; };
+  CHECK(error_of([&] { bench.run(bench.manager.session(bob, {}, handler)); }) == errc::draining);
+  bench.settle();
+  CHECK(bob->close_code() == 4001);
+  CHECK(retry_ms(bob->close_reason()) >= 1000);
+  CHECK(bench.manager.stats().refused == 2);
+  bench.pass(5s);
+  CHECK(drain->is_done());
+  CHECK(error_of([&] { bench.run(bench.manager.connect(bench.socket())); }) == errc::draining);
+}
+
+TEST_CASE("who is being admitted when a drain begins does not come in", "[drain]") {
+  test::Gate gate;
+  FakeBench bench({.on_connect = [&](FakeWebSocket&, nlohmann::json&) -> awaitable<bool> {
+    co_await gate.pass();
+    co_return true;
+  }});
+  const auto connecting = bench.start(bench.manager.connect(bench.socket()));
+  const auto drain = bench.start(bench.manager.drain());
+  gate.open();
+  bench.settle();
+  CHECK(error_of([&] { connecting->take(); }) == errc::draining);
+  CHECK(drain->take().connections == 0);
+}
+
+TEST_CASE("what does not close by the deadline is aborted", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 10);
+  for (std::size_t i = 0; i < 4; ++i) sockets[i]->stall_close();
+  sockets[4]->stall_sends();
+  bench.manager.post_text("never read");
+  bench.settle();
+  const auto drain = bench.start(bench.manager.drain({.deadline = 4s, .spread = 0s}));
+  bench.pass(3999ms);
+  CHECK_FALSE(drain->is_done());
+  bench.pass(1ms);
+  REQUIRE(drain->is_done());
+  const DrainReport report = drain->take();
+  CHECK(report.connections == 10);
+  CHECK(report.closed == 5);
+  CHECK(report.left == 0);
+  CHECK(report.aborted == 5);
+  for (std::size_t i = 0; i < 10; ++i) CHECK(sockets[i]->is_aborted() == (i < 5));
+}
+
+TEST_CASE("who leaves before its turn has left by itself", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 3);
+  const auto drain = bench.start(bench.manager.drain({.spread = 15s}));
+  const auto last =
+      std::find_if(sockets.begin(), sockets.end(), [](const auto& s) { return !s->close_code(); });
+  (*last)->peer_closes();
+  bench.settle();
+  bench.pass(15s);
+  REQUIRE(drain->is_done());
+  const DrainReport report = drain->take();
+  CHECK(report.closed == 2);
+  CHECK(report.left == 1);
+}
+
+TEST_CASE("a drain waits for handlers and hooks, and cancels them at the deadline", "[drain]") {
+  test::Gate gate;
+  int cleaned_up = 0;
+  FakeBench bench({.handler_grace = 24h});
+  const auto handler = [&](ConnectionPtr connection) -> awaitable<> {
+    struct CleanUp {
+      int& count;
+      ~CleanUp() { ++count; }
+    };
+    const CleanUp clean_up{cleaned_up};
+    while (co_await bench.manager.next_text(*connection)) {
+    }
+    co_await gate.pass();  // what it does with the last message takes time
+  };
+  const auto session = bench.start(bench.manager.session(bench.socket(), {}, handler));
+  const auto drain = bench.start(bench.manager.drain({.deadline = 6s}));
+  CHECK_FALSE(drain->is_done());
+  SECTION("the handler ends in time") {
+    bench.pass(5s);
+    gate.open();
+    bench.settle();
+    CHECK(drain->is_done());
+  }
+  SECTION("it does not") {
+    bench.pass(5999ms);
+    CHECK_FALSE(drain->is_done());
+    CHECK(cleaned_up == 0);
+    bench.pass(1ms);
+    CHECK(drain->is_done());
+  }
+  CHECK(cleaned_up == 1);
+  CHECK(session->is_done());
+  const DrainReport report = drain->take();
+  CHECK(report.closed == 1);
+  CHECK(report.unfinished == 0);
+}
+
+TEST_CASE("a handler that ignores its end is counted, not waited for", "[drain]") {
+  test::Gate gate;
+  FakeBench bench;
+  const auto handler = [&](ConnectionPtr) -> awaitable<> {
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    co_await gate.pass();
+  };
+  const auto session = bench.start(bench.manager.session(bench.socket(), {}, handler));
+  const auto drain = bench.start(bench.manager.drain({.deadline = 1s}));
+  bench.pass(1s);
+  REQUIRE(drain->is_done());
+  CHECK(drain->take().unfinished == 1);
+  CHECK(running(bench.context) > 0);
+  gate.open();
+  bench.settle();
+  CHECK(session->is_done());
+}
+
+TEST_CASE("after a drain nothing runs any more", "[drain]") {
+  FakeBench bench;
+  CHECK(running(bench.context) == 0);
+  bench.manager.on_disconnect([](ConnectionPtr, const Disconnect&) -> awaitable<> { co_return; });
+  const auto handler = [&](ConnectionPtr connection) -> awaitable<> {
+    while (auto text = co_await bench.manager.next_text(*connection)) {
+      co_await bench.manager.broadcast_text(*text);
+    }
+  };
+  std::vector<std::shared_ptr<FakeWebSocket>> sockets;
+  std::vector<FakeBench::Task<SessionOutcome>> sessions;
+  for (int i = 0; i < 5; ++i) {
+    sockets.push_back(bench.socket());
+    sessions.push_back(bench.start(bench.manager.session(sockets.back(), {}, handler)));
+  }
+  sockets[0]->peer_sends("hello");
+  sockets[1]->stall_sends();
+  sockets[2]->stall_close();
+  bench.settle();
+  CHECK(running(bench.context) >= 5);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 2s, .spread = 1s}));
+  bench.pass(2s);
+  CHECK(drain->is_done());
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("a cancelled drain can be taken up again", "[drain]") {
+  FakeBench bench;
+  const auto sockets = connect_many(bench, 2);
+  const auto first = bench.start(bench.manager.drain({.spread = 10s}));
+  first->cancel();
+  bench.settle();
+  CHECK(first->is_done());
+  CHECK_THROWS_AS(first->take(), boost::system::system_error);
+  CHECK(closed(sockets) == 1);
+  CHECK(bench.manager.is_draining());
+  const DrainReport report = bench.run(bench.manager.drain({.code = 1001}));
+  CHECK(report.connections == 1);
+  CHECK(closed(sockets) == 2);
+}
+
+TEST_CASE("close_all does not make a manager refuse", "[drain]") {
+  FakeBench bench;
+  bench.connect("alice");
+  CHECK(bench.run(bench.manager.close_all()) == 1);
+  CHECK_FALSE(bench.manager.is_draining());
+  bench.connect("bob");
+  CHECK(bench.manager.total_connections() == 1);
+}
+
+TEST_CASE("a drain option outside its range is an error that names it", "[drain]") {
+  FakeBench bench;
+  const auto message = [&](DrainOptions options) {
+    return message_of([&] { (void)bench.manager.drain(options); });
+  };
+  CHECK(contains(message({.deadline = 25h}), "deadline"));
+  CHECK(contains(message({.deadline = -1s}), "deadline"));
+  CHECK(contains(message({.code = 1006}), "code"));
+  CHECK(contains(message({.spread = -1s}), "spread"));
+  CHECK(contains(message({.retry_after = -1s}), "retry_after"));
+  CHECK(contains(message({.retry_spread = 25h}), "retry_spread"));
+  CHECK_FALSE(bench.manager.is_draining());
+}
+
+TEST_CASE("a manager with a drain under way may be destroyed", "[drain]") {
+  ManualClock clock;
+  boost::asio::io_context context;
+  std::optional<ConnectionManager<FakeWebSocket>> manager;
+  manager.emplace(context.get_executor(), ManagerOptions<FakeWebSocket>{.clock = &clock});
+  for (int i = 0; i < 3; ++i) run(context, manager->connect(std::make_shared<FakeWebSocket>()));
+  const auto drain =
+      detail::Child<DrainReport>::start(context.get_executor(), manager->drain({.spread = 10s}));
+  run_ready(context);
+  SECTION("it ends") {
+    manager.reset();
+    for (int i = 0; i < 10; ++i) {
+      clock.advance(10s);
+      run_ready(context);
+    }
+    CHECK(drain->is_done());
+    CHECK(context.stopped());
+  }
+  SECTION("the context goes first") {}
+}
+
+}  // namespace
+}  // namespace roost

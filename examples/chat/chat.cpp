@@ -1,10 +1,10 @@
 // A chat server: a page at /, WebSockets at /ws/{room}. What a member sends goes to the others of
 // the room, with the sender's name put in front by the server, so that nobody can forge it.
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <roost/beast/tls.hpp>
@@ -18,6 +18,7 @@
 
 namespace asio = boost::asio;
 using asio::awaitable;
+using namespace std::chrono_literals;
 using nlohmann::json;
 using Manager = roost::ConnectionManager<roost::BeastWebSocket>;
 
@@ -25,16 +26,30 @@ json event(std::string_view what, const Manager::ConnectionPtr& member) {
   return {{"event", what}, {"id", member->id()}, {"name", member->metadata()["name"]}};
 }
 
-// From the welcome to the last message of one member.
-awaitable<void> talk(Manager& manager, std::string room, Manager::ConnectionPtr self) {
+// What a member sees when it comes in: who is there.
+json welcome(Manager& manager, const std::string& room, const Manager::ConnectionPtr& self) {
   json welcome = event("welcome", self);
   for (const auto& member : manager.members(room)) {
     welcome["members"].push_back({{"id", member->id()}, {"name", member->metadata()["name"]}});
   }
-  co_await self->send_json(welcome);
-  json joined = event("joined", self);
-  co_await manager.broadcast_json(joined, {.room = room, .exclude = self->id()});
+  return welcome;
+}
 
+// Everybody else in the room sees who comes and goes, however that happens.
+void announce(Manager& manager) {
+  manager.on_joined([&](Manager::ConnectionPtr member, std::string_view room) {
+    const json joined = event("joined", member);
+    manager.post_json(joined, {.room = room, .exclude = member->id()});
+  });
+  manager.on_left([&](Manager::ConnectionPtr member, std::string_view room) {
+    manager.post_json(event("left", member), {.room = room});
+  });
+}
+
+// From the welcome to the last message of one member.
+awaitable<void> talk(Manager& manager, std::string room, Manager::ConnectionPtr self) {
+  const json greeting = welcome(manager, room, self);
+  co_await self->send_json(greeting);
   for (;;) {
     const roost::Message message = co_await manager.receive(*self);
     if (message.is_text) {
@@ -47,7 +62,8 @@ awaitable<void> talk(Manager& manager, std::string room, Manager::ConnectionPtr 
   }
 }
 
-awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
+awaitable<void> serve(roost::Upgrade upgrade) {
+  auto& manager = roost::get_manager<roost::BeastWebSocket>(co_await asio::this_coro::executor);
   const auto room = upgrade.path_after("/ws/");
   if (!room) {
     co_await upgrade.reject(404);
@@ -75,16 +91,6 @@ roost::HttpResponse page(const roost::HttpRequest& request) {
   return response;
 }
 
-// Says goodbye to everyone, then ends run().
-awaitable<void> stop_on_signal(asio::io_context& context, Manager& manager,
-                               roost::Listener& listener) {
-  asio::signal_set signals(manager.get_executor(), SIGINT, SIGTERM);
-  co_await signals.async_wait(asio::use_awaitable);
-  listener.stop();
-  co_await manager.close_all(roost::close_code::going_away);
-  context.stop();  // whoever is still shaking hands
-}
-
 int main(int argc, char** argv) try {
   const Settings settings = parse({argv + 1, argv + argc});
   if (settings.help) {
@@ -104,11 +110,11 @@ int main(int argc, char** argv) try {
   options.logger = [](const roost::LogEvent& e) {
     if (e.severity >= roost::Severity::warning) std::cerr << e.to_string() << '\n';
   };
-  Manager manager(context.get_executor(), options);
-  manager.on_disconnect([&](Manager::ConnectionPtr member, const roost::Disconnect&) {
-    const json left = event("left", member);
-    for (const std::string& room : member->rooms()) manager.post_json(left, {.room = room});
-  });
+  roost::ServiceOptions around;
+  around.drain = {.deadline = 10s, .code = roost::close_code::going_away, .retry_spread = 4s};
+  auto& service = roost::init_websockets<roost::BeastWebSocket>(context, options, around);
+  auto& manager = service.manager();
+  announce(manager);
   asio::ssl::context tls(asio::ssl::context::tls_server);
   const bool is_secure = !settings.certificate.empty();
   if (is_secure) {
@@ -116,13 +122,12 @@ int main(int argc, char** argv) try {
     tls.use_private_key_file(settings.key, asio::ssl::context::pem);
   }
   const asio::ip::tcp::endpoint endpoint(address, settings.port);
-  auto handler = [&](roost::Upgrade u) { return serve(manager, std::move(u)); };
-  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, handler)
-                            : roost::listen(manager, endpoint, {.on_http = page}, handler);
-  asio::co_spawn(context, stop_on_signal(context, manager, listener), asio::detached);
+  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, serve)
+                            : roost::listen(manager, endpoint, {.on_http = page}, serve);
+  service.shutdown_on_signals({SIGINT, SIGTERM});
   std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
             << '/' << std::endl;
-  context.run();
+  context.run();  // until a signal has come, and everybody was told
 } catch (const std::exception& error) {
   std::cerr << "chat: " << error.what() << '\n';
   return 1;

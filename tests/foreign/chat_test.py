@@ -286,6 +286,62 @@ class Ending(ChatTest):
         await self.check(signal.SIGINT)
 
 
+    async def test_members_in_the_middle_of_traffic_are_told_goodbye(self):
+        members = [(await self.chat.join(f"member{i}"))[0] for i in range(20)]
+        heard = asyncio.Event()
+
+        async def chatter(ws):
+            try:
+                while True:
+                    await ws.send("x")
+                    await soon(await ws.ping())  # as fast as the server is
+            except ConnectionClosed:
+                pass
+
+        async def listen(ws):
+            async for message in ws:
+                if json.loads(message)["event"] == "message":
+                    heard.set()
+
+        tasks = [asyncio.create_task(f(ws)) for ws in members for f in (chatter, listen)]
+        await soon(heard.wait())
+        self.assertEqual(await self.chat.stop(), 0)
+        await soon(asyncio.gather(*tasks))
+        for ws in members:
+            self.assertEqual(ws.close_code, 1001)
+            self.assertRegex(ws.close_reason, r"^retry-ms=\d+$")
+
+    async def test_while_it_goes_away_newcomers_are_asked_to_come_back(self):
+        alice, _ = await self.chat.join("Alice")
+        # One that does not answer the close frame: while it is there, the server goes on.
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.chat.port)
+        writer.write(b"GET /ws/lobby HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+                     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        self.assertIn(b" 101 ", await soon(reader.readuntil(b"\r\n\r\n")))
+        self.assertEqual((await event(alice))["event"], "joined")
+        self.chat.process.send_signal(signal.SIGTERM)
+        await soon(alice.wait_closed())
+        with self.assertRaises(InvalidStatusCode) as refusal:
+            await self.chat.connect("/ws/lobby")
+        self.assertEqual(refusal.exception.status_code, 503)
+        self.assertRegex(refusal.exception.headers["Retry-After"], r"^\d+$")
+        writer.close()
+        self.assertEqual(await soon(self.chat.process.wait()), 0)
+
+    async def test_a_second_signal_ends_it_at_once(self):
+        chat = await Chat.start()
+        alice, _ = await chat.join("Alice")
+        alice.transport.pause_reading()  # does not answer
+        while chat.process.returncode is None:  # the first may still be under way
+            chat.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(chat.process.wait(), 0.1)
+            except asyncio.TimeoutError:
+                pass
+        self.assertEqual(await chat.stop(), -signal.SIGTERM)
+
+
 class CommandLine(unittest.IsolatedAsyncioTestCase):
     async def run_chat(self, *options):
         process = await asyncio.create_subprocess_exec(

@@ -12,6 +12,7 @@
 #include "catch.hpp"
 #include "support/bench.hpp"
 #include "support/frame_fake.hpp"
+#include "support/plain_socket.hpp"
 
 namespace roost {
 namespace {
@@ -399,6 +400,41 @@ TEST_CASE("who gives up waiting for the hooks of a connect has no connection", "
   gate.open();
   bench.settle();
   CHECK(ended == std::vector<Reason>{Reason::cancelled});
+}
+
+TEST_CASE("a session that is given up while its hooks are told closes its socket once", "[hooks]") {
+  Gate gate;
+  Bench<PlainSocket> bench;
+  bench.manager.on_connected(
+      [&](Bench<PlainSocket>::ConnectionPtr) -> awaitable<> { co_await gate.pass(); });
+  int handled = 0;
+  const auto handler = [&](Bench<PlainSocket>::ConnectionPtr) -> awaitable<> {
+    ++handled;
+    co_return;
+  };
+  const auto socket = bench.socket();
+  const auto session = bench.start(bench.manager.session(socket, {}, handler));
+  session->cancel();
+  bench.settle();
+  CHECK(session->is_done());
+  CHECK_THROWS_AS(session->take(), boost::system::system_error);
+  CHECK(socket->closed == std::vector<std::uint16_t>{1001});
+  CHECK(handled == 0);
+  gate.open();
+  bench.settle();
+}
+
+TEST_CASE("a connection whose hooks are being told takes one place, not two", "[hooks]") {
+  Gate gate;
+  FakeBench bench({.max_connections = 2});
+  bench.manager.on_connected([&](ConnectionPtr) -> awaitable<> { co_await gate.pass(); });
+  const auto first = bench.start(bench.manager.connect(bench.socket()));
+  const auto second = bench.start(bench.manager.connect(bench.socket()));
+  CHECK(bench.manager.total_connections() == 2);
+  CHECK(error_of([&] { bench.connect("third"); }) == errc::too_many_connections);
+  gate.open();
+  bench.settle();
+  CHECK(second->is_done());
 }
 
 TEST_CASE("hooks are not told while somebody walks over connections", "[hooks]") {

@@ -60,6 +60,14 @@ struct Admission {
 
   static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                        Request request) {
+    ConnectionPtr connection = co_await admit(state, std::move(socket), std::move(request));
+    co_await tell_hooks(state, connection);
+    co_return connection;
+  }
+
+  /// Up to the registration.
+  static boost::asio::awaitable<ConnectionPtr> admit(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     Request request) {
     require_open(*state);
     require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
@@ -84,8 +92,20 @@ struct Admission {
     }
     make_room_for_id(*state, connection->id(), request.on_duplicate);
     register_it(*state, connection, std::move(socket), request.rooms);
-    co_await tell_hooks(state, connection);
     co_return connection;
+  }
+
+  /// The hooks know of a connection before its owner does.
+  static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
+    std::exception_ptr error;
+    try {
+      co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return;
+    state->drop(*connection, {DisconnectReason::cancelled, close_code::going_away, {}});
+    std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
   }
 
   static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
@@ -119,19 +139,6 @@ struct Admission {
     if (state.gate()->is_open()) return;
     state.count_refused();
     throw Error(errc::draining);
-  }
-
-  /// The hooks know of a connection before its owner does.
-  static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
-    std::exception_ptr error;
-    try {
-      co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
-    } catch (...) {
-      error = std::current_exception();
-    }
-    if (!error) co_return;
-    state->drop(*connection, {DisconnectReason::cancelled, close_code::going_away, {}});
-    std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
   }
 
   static void require_executor(const State& state, const Ws& socket) {

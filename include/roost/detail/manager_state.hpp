@@ -101,14 +101,17 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     everyone_.push_back(connection.get());
     try {
       connection->attach(*this, std::move(socket));
+      for (const std::string& room : rooms) rooms_.join(*connection, room);
       for (RegistryObserver<Ws>* observer : observers_) observer->on_registered(*connection);
-      Hooks<Ws>::queue(*this, *connection, HookKind::connected);
-      for (const std::string& room : rooms) join(*connection, room);
     } catch (...) {
       remove(*connection, {}, Ending::abort);
       throw;
     }
     ++stats_.accepted;
+    Hooks<Ws>::queue(*this, *connection, HookKind::connected);
+    for (const std::string& room : rooms) {
+      Hooks<Ws>::queue(*this, *connection, HookKind::joined, room);
+    }
   }
 
   void join(Connection<Ws>& connection, const std::string& room) {

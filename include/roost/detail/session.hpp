@@ -34,15 +34,16 @@ struct Session {
     ConnectionPtr connection;
     std::exception_ptr refusal;
     try {
-      connection = co_await Admission<Ws>::connect(state, socket, std::move(request));
+      connection = co_await Admission<Ws>::admit(state, socket, std::move(request));
     } catch (...) {
       refusal = std::current_exception();
     }
     if (refusal) co_return refuse(*state, std::move(socket), refusal);
     socket.reset();
-    if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
 
     const Registration registration{state, connection};
+    co_await Admission<Ws>::tell_hooks(state, connection);
+    if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
     const auto running =
         Child<void>::start(state->executor(), call(std::move(handler), connection));
     connection->handler_ = running;

@@ -402,6 +402,33 @@ TEST_CASE("who gives up waiting for the hooks of a connect has no connection", "
   CHECK(ended == std::vector<Reason>{Reason::cancelled});
 }
 
+TEST_CASE("a hook that is a coroutine may take its arguments by reference", "[hooks]") {
+  Gate gate;
+  Strings told;
+  FakeBench bench;
+  bench.manager.on_connected([&](const ConnectionPtr& connection) -> awaitable<> {
+    co_await gate.pass();
+    told.push_back("connected " + connection->id());
+  });
+  bench.manager.on_joined(
+      [&](const ConnectionPtr& connection, std::string_view room) -> awaitable<> {
+        co_await gate.pass();
+        told.push_back("joined " + connection->id() + " " + std::string(room));
+      });
+  bench.manager.on_disconnect(
+      [&](const ConnectionPtr& connection, const Disconnect& how) -> awaitable<> {
+        co_await gate.pass();
+        told.push_back("ended " + connection->id() + " " + std::string(to_string(how.reason)));
+      });
+  const auto connecting = bench.start(
+      bench.manager.connect(bench.socket(), {.connection_id = "alice", .rooms = "lobby"}));
+  bench.manager.find("alice")->websocket()->peer_vanishes();
+  const auto closing = bench.start(bench.manager.disconnect("alice"));
+  gate.open();
+  bench.settle();
+  CHECK(told == Strings{"connected alice", "joined alice lobby", "ended alice connection_lost"});
+}
+
 TEST_CASE("a session that is given up while its hooks are told closes its socket once", "[hooks]") {
   Gate gate;
   Bench<PlainSocket> bench;

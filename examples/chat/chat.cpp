@@ -42,6 +42,7 @@ void announce(Manager& manager) {
     manager.post_json(joined, {.room = room, .exclude = member->id()});
   });
   manager.on_left([&](Manager::ConnectionPtr member, std::string_view room) {
+    if (manager.is_draining()) return;  // all leave
     manager.post_json(event("left", member), {.room = room});
   });
 }

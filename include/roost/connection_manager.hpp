@@ -62,9 +62,10 @@ class ConnectionManager {
   using WebSocket = Ws;
   using Options = ManagerOptions<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
-  using ConnectionHook = Hook<void(ConnectionPtr)>;
-  using RoomHook = Hook<void(ConnectionPtr, std::string_view room)>;
-  using DisconnectHook = Hook<void(ConnectionPtr, const Disconnect&)>;
+  // By reference to what lives until the hook is done, so that a coroutine may take it so too.
+  using ConnectionHook = Hook<void(const ConnectionPtr&)>;
+  using RoomHook = Hook<void(const ConnectionPtr&, std::string_view room)>;
+  using DisconnectHook = Hook<void(const ConnectionPtr&, const Disconnect&)>;
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
@@ -138,8 +139,8 @@ class ConnectionManager {
   /// @returns whether there was such a connection.
   awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
 
-  /// The same with a close code and a reason of at most 123 bytes. From inside of a hook of that
-  /// connection it does not wait for its hooks.
+  /// The same with a close code and a reason of at most 123 bytes. While a hook of that connection
+  /// is being told, which may be the caller, it does not wait for its hooks.
   awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
     return here(detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
   }
@@ -164,6 +165,8 @@ class ConnectionManager {
   /// @par Errors        at the call `errc::invalid_option`, naming the field.
   /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
   ///                    deadline.
+  /// Not to be awaited by a handler or a hook: it waits for these, and cancels them. Spawn it
+  /// there.
   /// @par Cancellation  ends the pacing; the manager goes on to refuse. Drain it again.
   /// @returns how many left how.
   awaitable<DrainReport> drain(DrainOptions options = {}) {
@@ -336,7 +339,7 @@ class ConnectionManager {
   void add_room_hook(detail::HookKind kind, RoomHook hook) {
     state_->hooks().add(kind, std::move(hook),
                         [](const ConnectionPtr& c, const detail::HookEvent& event) {
-                          return std::make_tuple(c, std::string_view(event.room));
+                          return std::tuple<const ConnectionPtr&, std::string_view>(c, event.room);
                         });
   }
 

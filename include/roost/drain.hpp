@@ -36,7 +36,7 @@ struct DrainReport {
   std::size_t closed = 0;   ///< Got their close frame, and were gone before the deadline.
   std::size_t left = 0;     ///< Left by themselves, or were dropped, before it was their turn.
   std::size_t aborted = 0;  ///< Were cut off at the deadline.
-  /// Handlers and hooks that still run although they were cancelled.
+  /// Those of whom a handler or a hook still runs.
   std::size_t unfinished = 0;
 };
 

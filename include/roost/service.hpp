@@ -55,12 +55,12 @@ class Service {
   awaitable<void> start() { return detail::Serving<Ws>::start(serving_); }
 
   /// Drains the manager, then stops heartbeat and backplane: what was under way could still be told
-  /// to the other replicas. Afterwards nothing of roost runs any more.
+  /// to the other replicas. Like `drain`, not to be awaited by a handler or a hook.
   /// @returns how many connections left how.
   awaitable<DrainReport> shutdown() { return detail::Serving<Ws>::shutdown(serving_); }
 
-  /// Shuts down at the first of these signals. The next one has the effect that it had before: who
-  /// presses Ctrl-C twice need not wait.
+  /// Shuts down at the first of these signals. The next one has the effect that it has by default:
+  /// who presses Ctrl-C twice need not wait.
   void shutdown_on_signals(std::initializer_list<int> signals) { serving_->watch_signals(signals); }
 
  private:

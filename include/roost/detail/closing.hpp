@@ -94,7 +94,7 @@ struct Closing {
                                                 std::string reason) {
     const ConnectionPtr connection = state->find(id);
     if (!connection) co_return false;
-    // From inside of a hook of this connection: that would wait for itself.
+    // The caller may be a hook of this connection: it would wait for itself.
     const bool is_hook = connection->hooks_.is_calling;
     state->drop(*connection, {DisconnectReason::disconnected, code, std::move(reason)});
     const std::uint64_t last_hook = connection->hooks_.queued;

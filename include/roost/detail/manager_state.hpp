@@ -274,6 +274,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     while (!everyone_.empty()) {
       const ConnectionPtr connection = everyone_.back()->shared_from_this();
       auto socket = remove(*connection, {.reason = DisconnectReason::manager_stopped});
+      connection->is_closed_ = true;
+      connection->was_aborted_ = true;
+      connection->changed_.notify_all();
       released.emplace_back(connection, std::move(socket));
     }
     return released;

@@ -92,11 +92,11 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
+    if (self->signals_) self->signals_->cancel();
     const DrainReport report = co_await self->manager_.drain(self->options_.drain);
     if (self->heartbeat_) co_await self->heartbeat_->stop();
     self->cluster_.unbind();
     if (self->owns_backplane()) co_await self->options_.backplane.stop();
-    if (self->signals_) self->signals_->cancel();
     co_return report;
   }
 

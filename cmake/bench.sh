@@ -1,36 +1,52 @@
 #!/bin/sh
-# Builds the benchmarks, optimised, and runs one.
+# Builds the benchmarks and runs them.
 set -eu
 
 usage() {
   cat <<'END'
-Usage: sh cmake/bench.sh [--no-install] [--help] [--] NAME [option of the benchmark]...
+Usage: sh cmake/bench.sh [--no-install] [--help] [--] [option of the benchmark]...
+       sh cmake/bench.sh [--no-install] micro [option of Google Benchmark]...
 
-Builds the benchmark NAME with -O2 and runs it. Debian packages that are needed and not here are
-named, then installed.
+Builds roost and the servers that it is compared with into build/bench, optimised, and measures
+them over loopback sockets: a server on one core, the load on another. Prints a table and writes
+build/bench/result.json. All of it takes hours: "--list" names the shapes, "--shape" chooses.
 
-  fan_out        one message to many, over real sockets: roost, Beast as most use it, and a server
-                 without any library; needs two cores
-  idle           what a heartbeat costs with 10 000 connections that say nothing
-  --no-install   build and run only, install nothing
-  --help         this text; "sh cmake/bench.sh -- idle --help" tells its options
+  --no-install   build and measure only, install nothing
+  --help         this text; "sh cmake/bench.sh -- --help" is about the rest
+  --quick        some small shapes for moments: whether it works, not how fast
+  micro          what single calls cost, without sockets
 
-For example: sh cmake/bench.sh fan_out --rounds 3 --shape "16 in flight"
+Leave the machine alone meanwhile. For example: sh cmake/bench.sh --shape '1000-1room-*'
 END
 }
 
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
-case ${1-} in
-  fan_out | idle) name=$1; shift ;;
-  *) usage >&2; exit 2 ;;
-esac
-install_missing
+install_missing benchmarks
 
-cmake --preset release -B build/bench -DROOST_BUILD_TESTS=OFF -DROOST_BUILD_EXAMPLES=OFF \
-  -DROOST_BUILD_BENCHMARKS=ON --log-level=WARNING >/dev/null
-cmake --build build/bench --target "$name"
-case $name in
-  fan_out) exec /usr/bin/python3 tests/benchmarks/fan_out.py build/bench/tests/benchmarks "$@" ;;
-  *) exec "build/bench/tests/benchmarks/$name" "$@" ;;
-esac
+build=build/bench
+cmake --preset release -B $build -DROOST_BUILD_BENCHMARKS=ON -DROOST_BUILD_TESTS=OFF \
+  -DROOST_BUILD_EXAMPLES=OFF --log-level=WARNING >/dev/null
+cmake --build $build
+
+if [ "${1-}" = micro ]; then
+  shift
+  if [ ! -x $build/benchmarks/micro ]; then
+    echo 'micro needs Google Benchmark: libbenchmark-dev' >&2
+    exit 1
+  fi
+  exec $build/benchmarks/micro "$@"
+fi
+
+# The ws package, where there is Node.js; it is left out elsewhere.
+# shellcheck disable=SC2154 # of setup.sh
+if [ "$install" = yes ] && [ ! -d $build/node_modules/ws ]; then
+  if have_command node && have_command npm; then
+    npm install --prefix $build --no-audit --no-fund --silent ws@8 ||
+      echo 'npm could not install ws' >&2
+  else
+    echo 'There is no node and npm here: the ws package is not measured.'
+  fi
+fi
+
+exec /usr/bin/python3 tests/benchmarks/bench.py --build $build "$@"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Sourced by chat.sh and test.sh (POSIX sh), which define `usage`: reads the options that both know,
-# and has install_missing. What counts as missing is what is really not there - a command, a header,
-# a module - whatever a list of packages says.
+# Sourced by chat.sh, test.sh and bench.sh (POSIX sh), which define `usage`: reads the options that
+# all know, and has install_missing. What counts as missing is what is really not there - a command,
+# a header, a module - whatever a list of packages says.
 
 install=yes ours=yes
 for argument do
@@ -56,7 +56,8 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_missing [tests]: makes sure of all that the build needs, and of what the tests need.
+# install_missing [tests|benchmarks]: makes sure of all that the build needs, and of what these
+# need.
 install_missing() {
   [ $install = yes ] || return 0
   need g++ 'a C++20 compiler (g++ 12 or clang 14, or later)' have_command "${CXX:-c++}"
@@ -70,6 +71,11 @@ install_missing() {
     need openssl 'the openssl command' have_command openssl
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
+  fi
+  if [ "${1-}" = benchmarks ]; then
+    need libbenchmark-dev 'Google Benchmark' have_header 1 benchmark/benchmark.h
+    need openssl 'the openssl command' have_command openssl
+    need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
   [ -n "$packages" ] || return 0
 

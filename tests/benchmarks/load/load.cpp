@@ -89,7 +89,7 @@ class Load {
 
   /// @returns how many seconds it took.
   double connect_all() {
-    const Nanoseconds began = last_byte_ = now();
+    const Nanoseconds began = progress_ = now();
     while (opened_ < options_.connections) {
       while (clients_.size() < options_.connections &&
              clients_.size() - opened_ < options_.concurrent) {
@@ -120,7 +120,7 @@ class Load {
 
   void start() {
     is_sending_ = true;
-    last_byte_ = now();
+    progress_ = now();
     for (std::size_t slot = 0; slot < loop_.in_flight(); ++slot) {
       for (std::size_t room = 0; room < loop_.rooms(); ++room) send_next(room, slot);
     }
@@ -145,7 +145,7 @@ class Load {
     loop_.check();
   }
 
-  [[nodiscard]] bool is_stalled() const { return seconds(now() - last_byte_) > options_.stall; }
+  [[nodiscard]] bool is_stalled() const { return seconds(now() - progress_) > options_.stall; }
   void fail_if_stalled() const {
     if (loop_.outstanding() > 0 && is_stalled()) {
       throw std::runtime_error("nothing comes any more: " + loop_.describe_outstanding());
@@ -200,7 +200,7 @@ class Load {
       const auto [status, n] = client.socket.read(buffer_.data() + kept, buffer_.size() - kept);
       if (status == Socket::Status::would_block) return;
       if (status == Socket::Status::closed) throw std::runtime_error("it closed a connection");
-      last_byte_ = now();
+      read_at_ = now();
       const std::string_view rest = take(client, {buffer_.data(), kept + n});
       client.in.assign(rest);
     } while (client.socket.has_pending());
@@ -219,6 +219,7 @@ class Load {
       }
       client.state = Client::State::open;
       ++opened_;
+      progress_ = read_at_;
       data.remove_prefix(end + 4);
     }
     for (;;) {
@@ -232,7 +233,8 @@ class Load {
 
   void take_frame(Client& client, Opcode opcode, std::string_view payload) {
     if (opcode == text) {
-      const auto received = loop_.receive(client.room, client.member, payload, last_byte_);
+      const auto received = loop_.receive(client.room, client.member, payload, read_at_);
+      progress_ = read_at_;
       latency_.add(received.latency);
       ++deliveries_;
       if (!received.is_done) return;
@@ -276,9 +278,9 @@ class Load {
     std::fputs(", ", stdout);
     print("load", own);
   }
-  static void print(const char* who, const Usage& usage) {
+  static void print(const char* who, const Usage& used) {
     std::printf("\"%s\": {\"user\": %.2f, \"system\": %.2f, \"cpu\": %.6f, \"waited\": %.6f}", who,
-                usage.user, usage.system, usage.cpu, usage.waited);
+                used.user, used.system, used.cpu, used.waited);
   }
 
   const Options options_;
@@ -291,7 +293,8 @@ class Load {
   std::vector<std::unique_ptr<Client>> clients_;
   std::size_t opened_ = 0;
   bool is_sending_ = false;
-  Nanoseconds last_byte_ = 0;
+  Nanoseconds read_at_ = 0;
+  Nanoseconds progress_ = 0;  // pings are none
   std::array<epoll_event, 1024> events_{};
   std::array<char, 262'144> buffer_{};
 
@@ -308,7 +311,7 @@ int main(int argc, char** argv) {
   try {
     options = load::parse(argc, argv);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "load: %s\n%s", error.what(), load::usage_text);
+    std::fprintf(stderr, "load: %s\n%s", error.what(), load::usage);
     return 2;
   }
   try {

@@ -27,7 +27,7 @@ struct Options {
   double stall = 15;  ///< Seconds without a byte after which something was lost.
 };
 
-inline constexpr const char* usage_text =
+inline constexpr const char* usage =
     "Usage: load --port N [--name NAME] [--pid N] [--tls 1] [--connections N] [--rooms N]\n"
     "            [--concurrent N] [--bytes N] [--in-flight N] [--warmup S] [--seconds S]\n"
     "            [--stall S]\n"

@@ -61,6 +61,7 @@ class Process {
     DIR* const tasks = opendir((directory_ + "/task").c_str());
     if (!tasks) return;
     while (const dirent* entry = readdir(tasks)) {
+      if (entry->d_name[0] == '.') continue;  // ".." has a schedstat too: that of the first thread
       std::ifstream schedstat(directory_ + "/task/" + entry->d_name + "/schedstat");
       double ran = 0;
       double waited = 0;

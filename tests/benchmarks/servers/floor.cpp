@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The floor: epoll, one send() per recipient per loop turn, frames of a turn joined. No library.
+// The floor: what this costs with epoll alone. Per turn of its loop one send() for each recipient,
+// with all frames of the turn joined. Knows nothing of backpressure, pings, closes or bad clients.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -10,148 +10,186 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
+
+namespace {
+
 struct Room {
   std::vector<int> members;
-  std::string pending;
+  std::string pending;  // the frames of this turn
 };
-struct Conn {
+
+struct Connection {
   int fd;
-  bool up = false;
-  std::string in;
-  Room* room = nullptr;
+  std::string in = {};
+  Room* room = nullptr;  // null: not upgraded yet
 };
-// a socket that would block is waited for: the floor has no outboxes
-static void write_all(int fd, const std::string& b) {
-  size_t o = 0;
-  while (o < b.size()) {
-    ssize_t k = send(fd, b.data() + o, b.size() - o, MSG_NOSIGNAL);
-    if (k > 0) {
-      o += k;
-      continue;
+
+class Server {
+ public:
+  explicit Server(std::uint16_t port)
+      : listener_(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), epoll_(epoll_create1(0)) {
+    const int on = 1;
+    setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_ANY);
+    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        listen(listener_, 4096) != 0) {
+      std::perror("bind");
+      std::exit(1);
     }
-    if (k < 0 && errno == EAGAIN) {
-      pollfd p{fd, POLLOUT, 0};
-      poll(&p, 1, 1000);
-      continue;
-    }
-    return;
+    watch(listener_, nullptr);
   }
-}
-int main(int ac, char** av) {
-  int port = ac > 1 ? atoi(av[1]) : 9001;
-  int l = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-  setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_port = htons(port);
-  a.sin_addr.s_addr = htonl(INADDR_ANY);
-  if (bind(l, (sockaddr*)&a, sizeof a)) {
-    perror("bind");
-    return 1;
-  }
-  listen(l, 4096);
-  fcntl(l, F_SETFL, O_NONBLOCK);
-  int ep = epoll_create1(0);
-  epoll_event ev{};
-  ev.events = EPOLLIN;
-  ev.data.ptr = nullptr;
-  epoll_ctl(ep, EPOLL_CTL_ADD, l, &ev);
-  std::unordered_map<std::string, Room> rooms;
-  std::vector<Room*> dirty;
-  std::vector<epoll_event> evs(1024);
-  char buf[65536];
-  for (;;) {
-    int k = epoll_wait(ep, evs.data(), evs.size(), -1);
-    for (int i = 0; i < k; i++) {
-      if (!evs[i].data.ptr) {
-        int fd;
-        while ((fd = accept4(l, 0, 0, SOCK_NONBLOCK)) >= 0) {
-          setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-          auto c = new Conn{fd};
-          ev.events = EPOLLIN;
-          ev.data.ptr = c;
-          epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+
+  [[noreturn]] void run() {
+    for (;;) {
+      const int n = epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), -1);
+      for (int i = 0; i < n; ++i) {
+        void* const data = events_[static_cast<std::size_t>(i)].data.ptr;
+        if (data) {
+          on_readable(static_cast<Connection*>(data));
+        } else {
+          accept_all();
         }
-        continue;
       }
-      Conn* c = (Conn*)evs[i].data.ptr;
-      ssize_t g = read(c->fd, buf, sizeof buf);
-      if (g <= 0) {
-        if (g < 0 && errno == EAGAIN) continue;
-        if (c->room) {
-          auto& m = c->room->members;
-          for (auto& x : m)
-            if (x == c->fd) {
-              x = m.back();
-              m.pop_back();
-              break;
-            }
-        }
-        close(c->fd);
-        delete c;
-        continue;
+      for (Room* room : dirty_) {
+        for (const int fd : room->members) write_all(fd, room->pending);
+        room->pending.clear();
       }
-      c->in.append(buf, g);
-      if (!c->up) {
-        if (c->in.find("\r\n\r\n") == std::string::npos) continue;
-        auto s = c->in.find("/ws/");
-        auto e = c->in.find(' ', s);
-        std::string room = c->in.substr(s + 4, e - s - 4);
-        auto kp = c->in.find("Sec-WebSocket-Key: ") + 19;
-        std::string key = c->in.substr(kp, 24) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-        unsigned char d[20], o[32];
-        SHA1((const unsigned char*)key.data(), key.size(), d);
-        EVP_EncodeBlock(o, d, 20);
-        std::string r = std::string(
-                            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
-                            "Upgrade\r\nSec-WebSocket-Accept: ") +
-                        (char*)o + "\r\n\r\n";
-        if (write(c->fd, r.data(), r.size()) < 0) {
-        }
-        c->up = true;
-        c->in.clear();
-        c->room = &rooms[room];
-        c->room->members.push_back(c->fd);
-        continue;
-      }
-      size_t p = 0;
-      auto& in = c->in;
-      while (in.size() - p >= 6) {
-        unsigned char* b = (unsigned char*)in.data() + p;
-        size_t len = b[1] & 127, hd = 6;
-        if (len == 126) {
-          if (in.size() - p < 8) break;
-          len = b[2] << 8 | b[3];
-          hd = 8;
-        }
-        if (in.size() - p < hd + len) break;
-        for (size_t q = 0; q < len; q++) b[hd + q] ^= b[hd - 4 + (q & 3)];
-        auto& pe = c->room->pending;
-        if (pe.empty()) dirty.push_back(c->room);
-        pe.push_back((char)0x81);
-        if (len < 126)
-          pe.push_back((char)len);
-        else {
-          pe.push_back(126);
-          pe.push_back(char(len >> 8));
-          pe.push_back(char(len));
-        }
-        pe.append((char*)b + hd, len);
-        p += hd + len;
-      }
-      in.erase(0, p);
+      dirty_.clear();
     }
-    for (auto* r : dirty) {
-      for (int fd : r->members) write_all(fd, r->pending);
-      r->pending.clear();
-    }
-    dirty.clear();
   }
+
+ private:
+  void watch(int fd, Connection* connection) const {
+    epoll_event event{.events = EPOLLIN, .data = {.ptr = connection}};
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  }
+
+  void accept_all() const {
+    int fd;
+    while ((fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK)) >= 0) {
+      const int on = 1;
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      watch(fd, std::make_unique<Connection>(Connection{fd}).release());
+    }
+  }
+
+  void on_readable(Connection* connection) {
+    const ssize_t n = read(connection->fd, buffer_.data(), buffer_.size());
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) return end(std::unique_ptr<Connection>(connection));
+    connection->in.append(buffer_.data(), static_cast<std::size_t>(n));
+    if (connection->room) {
+      take_frames(*connection);
+    } else if (connection->in.find("\r\n\r\n") != std::string::npos) {
+      upgrade(*connection);
+    }
+  }
+
+  static void end(std::unique_ptr<Connection> connection) {
+    if (connection->room) {
+      auto& members = connection->room->members;
+      const auto found = std::find(members.begin(), members.end(), connection->fd);
+      *found = members.back();
+      members.pop_back();
+    }
+    close(connection->fd);
+  }
+
+  void upgrade(Connection& connection) {
+    const std::string& in = connection.in;
+    const auto path = in.find("/ws/") + 4;
+    const std::string room = in.substr(path, in.find(' ', path) - path);
+    const auto key_at = in.find("Sec-WebSocket-Key: ") + 19;
+    const std::string key = in.substr(key_at, 24) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};
+    std::array<unsigned char, 32> base64{};
+    SHA1(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+    EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(digest.size()));
+    write_all(connection.fd,
+              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              "Sec-WebSocket-Accept: " +
+                  std::string(reinterpret_cast<const char*>(base64.data())) + "\r\n\r\n");
+    connection.in.clear();
+    connection.room = &rooms_[room];
+    connection.room->members.push_back(connection.fd);
+  }
+
+  void take_frames(Connection& connection) {
+    std::string& in = connection.in;
+    std::size_t taken = 0;
+    while (in.size() - taken >= 6) {
+      auto* const frame = reinterpret_cast<unsigned char*>(in.data()) + taken;
+      std::size_t length = frame[1] & 127u;
+      std::size_t header = 6;
+      if (length == 126) {
+        if (in.size() - taken < 8) break;
+        length = static_cast<std::size_t>(frame[2] << 8 | frame[3]);
+        header = 8;
+      }
+      if (in.size() - taken < header + length) break;
+      for (std::size_t i = 0; i < length; ++i) frame[header + i] ^= frame[header - 4 + (i & 3)];
+      broadcast(*connection.room, {reinterpret_cast<char*>(frame) + header, length});
+      taken += header + length;
+    }
+    in.erase(0, taken);
+  }
+
+  void broadcast(Room& room, std::string_view payload) {
+    std::string& to = room.pending;
+    if (to.empty()) dirty_.push_back(&room);
+    to.push_back(static_cast<char>(0x81));
+    if (payload.size() < 126) {
+      to.push_back(static_cast<char>(payload.size()));
+    } else {
+      to.push_back(126);
+      to.push_back(static_cast<char>(payload.size() >> 8));
+      to.push_back(static_cast<char>(payload.size() & 255));
+    }
+    to.append(payload);
+  }
+
+  // A socket that would block is waited for: the floor has no outboxes.
+  static void write_all(int fd, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n > 0) {
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+      } else if (n < 0 && errno == EAGAIN) {
+        pollfd waiting{fd, POLLOUT, 0};
+        poll(&waiting, 1, 1000);
+      } else {
+        return;
+      }
+    }
+  }
+
+  int listener_;
+  int epoll_;
+  std::unordered_map<std::string, Room> rooms_;
+  std::vector<Room*> dirty_;
+  std::vector<epoll_event> events_ = std::vector<epoll_event>(1024);
+  std::array<char, 65'536> buffer_{};
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto server =
+      std::make_unique<Server>(static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9001));
+  server->run();
 }

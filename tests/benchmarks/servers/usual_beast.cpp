@@ -1,78 +1,118 @@
 // SPDX-License-Identifier: MIT
-// Naive Beast: one coroutine per reader, one writer coroutine draining a queue with ws.async_write
-// per message.
+// The usual Beast: a coroutine that reads, a queue per session, and a coroutine that drains it with
+// an async_write per message. Types without type erasure, so that Asio costs what it must and no
+// more. No backpressure and no pings.
 #include <boost/asio.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/beast.hpp>
+#include <boost/beast/ssl.hpp>
+#include <cstdlib>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
-namespace net = boost::asio;
+#include <utility>
+
+namespace asio = boost::asio;
 namespace beast = boost::beast;
-namespace ws = beast::websocket;
-using tcp = net::ip::tcp;
-using Stream = ws::stream<net::basic_stream_socket<tcp, net::io_context::executor_type>>;
+using Executor = asio::io_context::executor_type;
+using Tcp = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+using Tls = asio::ssl::stream<Tcp>;
+using Awaitable = asio::awaitable<void, Executor>;
+constexpr asio::use_awaitable_t<Executor> use_awaitable;
+
+template <class Next>
 struct Session {
-  Stream s;
-  std::deque<std::shared_ptr<const std::string>> q;
-  bool writing = false;
-  Session(net::basic_stream_socket<tcp, net::io_context::executor_type> x) : s(std::move(x)) {}
+  explicit Session(Next next) : stream(std::move(next)) {}
+
+  beast::websocket::stream<Next> stream;
+  std::deque<std::shared_ptr<const std::string>> queue;
+  bool is_writing = false;
 };
-std::unordered_map<std::string, std::set<std::shared_ptr<Session>>> rooms;
-net::awaitable<void, net::io_context::executor_type> writer(std::shared_ptr<Session> c) {
+
+template <class Next>
+using SessionPtr = std::shared_ptr<Session<Next>>;
+template <class Next>
+std::unordered_map<std::string, std::set<SessionPtr<Next>>> rooms;
+
+template <class Next>
+Awaitable write(SessionPtr<Next> session) {
   try {
-    while (!c->q.empty()) {
-      auto m = c->q.front();
-      co_await c->s.async_write(net::buffer(*m),
-                                net::use_awaitable_t<net::io_context::executor_type>());
-      c->q.pop_front();
+    while (!session->queue.empty()) {
+      const auto message = session->queue.front();
+      co_await session->stream.async_write(asio::buffer(*message), use_awaitable);
+      session->queue.pop_front();
     }
-  } catch (...) {
+  } catch (const std::exception&) {
   }
-  c->writing = false;
+  session->is_writing = false;
 }
-net::awaitable<void, net::io_context::executor_type> session(
-    net::basic_stream_socket<tcp, net::io_context::executor_type> sock) {
-  net::use_awaitable_t<net::io_context::executor_type> ua;
-  sock.set_option(tcp::no_delay(true));
-  auto c = std::make_shared<Session>(std::move(sock));
+
+template <class Next>
+void broadcast(const std::string& room, const std::shared_ptr<const std::string>& message) {
+  for (const auto& session : rooms<Next>[room]) {
+    session->queue.push_back(message);
+    if (session->is_writing) continue;
+    session->is_writing = true;
+    asio::co_spawn(session->stream.get_executor(), write<Next>(session), asio::detached);
+  }
+}
+
+template <class Next>
+Awaitable serve(Next next) {
+  beast::get_lowest_layer(next).set_option(asio::ip::tcp::no_delay(true));
+  const auto session = std::make_shared<Session<Next>>(std::move(next));
   std::string room;
-  beast::flat_buffer b;
+  beast::flat_buffer buffer;
   try {
-    beast::http::request<beast::http::string_body> req;
-    co_await beast::http::async_read(c->s.next_layer(), b, req, ua);
-    room = std::string(req.target().substr(4));
-    co_await c->s.async_accept(req, ua);
-    c->s.text(true);
-    b.clear();
-    rooms[room].insert(c);
-    for (;;) {
-      co_await c->s.async_read(b, ua);
-      auto m = std::make_shared<const std::string>(beast::buffers_to_string(b.data()));
-      b.clear();
-      for (auto& t : rooms[room]) {
-        t->q.push_back(m);
-        if (!t->writing) {
-          t->writing = true;
-          net::co_spawn(t->s.get_executor(), writer(t), net::detached);
-        }
-      }
+    if constexpr (std::is_same_v<Next, Tls>) {
+      co_await session->stream.next_layer().async_handshake(asio::ssl::stream_base::server,
+                                                            use_awaitable);
     }
-  } catch (...) {
+    beast::http::request<beast::http::string_body> request;
+    co_await beast::http::async_read(session->stream.next_layer(), buffer, request, use_awaitable);
+    room = std::string(request.target().substr(4));
+    co_await session->stream.async_accept(request, use_awaitable);
+    session->stream.text(true);
+    buffer.clear();
+    rooms<Next>[room].insert(session);
+    for (;;) {
+      co_await session->stream.async_read(buffer, use_awaitable);
+      const auto message =
+          std::make_shared<const std::string>(beast::buffers_to_string(buffer.data()));
+      buffer.clear();
+      broadcast<Next>(room, message);
+    }
+  } catch (const std::exception&) {
   }
-  rooms[room].erase(c);
+  rooms<Next>[room].erase(session);
 }
-net::awaitable<void, net::io_context::executor_type> listen(net::io_context& io,
-                                                            unsigned short port) {
-  net::basic_socket_acceptor<tcp, net::io_context::executor_type> a(io, {tcp::v4(), port});
+
+Awaitable listen(asio::io_context& context, unsigned short port, asio::ssl::context* tls) {
+  asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor(context,
+                                                                {asio::ip::tcp::v4(), port});
   for (;;) {
-    auto s = co_await a.async_accept(net::use_awaitable_t<net::io_context::executor_type>());
-    net::co_spawn(io, session(std::move(s)), net::detached);
+    Tcp socket = co_await acceptor.async_accept(use_awaitable);
+    if (tls) {
+      asio::co_spawn(context, serve(Tls(std::move(socket), *tls)), asio::detached);
+    } else {
+      asio::co_spawn(context, serve(std::move(socket)), asio::detached);
+    }
   }
 }
-int main(int ac, char** av) {
-  net::io_context io(1);
-  net::co_spawn(io, listen(io, ac > 1 ? atoi(av[1]) : 9003), net::detached);
-  io.run();
+
+// usual_beast PORT [CERTIFICATE KEY]
+int main(int argc, char** argv) {
+  asio::io_context context(1);
+  asio::ssl::context tls(asio::ssl::context::tls_server);
+  if (argc > 3) {
+    tls.use_certificate_chain_file(argv[2]);
+    tls.use_private_key_file(argv[3], asio::ssl::context::pem);
+  }
+  const auto port = static_cast<unsigned short>(argc > 1 ? std::atoi(argv[1]) : 9003);
+  asio::co_spawn(context, listen(context, port, argc > 3 ? &tls : nullptr), asio::detached);
+  context.run();
 }

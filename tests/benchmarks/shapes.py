@@ -1,0 +1,62 @@
+"""What is measured. A shape is how many clients do what; another one is a line in `every`."""
+import dataclasses
+from dataclasses import dataclass
+
+FAN_OUT = ('floor', 'usual-beast', 'ws', 'roost')
+# The floor has no TLS.
+TLS = ('usual-beast', 'ws', 'roost')
+IDLE = ('floor', 'usual-beast', 'ws', 'roost-no-ping', 'roost')
+
+
+@dataclass(frozen=True)
+class Shape:
+    name: str
+    servers: tuple
+    connections: int
+    rooms: int
+    bytes: int = 64
+    in_flight: int = 0  # messages in each room; 0: nobody says anything
+    tls: bool = False
+    ping: float = None  # seconds between the pings of roost; None: its default
+    warmup: float = 1
+    seconds: float = 5
+
+    def load_arguments(self):
+        arguments = {'connections': self.connections, 'rooms': self.rooms, 'bytes': self.bytes,
+                     'in-flight': self.in_flight, 'warmup': self.warmup, 'seconds': self.seconds}
+        return [word for name, value in arguments.items() for word in (f'--{name}', str(value))]
+
+    def about_seconds(self):
+        """With the making of the connections and the starting of processes."""
+        return self.warmup + self.seconds + 0.6 + self.connections / 4000
+
+    def as_dict(self):
+        return {**dataclasses.asdict(self), 'servers': None}
+
+
+def fan_out(connections, rooms, size, in_flight, **more):
+    size_of_rooms = connections // rooms
+    return Shape(
+        f'{connections}{"-tls" if more.get("tls") else ""}-'
+        f'{"1room" if rooms == 1 else f"rooms-of-{size_of_rooms}"}-{size}B-{in_flight}',
+        TLS if more.get('tls') else FAN_OUT, connections, rooms, size, in_flight, **more)
+
+
+def every(seconds):
+    shapes = []
+    for connections, tls in ((1000, False), (10000, False), (1000, True)):
+        for rooms in (1, connections // 10):
+            for size in (64, 512):
+                for in_flight in (1, 16, 64):
+                    shapes.append(fan_out(connections, rooms, size, in_flight, tls=tls,
+                                          seconds=seconds))
+    # Pings are spread over their interval: a whole one is measured.
+    shapes.append(Shape('idle', IDLE, 10000, 1, ping=30, warmup=1, seconds=max(30.0, seconds)))
+    return shapes
+
+
+def quick(seconds):
+    short = {'seconds': seconds, 'warmup': 0.1}
+    return [fan_out(100, 1, 64, 16, **short), fan_out(100, 10, 512, 64, **short),
+            fan_out(50, 5, 512, 16, tls=True, **short),
+            Shape('idle', IDLE, 100, 1, ping=0.2, warmup=0.1, seconds=max(0.4, seconds))]

@@ -160,13 +160,17 @@ class ConnectionManager {
   /// Lets everybody go before the process ends. From now on `connect` refuses with
   /// `errc::draining`, and listeners answer 503 with `Retry-After`. Who is connected is served
   /// until it is its turn; then it gets what is queued, and a close frame whose reason says when to
-  /// come back (`retry-ms=N`). What has not closed by the deadline is aborted, what still runs then
-  /// is cancelled. In the end the manager's listeners stop.
+  /// come back (`retry-ms=N`). Whose transport has not closed by the deadline is aborted, handlers
+  /// that still run then are cancelled. In the end the manager's listeners stop.
+  ///
+  /// It is about those who are registered when it begins: who was unregistered before, and is
+  /// closing still, has its own `close_timeout`, and is not waited for.
+  ///
+  /// Not to be awaited by a handler or a hook: it waits for these, and cancels handlers. Spawn it
+  /// there.
   /// @par Errors        at the call `errc::invalid_option`, naming the field.
   /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
   ///                    deadline.
-  /// Not to be awaited by a handler or a hook: it waits for these, and cancels them. Spawn it
-  /// there.
   /// @par Cancellation  ends the pacing; the manager goes on to refuse. Drain it again.
   /// @returns how many left how.
   awaitable<DrainReport> drain(DrainOptions options = {}) {
@@ -182,7 +186,8 @@ class ConnectionManager {
   // of one connection never overlap and come in the order of what happened: `on_connected`,
   // `on_joined` for its first rooms and for each `join`, `on_left` for each `leave` and for the
   // rooms that it was in at the end, `on_disconnect`. Each may take at most `hook_timeout`; one
-  // that throws is logged. None runs once the manager is destroyed.
+  // that throws is logged. None begins once the manager is destroyed; one that
+  // is a coroutine under way goes on, and must not use the manager then.
 
   /// A connection is registered. `connect` returns, and a session's handler begins, afterwards.
   void on_connected(ConnectionHook hook) {

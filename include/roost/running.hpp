@@ -9,8 +9,9 @@
 namespace roost {
 
 /// How much of roost is under way on @p context: coroutines that it started, the handlers of
-/// sessions among them, connections whose transport is not closed, listeners. 0 once all has ended;
-/// after `drain` and the end of the listeners that proves that nothing was left behind.
+/// sessions among them, Beast connections whose transport is not closed, listeners. 0 once all has
+/// ended. After a `drain` that takes as long as it takes to say 503 to the last who came too late;
+/// then it proves that nothing was left behind.
 /// @par Thread safety  From any thread.
 [[nodiscard]] inline std::size_t running(boost::asio::execution_context& context) {
   return detail::Running::count(context);

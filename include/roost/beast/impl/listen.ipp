@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "roost/beast/impl/http.ipp"
 #include "roost/beast/listen.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
@@ -145,10 +146,9 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
 
 ROOST_DECL void Listening::shut() noexcept {
   is_stopped = true;
-  if (!acceptor) return;
   error_code ignored;
-  acceptor->close(ignored);
-  for (Link* link : handshakes) link->abort();
+  if (acceptor) acceptor->close(ignored);
+  for (Link* link : handshakes) link->abort();  // also where accepting has ended by itself
 }
 
 }  // namespace detail

@@ -3,6 +3,8 @@
 #include <roost/roost.hpp>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <cstdlib>
 #include <memory>
 #include <set>
@@ -30,6 +32,16 @@ std::vector<std::shared_ptr<FakeWebSocket>> connect_many(FakeBench& bench, std::
   std::vector<std::shared_ptr<FakeWebSocket>> sockets;
   for (std::size_t i = 0; i < count; ++i) sockets.push_back(bench.connect(std::to_string(i)));
   return sockets;
+}
+
+awaitable<bool> wait_and_count(int& cancelled) {
+  try {
+    co_await wait_for_ever();
+  } catch (const boost::system::system_error&) {
+    ++cancelled;
+    throw;
+  }
+  co_return true;
 }
 
 std::size_t closed(const std::vector<std::shared_ptr<FakeWebSocket>>& sockets) {
@@ -326,10 +338,8 @@ TEST_CASE("a drain is one, whoever asks for it, and goes on for who gives up", "
 TEST_CASE("who awaits a drain from inside of what it waits for is not its end", "[drain]") {
   FakeBench bench;
   const auto other = bench.connect("other");
-  int finished = 0;
   const auto drain_here = [&]() -> awaitable<> {
     co_await bench.manager.drain({.deadline = 6s, .spread = 0s});
-    ++finished;
   };
   std::shared_ptr<detail::Child<SessionOutcome>> session;
   SECTION("a handler") {
@@ -393,12 +403,7 @@ TEST_CASE("a hook under way is cancelled at the deadline, and the next one is to
   int cancelled = 0;
   int told = 0;
   bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) -> awaitable<> {
-    try {
-      co_await wait_for_ever();
-    } catch (const boost::system::system_error&) {
-      ++cancelled;
-      throw;
-    }
+    co_await wait_and_count(cancelled);
   });
   bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) -> awaitable<> {
     ++told;
@@ -416,6 +421,83 @@ TEST_CASE("a hook under way is cancelled at the deadline, and the next one is to
   CHECK(drain->take().closed == 2);
   CHECK(bench.log.count(Severity::warning, "hook_failed") == 2);
   CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("what begins only after the deadline is told, and cut short as well", "[drain]") {
+  FakeBench bench({.hook_timeout = 1min});
+  int told = 0;
+  bench.manager.on_left([&](const ConnectionPtr&, std::string_view) -> awaitable<> {
+    ++told;
+    co_await wait_for_ever();
+  });
+  bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) -> awaitable<> {
+    ++told;
+    co_await wait_for_ever();
+  });
+  std::vector<std::string> rooms;
+  for (int i = 0; i < 40; ++i) rooms.push_back(std::to_string(i));
+  bench.connect("alice", rooms);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 3s}));
+  CHECK(told == 1);
+  bench.pass(3s);
+  REQUIRE(drain->is_done());
+  CHECK(told == 41);
+  CHECK(drain->take().unfinished == 0);
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("who is still being admitted at the deadline is refused", "[drain]") {
+  int cancelled = 0;
+  FakeBench bench({.hook_timeout = 1min, .on_connect = [&](FakeWebSocket&, nlohmann::json&) {
+                     return wait_and_count(cancelled);
+                   }});
+  const auto socket = bench.socket();
+  socket->stall_close();
+  const auto handler = [](ConnectionPtr) -> awaitable<> { co_return; };
+  const auto session = bench.start(bench.manager.session(socket, {}, handler));
+  const auto drain = bench.start(bench.manager.drain({.deadline = 3s}));
+  bench.pass(2999ms);
+  CHECK_FALSE(drain->is_done());
+  bench.pass(1ms);
+  REQUIRE(drain->is_done());
+  CHECK(cancelled == 1);
+  CHECK(session->is_done());
+  CHECK(socket->is_aborted());
+  CHECK(drain->take().unfinished == 0);
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("hooks under way are cancelled with their manager", "[drain]") {
+  ManualClock clock;
+  int cancelled = 0;
+  boost::asio::io_context context;
+  std::optional<ConnectionManager<FakeWebSocket>> manager;
+  manager.emplace(context.get_executor(), ManagerOptions<FakeWebSocket>{.clock = &clock});
+  manager->on_connected(
+      [&](const ConnectionPtr&) -> awaitable<> { co_await wait_and_count(cancelled); });
+  manager->on_disconnect([&](const ConnectionPtr&, const Disconnect&) { FAIL("too late"); });
+  const auto connecting = detail::Child<ConnectionPtr>::start(
+      context.get_executor(), manager->connect(std::make_shared<FakeWebSocket>()));
+  run_ready(context);
+  CHECK_FALSE(connecting->is_done());
+  manager.reset();
+  run_ready(context);
+  CHECK(cancelled == 1);
+  CHECK(connecting->is_done());
+  CHECK(context.stopped());
+}
+
+TEST_CASE("a handler that ends its connection at once is waited for like any other", "[drain]") {
+  FakeBench bench({.handler_grace = 1min});
+  int cancelled = 0;
+  const auto handler = [&](ConnectionPtr connection) -> awaitable<> {
+    boost::asio::co_spawn(bench.context, bench.manager.disconnect(connection->id()),
+                          boost::asio::detached);
+    co_await wait_and_count(cancelled);
+  };
+  const auto session = bench.start(bench.manager.session(bench.socket(), {}, handler));
+  CHECK(cancelled == 1);
+  CHECK(session->is_done());
 }
 
 /// A socket as users write them: it can neither be aborted nor cancelled.

@@ -168,8 +168,8 @@ class ConnectionManager {
   ///
   /// Called again while it is under way it is joined, with the options of the first call.
   ///
-  /// A handler or a hook that awaits it is itself waited for, and cancelled at the deadline: spawn
-  /// it there.
+  /// A handler or a hook that awaits it is itself waited for, and is cancelled like any other:
+  /// spawn it there.
   /// @par Errors        at the call `errc::invalid_option`, naming the field.
   /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
   ///                    deadline.

@@ -36,7 +36,7 @@ struct DrainReport {
   std::size_t closed = 0;   ///< Got their close frame, and were gone before the deadline.
   std::size_t left = 0;     ///< Left by themselves, or were dropped, before it was their turn.
   std::size_t aborted = 0;  ///< Were cut off at the deadline.
-  /// Handlers that still run: they ignore that they were cancelled.
+  /// Handlers of connections that still run: they ignore that they were cancelled.
   std::size_t unfinished = 0;
 };
 

@@ -56,7 +56,7 @@ class Service {
 
   /// Drains the manager, then stops heartbeat and backplane: what was under way could still be told
   /// to the other replicas. It happens once: who asks again gets the same result. Like a drain, it
-  /// goes on for a caller that gives up, and cancels in the end a handler or a hook that awaits it.
+  /// goes on for a caller that gives up; a handler or a hook that awaits it is cancelled in time.
   /// @returns how many connections left how.
   awaitable<DrainReport> shutdown() { return detail::Serving<Ws>::shutdown(serving_); }
 

@@ -136,6 +136,7 @@ TEST_CASE("when a drain returns, nothing of the server runs any more", "[drain]"
   const auto serve = server.on_upgrade;
   server.on_upgrade = [&](Upgrade upgrade) -> awaitable<> {
     if (upgrade.path() == "/wait") co_await wait_for_ever();
+    if (upgrade.path() == "/no") co_return co_await upgrade.reject(403);
     co_await serve(std::move(upgrade));
   };
   std::vector<RawClient> clients;
@@ -145,9 +146,12 @@ TEST_CASE("when a drain returns, nothing of the server runs any more", "[drain]"
   };
   come("/?id=member");
   come("/wait");                        // the application has not decided
+  come("/no");                          // has its answer, and keeps its side open
   clients.push_back(server.connect());  // its request is still to come
+  clients.back().send("GET / HTTP/1.1");
+  clients.push_back(server.connect());  // says nothing at all
   server.let_others_work();
-  CHECK(server.upgrades == 2);
+  CHECK(server.upgrades == 3);
   CHECK(server.manager.total_connections() == 1);
 
   std::size_t left_running = 99;

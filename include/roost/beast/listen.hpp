@@ -49,25 +49,42 @@ struct Listening final : Entrance {
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
-  bool is_stopped = false;              // maybe before that coroutine has started
-  std::unordered_set<Link*> strangers;  // who is not handed to the application, or not yet
+  bool is_stopped = false;  // maybe before that coroutine has started
+  class Visitor;
+  std::unordered_set<Visitor*> visitors;
 
+  /// Ends the listening, and the connections that the application does not know of yet.
+  void stop() noexcept;
   void close() noexcept override;
   void shut() noexcept override;
 
-  class Stranger {
+  /// Who has come, until the application is done with it.
+  class Visitor {
    public:
-    Stranger(Listening& listening, Link& link) : listening_(listening), link_(link) {
-      listening_.strangers.insert(&link_);
+    Visitor(Listening& listening, const std::shared_ptr<Link>& link)
+        : listening_(listening), link_(link) {
+      listening_.visitors.insert(this);
     }
-    Stranger(const Stranger&) = delete;
-    Stranger& operator=(const Stranger&) = delete;
-    ~Stranger() { listening_.strangers.erase(&link_); }
+    Visitor(const Visitor&) = delete;
+    Visitor& operator=(const Visitor&) = delete;
+    ~Visitor() { listening_.visitors.erase(this); }
+
+    /// Null once it is closed, or a WebSocket.
+    [[nodiscard]] std::shared_ptr<Link> link() const noexcept {
+      std::shared_ptr<Link> link = link_.lock();
+      return link && !link->has_listener() ? link : nullptr;
+    }
+    bool is_known = false;  ///< To the application.
 
    private:
     Listening& listening_;
-    Link& link_;
+    const std::weak_ptr<Link> link_;
   };
+
+ private:
+  void end_accepting() noexcept;
+  template <class Predicate>
+  void abort_if(Predicate predicate) noexcept;
 };
 
 /// Begins one connection; from its first byte to the handler of the application.
@@ -145,7 +162,9 @@ concept HandlesUpgrades =
 /// come from the host that it asks, or be no browser at all. Others get 403. While the manager is
 /// drained all get 503 with `Retry-After`, and at the end of that, or with its manager, the
 /// listener stops.
-/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
+/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged. It
+/// is
+///                 waited for, and in the end cancelled, as the manager's own.
 /// @par Errors     `errc::address_unavailable`, naming the address; `draining` once that has begun.
 template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "roost/connection.hpp"
-#include "roost/detail/child.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/random_id.hpp"
@@ -232,8 +231,9 @@ struct Admission {
                                                     boost::asio::awaitable<bool> question) {
     std::exception_ptr error;
     try {
-      if (co_await with_deadline(std::move(question), state->executor(), *state->options().clock,
-                                 state->options().hook_timeout)) {
+      if (co_await state->hook_calls().run(std::move(question), state->executor(),
+                                           *state->options().clock,
+                                           state->options().hook_timeout)) {
         co_return std::string();
       }
     } catch (...) {

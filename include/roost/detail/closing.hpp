@@ -123,6 +123,7 @@ struct Closing {
     try {
       // The caller may be inside a call of the socket.
       co_await boost::asio::post(boost::asio::use_awaitable);
+      if (state->is_stopped()) ending = Ending::abort;
       if (connection && ending == Ending::close) {
         const bool is_flushed =
             co_await Recipient<Ws>::wait_flushed(connection, executor, clock, deadline);
@@ -141,12 +142,14 @@ struct Closing {
     }
     // A socket that closes in time by itself is done at the deadline too.
     if (ending == Ending::close && closing->is_done() && clock.now() < deadline) co_return true;
-    if (closing) closing->cancel();
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     if constexpr (Aborts<Ws>) {
       socket->abort();
     } else if (!closing) {
-      Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
+      closing = Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
+      co_await boost::asio::post(boost::asio::use_awaitable);
     }
+    if (closing) closing->cancel();
     co_return false;
   }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +41,7 @@ struct Drain {
 
  private:
   static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
+    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever asks next finds it
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
     const Connections all = state->all();
@@ -49,9 +51,7 @@ struct Drain {
     const Connections closing = co_await close_one_by_one(state, all, options, deadline);
     report.left = all.size() - closing.size();
     co_await wait_over(state, deadline);
-    state->tasks().cancel(state->executor());
-    state->gate()->shut(state->executor());
-    co_await let_it_end(state);
+    co_await cut_short(state);
     for (const auto& connection : closing)
       ++(connection->was_aborted_ ? report.aborted : report.closed);
     report.unfinished = state->tasks().size();
@@ -95,21 +95,27 @@ struct Drain {
   static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
     const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
-    co_await state->tasks().wait_idle(executor, clock, deadline);
+    TaskGroup& tasks = state->tasks();
+    co_await tasks.wait_idle(executor, clock, deadline);
     state->gate()->close_entrances();
     co_await state->gate()->visits().wait_idle(executor, clock, deadline);
-    co_await state->tasks().wait_idle(executor, clock, deadline);
+    co_await state->hook_calls().wait_idle(executor, clock, deadline);
+    co_await tasks.wait_idle(executor, clock, deadline);
   }
 
-  /// What was cancelled has ended a few turns of the loop later, if it ends at all; and what was
-  /// closed is destroyed.
-  static boost::asio::awaitable<void> let_it_end(StatePtr state) {
+  /// What is cancelled has ended a few turns of the loop later, if it ends at all, and what has
+  /// closed is destroyed. It goes on for as long as it gets anywhere.
+  static boost::asio::awaitable<void> cut_short(StatePtr state) {
     constexpr int least = 4;
-    constexpr int most = 16;
-    bool is_idle = false;
-    for (int turn = 0; turn < most && (turn < least || !is_idle); ++turn) {
+    constexpr int patience = 16;
+    std::uint64_t seen = 0;
+    int quiet = 0;
+    for (int turn = 0; turn < least || (quiet < patience && !state->is_idle()); ++turn) {
+      state->cancel_all();
       co_await boost::asio::post(boost::asio::use_awaitable);
-      is_idle = state->tasks().size() + state->gate()->visits().size() == 0;
+      const std::uint64_t changes =
+          state->tasks().changes() + state->gate()->visits().changes() + state->hooks().told();
+      quiet = changes == std::exchange(seen, changes) ? quiet + 1 : 0;
     }
   }
 };

@@ -79,6 +79,7 @@ class Gate {
   }
   /// What the entrances have begun, from the first byte of a client to the end of its handler.
   [[nodiscard]] TaskGroup& visits() noexcept { return visits_; }
+  [[nodiscard]] const TaskGroup& visits() const noexcept { return visits_; }
 
  private:
   struct Refusal {

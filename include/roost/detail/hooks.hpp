@@ -17,7 +17,6 @@
 #include <tuple>
 #include <utility>
 
-#include "roost/detail/child.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/hook.hpp"
@@ -101,6 +100,9 @@ class Hooks {
     return ++progress.queued;
   }
 
+  /// How many were told so far.
+  [[nodiscard]] std::uint64_t told() const noexcept { return told_; }
+
   /// Waits until the hooks were told of all up to @p ticket.
   static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
                                                 std::uint64_t ticket) {
@@ -115,6 +117,8 @@ class Hooks {
   }
 
   static boost::asio::awaitable<void> run(StatePtr state, ConnectionPtr connection) {
+    // A hook may be cancelled; who tells them goes on to the next.
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     // Whoever caused it is not done yet.
     co_await boost::asio::post(boost::asio::use_awaitable);
     HookProgress& progress = connection->hooks_;
@@ -124,9 +128,8 @@ class Hooks {
       progress.is_calling = true;
       const std::deque<Any>& hooks = state->hooks().of(event.kind);
       for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {
-        // Cancelled is the one that is under way, not those after it.
-        co_await boost::asio::this_coro::reset_cancellation_state();
         co_await tell(state, hooks[i], connection, event);
+        ++state->hooks().told_;
       }
       progress.is_calling = false;
       ++progress.told;
@@ -139,8 +142,8 @@ class Hooks {
                                            ConnectionPtr connection, const HookEvent& event) {
     try {
       if (hook.is_coroutine()) {
-        co_await with_deadline(call(state, hook, connection, event), state->executor(),
-                               *state->options().clock, state->options().hook_timeout);
+        co_await state->hook_calls().run(call(state, hook, connection, event), state->executor(),
+                                         *state->options().clock, state->options().hook_timeout);
       } else {
         hook.call(connection, event);
       }
@@ -153,13 +156,15 @@ class Hooks {
   }
 
   // Owns what the hook refers to, also if that is left behind.
-  static boost::asio::awaitable<void> call([[maybe_unused]] StatePtr keep, const Any& hook,
+  static boost::asio::awaitable<bool> call([[maybe_unused]] StatePtr keep, const Any& hook,
                                            ConnectionPtr connection, HookEvent event) {
     co_await hook.start(connection, event);
+    co_return true;
   }
 
   // Deques: a hook may add another.
   std::array<std::deque<Any>, 4> hooks_;
+  std::uint64_t told_ = 0;
 };
 
 }  // namespace detail

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/query.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,7 @@
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/gate.hpp"
+#include "roost/detail/hook_calls.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
@@ -60,6 +62,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Shared with the listeners.
   [[nodiscard]] const std::shared_ptr<Gate>& gate() const noexcept { return gate_; }
   [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
+  [[nodiscard]] HookCalls& hook_calls() noexcept { return hook_calls_; }
   /// The backplanes it is bound to; expired where it is not any more.
   [[nodiscard]] std::vector<std::weak_ptr<const Binding>>& bindings() noexcept { return bindings_; }
 
@@ -170,10 +173,13 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     Hooks<Ws>::queue(*this, connection, HookKind::disconnected);
   }
 
-  /// Closes a socket that is not registered.
+  /// Closes a socket that is not registered. From any thread.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
-    spawn("close", Closing<Ws>::close_stranger(this->shared_from_this(), std::move(socket), code,
-                                               std::move(reason)));
+    boost::asio::dispatch(executor_, [self = this->shared_from_this(), socket = std::move(socket),
+                                      code, reason = std::move(reason)]() mutable {
+      self->spawn("close",
+                  Closing<Ws>::close_stranger(self, std::move(socket), code, std::move(reason)));
+    });
   }
 
   /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
@@ -187,6 +193,18 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// These coroutines: sockets that close, hooks that are told, handlers of connections that have
   /// ended. Cancelled, all come to their end at once.
   [[nodiscard]] TaskGroup& tasks() noexcept { return tasks_; }
+
+  /// Whether nothing of the manager's, its listeners' or its hooks' is under way.
+  [[nodiscard]] bool is_idle() const noexcept {
+    return tasks_.size() + gate_->visits().size() == 0 && hook_calls_.empty();
+  }
+  /// What is cut short is not waited for, and may be the beginning of something else: a client that
+  /// is refused, the next hook. What that does is to be cut short too.
+  void cancel_all() {
+    tasks_.cancel(executor_);
+    hook_calls_.cancel();
+    gate_->shut(executor_);
+  }
 
   /// The drain under way, or the last one.
   [[nodiscard]] std::shared_ptr<Child<DrainReport>>& drain() noexcept { return drain_; }
@@ -202,8 +220,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
       if (connection->handler_) connection->handler_->cancel();
     }
     if (!executor_) return;  // nothing of it is left
-    tasks_.cancel(executor_);
-    gate_->shut(executor_);
+    cancel_all();
   }
 
   // --- those whose peers do not keep up: one timer for all ---
@@ -346,6 +363,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   std::vector<Connection<Ws>*> everyone_;
   RoomIndex rooms_;
   Hooks<Ws> hooks_;
+  HookCalls hook_calls_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;

@@ -56,9 +56,10 @@ boost::asio::awaitable<Boxed<T>> run_there(const boost::asio::any_io_executor& e
       });
     }
     auto work = asio::make_work_guard(asio::get_associated_executor(handler));
-    auto finish = [signal, running = Running(executor), work = std::move(work),
+    auto finish = [signal, running = std::make_optional<Running>(executor), work = std::move(work),
                    handler = std::move(handler)](std::exception_ptr error,
                                                  Boxed<T> result) mutable {
+      running.reset();  // the caller may look at once
       asio::post(work.get_executor(),
                  [error, result = std::move(result), handler = std::move(handler)]() mutable {
                    std::move(handler)(error, std::move(result));

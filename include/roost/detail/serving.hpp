@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -108,8 +109,16 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
+    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever asks next finds it
     if (self->signals_) self->signals_->cancel();
-    const DrainReport report = co_await Drain<Ws>::join(self->state_, self->options_.drain);
+    DrainReport report;
+    std::exception_ptr failure;
+    try {
+      report = co_await Drain<Ws>::join(self->state_, self->options_.drain);
+    } catch (...) {
+      failure = std::current_exception();
+      self->log_failure("drain_failed", failure);
+    }
     if (self->heartbeat_) co_await self->heartbeat_->stop();
     self->cluster_.unbind();
     try {
@@ -117,6 +126,12 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     } catch (...) {
       self->log_failure("backplane_stop_failed", std::current_exception());
     }
+    self->tasks_.cancel(self->state_->executor());
+    constexpr int patience = 16;
+    for (int turn = 0; turn < patience && self->tasks_.size() > 0; ++turn) {
+      co_await boost::asio::post(boost::asio::use_awaitable);
+    }
+    if (failure) std::rethrow_exception(failure);
     co_return report;
   }
 

@@ -47,6 +47,9 @@ struct Session {
     const auto running =
         Child<void>::start(state->executor(), call(std::move(handler), connection));
     connection->handler_ = running;
+    if (!connection->is_connected() && !running->is_done()) {  // by its first words
+      state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, running));
+    }
     const bool is_cancelled = co_await join(state, running);
     let_go_of_handler(*connection);
     std::exception_ptr error;

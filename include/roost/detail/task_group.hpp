@@ -10,6 +10,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/intrusive/list.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -43,6 +44,8 @@ class TaskGroup {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Grows with each that begins or ends.
+  [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
 
   /// Cancels those that run now. On the executor, or while nothing runs it: then they learn of it
   /// when it does.
@@ -78,6 +81,7 @@ class TaskGroup {
     Task(TaskGroup& g, const boost::asio::any_io_executor& executor) : group(g), running(executor) {
       group.tasks_.push_back(*this);
       ++group.size_;
+      ++group.changes_;
     }
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
@@ -87,6 +91,7 @@ class TaskGroup {
       if (!this->is_linked()) return;
       this->unlink();
       --group.size_;
+      ++group.changes_;
     }
 
     TaskGroup& group;
@@ -112,6 +117,7 @@ class TaskGroup {
 
   Tasks tasks_;
   std::size_t size_ = 0;
+  std::uint64_t changes_ = 0;
   WaitList idle_;
 };
 

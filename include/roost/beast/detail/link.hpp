@@ -47,6 +47,9 @@ class Link final : public Channel {
       : Channel(std::move(executor), options), transport_(std::move(transport)) {}
 
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
+  [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }
+  /// Whether the peer has sent anything yet.
+  [[nodiscard]] bool has_received() const noexcept { return has_received_; }
 
   /// Makes the transport ready for the first byte.
   boost::asio::awaitable<void> open(error_code& error);
@@ -90,6 +93,7 @@ class Link final : public Channel {
                              self->leftover_.assign(static_cast<const char*>(data.data()),
                                                     data.size());
                              if (!error) self->note_activity();
+                             self->has_received_ = true;
                              std::move(handler)(error, n);
                            });
   }
@@ -170,6 +174,7 @@ class Link final : public Channel {
   std::string leftover_;  // read, and not wanted by Beast yet
   Listener* listener_ = nullptr;
   bool is_lingering_ = false;
+  bool has_received_ = false;
 };
 
 }  // namespace roost::detail

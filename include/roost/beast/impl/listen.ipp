@@ -66,25 +66,18 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
   return std::nullopt;
 }
 
-/// Reads the request of a client that has come, and answers it unless it is for the application.
-ROOST_DECL boost::asio::awaitable<std::optional<Upgrade>> receive(
-    std::shared_ptr<Listening> listening, std::shared_ptr<Link> link,
-    boost::asio::ip::tcp::endpoint remote_endpoint) {
-  const Listening::Stranger stranger(*listening, *link);
-  HttpRequest request = co_await read_request(link);
-  if (link->is_down()) co_return std::nullopt;  // the listener has stopped
-  std::optional<std::string> response = answer(*listening, request);
-  if (!response) co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  co_await respond(link, std::move(*response));
-  co_return std::nullopt;
-}
-
 ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
                                               std::shared_ptr<Link> link,
                                               boost::asio::ip::tcp::endpoint remote_endpoint) {
-  std::optional<Upgrade> upgrade =
-      co_await receive(listening, std::move(link), std::move(remote_endpoint));
-  if (upgrade) co_await listening->handler(std::move(*upgrade));
+  Listening::Visitor visitor(*listening, link);
+  HttpRequest request = co_await read_request(link);
+  if (link->is_down()) co_return;  // the listener has stopped
+  if (std::optional<std::string> response = answer(*listening, request)) {
+    co_return co_await respond(link, std::move(*response));
+  }
+  visitor.is_known = true;
+  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+  co_await listening->handler(std::move(upgrade));
 }
 
 /// What a handler lets escape ends its connection, not the server.
@@ -148,21 +141,40 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
       });
 }
 
-ROOST_DECL void Listening::close() noexcept {
+ROOST_DECL void Listening::end_accepting() noexcept {
   is_stopped = true;
   error_code ignored;
   if (acceptor) acceptor->close(ignored);
 }
 
+template <class Predicate>
+void Listening::abort_if(Predicate predicate) noexcept {
+  for (const Visitor* visitor : visitors) {
+    const std::shared_ptr<Link> link = visitor->link();
+    if (link && predicate(*visitor, *link)) link->abort();
+  }
+}
+
+ROOST_DECL void Listening::stop() noexcept {
+  end_accepting();
+  abort_if([](const Visitor& visitor, const Link&) { return !visitor.is_known; });
+}
+
+ROOST_DECL void Listening::close() noexcept {
+  end_accepting();
+  // Browsers connect in advance: nobody waits for those.
+  abort_if([](const Visitor&, const Link& link) { return !link.has_received(); });
+}
+
 ROOST_DECL void Listening::shut() noexcept {
-  close();
-  for (Link* link : strangers) link->abort();
+  end_accepting();
+  abort_if([](const Visitor&, const Link&) { return true; });
 }
 
 }  // namespace detail
 
 ROOST_DECL void Listener::stop() noexcept {
-  if (listening_) listening_->shut();
+  if (listening_) listening_->stop();
 }
 
 }  // namespace roost

@@ -122,6 +122,9 @@ class BackplaneRef {
     return calls().get_executor(backplane_.get());
   }
   awaitable<void> start() const { return calls().start(backplane_.get()); }
+  /// The same where it is better to go on without the other replicas than not at all: what can be
+  /// tried again later is no error.
+  awaitable<void> start_anyway() const { return calls().start_anyway(backplane_.get()); }
   awaitable<void> stop() const { return calls().stop(backplane_.get()); }
   awaitable<Published> publish(const nlohmann::json& message) const {
     return calls().publish(backplane_.get(), message);
@@ -134,6 +137,7 @@ class BackplaneRef {
   struct Calls {
     boost::asio::any_io_executor (*get_executor)(void*);
     awaitable<void> (*start)(void*);
+    awaitable<void> (*start_anyway)(void*);
     awaitable<void> (*stop)(void*);
     awaitable<Published> (*publish)(void*, const nlohmann::json&);
     Subscription (*on)(void*, BackplaneHandler);
@@ -144,11 +148,20 @@ class BackplaneRef {
     return *static_cast<B*>(backplane);
   }
   template <class B>
+  static awaitable<void> start_anyway_of(B& backplane) {
+    if constexpr (requires { backplane.start_anyway(); }) {
+      return backplane.start_anyway();
+    } else {
+      return backplane.start();
+    }
+  }
+  template <class B>
   static constexpr Calls calls_of{
       .get_executor = [](void* b) -> boost::asio::any_io_executor {
         return as<B>(b).get_executor();
       },
       .start = [](void* b) { return as<B>(b).start(); },
+      .start_anyway = [](void* b) { return start_anyway_of(as<B>(b)); },
       .stop = [](void* b) { return as<B>(b).stop(); },
       .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
       .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); }};

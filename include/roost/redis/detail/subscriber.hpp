@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "roost/clock.hpp"
+#include "roost/detail/backoff.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/detail/describe.hpp"
+#include "roost/detail/inbound.hpp"
+#include "roost/detail/wait.hpp"
+#include "roost/detail/wire_message.hpp"
+#include "roost/error.hpp"
+#include "roost/redis/detail/link.hpp"
+#include "roost/redis/detail/probe.hpp"
+#include "roost/redis/detail/publisher.hpp"
+#include "roost/redis/detail/sequences.hpp"
+#include "roost/redis/detail/shared.hpp"
+#include "roost/redis/detail/stamp.hpp"
+
+namespace roost::detail {
+
+/// The connection that listens: subscribed again after each loss, and asked whether it still works
+/// while it is silent.
+class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
+  using Self = std::shared_ptr<RedisSubscriber>;
+
+ public:
+  using StateHook = std::function<void(RedisState)>;
+  using LossHook = std::function<void(const RedisLoss&)>;
+
+  RedisSubscriber(RedisSharedPtr shared, std::shared_ptr<RedisPublisher> publisher,
+                  std::shared_ptr<Inbound> inbound)
+      : shared_(std::move(shared)),
+        publisher_(std::move(publisher)),
+        inbound_(std::move(inbound)),
+        sequences_(max_publishers) {}
+
+  /// From any thread.
+  [[nodiscard]] RedisState state() const noexcept { return state_; }
+  [[nodiscard]] bool hears() const noexcept {
+    return state_ == RedisState::subscribed || state_ == RedisState::suspect;
+  }
+  /// Why it is down.
+  [[nodiscard]] const std::string& why() const noexcept { return why_; }
+  /// Another for each `begin` and `reset`.
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+
+  /// @pre it is stopped
+  void begin() {
+    ++subscription_;
+    set_state(RedisState::connecting);
+    child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
+  }
+  /// Ends everything at once.
+  void reset() {
+    const auto child = std::move(child_);
+    release();
+    if (child) child->cancel();
+  }
+  /// The same where the coroutines go by themselves, with the `io_context`.
+  void release() {
+    ++generation_;
+    child_.reset();
+    probe_.reset();
+    sequences_.clear();
+    set_state(RedisState::stopped);
+  }
+
+  void on_state(StateHook hook) { state_hooks_.push_back(std::move(hook)); }
+  void on_loss(LossHook hook) { loss_hooks_.push_back(std::move(hook)); }
+
+  /// Notified when the state changes.
+  WaitList changed;
+
+ private:
+  static constexpr std::size_t max_publishers = 4096;
+
+  void set_state(RedisState state) {
+    if (state_.exchange(state) == state) return;
+    for (const StateHook& hook : state_hooks_) call_later(hook, state);
+    changed.notify_all();
+  }
+
+  // A hook may do anything, even destroy the backplane.
+  template <class Hook, class Argument>
+  void call_later(Hook hook, Argument argument) {
+    const boost::asio::any_io_executor executor = shared_->executor();
+    if (!executor) return;
+    boost::asio::post(executor,
+                      [shared = shared_, hook = std::move(hook), argument = std::move(argument)] {
+                        if (shared->is_gone()) return;
+                        try {
+                          hook(argument);
+                        } catch (...) {
+                          shared->log(Severity::warning, "redis_hook_failed",
+                                      {{"why", describe(std::current_exception())}});
+                        }
+                      });
+  }
+
+  static boost::asio::awaitable<void> run(Self self, std::uint64_t generation) {
+    const RedisSharedPtr shared = self->shared_;
+    const boost::asio::any_io_executor executor = shared->executor();
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    Backoff backoff(shared->options().min_retry_delay, shared->options().max_retry_delay);
+    while (self->generation_ == generation) {
+      std::string why;
+      RedisLink::Ptr link;
+      try {
+        link = co_await RedisLink::connect(executor, shared->target());
+        co_await with_deadline(subscribe(self, link, generation), executor, shared->clock(),
+                               shared->options().command_timeout);
+      } catch (const boost::system::system_error& error) {
+        why = link ? "SUBSCRIBE: " + RedisLink::describe(error, shared->options().command_timeout)
+                   : error.what();
+      }
+      if (self->generation_ != generation) co_return;
+      if (why.empty()) {
+        backoff.reset();
+        ++shared->stats.connects;
+        shared->log_connected("subscriber");
+        self->set_state(RedisState::subscribed);
+        co_await serve(self, link, executor);
+        if (self->generation_ != generation) co_return;
+        why = link->why();
+      }
+      self->go_down(why);
+      const auto delay = backoff.next(RedisShared::random_share());
+      co_await sleep_until(executor, shared->clock(), shared->now() + delay);
+    }
+  }
+
+  void go_down(const std::string& why) {
+    why_ = why;
+    if (state_ != RedisState::down) shared_->log_lost("subscriber", why);
+    set_state(RedisState::down);
+  }
+
+  static boost::asio::awaitable<void> subscribe(Self self, RedisLink::Ptr link,
+                                                std::uint64_t generation) {
+    const RedisShared& shared = *self->shared_;
+    std::string command;
+    append_command(command, {"SUBSCRIBE", shared.options().channel, shared.control_channel(),
+                             shared.probe_channel()});
+    auto writing = RedisLink::write(link, std::move(command));
+    co_await std::move(writing);
+    self->unacknowledged_ = 3;
+    while (self->unacknowledged_ > 0) {
+      const RedisReply reply = co_await RedisLink::read(link);
+      if (self->generation_ != generation) co_return;
+      self->on_reply(reply);
+    }
+  }
+
+  /// Until the connection is lost.
+  static boost::asio::awaitable<void> serve(Self self, RedisLink::Ptr link,
+                                            boost::asio::any_io_executor executor) {
+    const RedisSharedPtr shared = self->shared_;
+    const RedisOptions& options = shared->options();
+    self->probe_.emplace(options.probe_interval, options.command_timeout, shared->now());
+    const RedisReading reading(executor, link, read_messages(self, link, self->generation_));
+    while (link->is_open()) {
+      const Probe::Step step = self->probe_->next(shared->now());
+      if (step.action == Probe::Action::wait) {
+        co_await wait(link->ended, executor, shared->clock(), step.until);
+      } else if (step.action == Probe::Action::lost) {
+        link->close("no probe comes back");
+      } else {
+        if (step.action == Probe::Action::suspect) self->suspect();
+        self->publisher_->send_probe();
+      }
+    }
+  }
+
+  void suspect() {
+    shared_->log(Severity::warning, "redis_suspect", {{"why", "a probe did not come back"}});
+    set_state(RedisState::suspect);
+  }
+
+  static boost::asio::awaitable<void> read_messages(Self self, RedisLink::Ptr link,
+                                                    std::uint64_t generation) {
+    try {
+      for (;;) {
+        while (const auto reply = link->next()) self->on_reply(*reply);
+        co_await RedisLink::read_more(link);
+        if (self->generation_ != generation || !link->is_open()) co_return;
+        self->probe_->heard(self->shared_->now());
+        self->set_state(RedisState::subscribed);
+      }
+    } catch (const boost::system::system_error& error) {
+      link->close(RedisLink::describe(error, {}));
+    } catch (const std::exception& error) {
+      link->close(error.what());
+    }
+  }
+
+  void on_reply(const RedisReply& reply) {
+    if (reply.is_error()) throw Error(errc::backplane_unavailable, reply.text);
+    if (reply.elements.size() != 3) return;
+    const std::string& kind = reply.elements[0].text;
+    const std::string& channel = reply.elements[1].text;
+    if (kind == "subscribe") {
+      --unacknowledged_;
+    } else if (kind == "message" && channel == shared_->options().channel) {
+      on_message(channel, reply.elements[2].text);
+    } else if (kind == "message" && channel == shared_->control_channel()) {
+      on_control(reply.elements[2].text);
+    }
+  }
+
+  void on_message(const std::string& channel, const std::string& text) {
+    OrSkipped<nlohmann::json> parsed = parse_message(text);
+    if (const auto* skipped = std::get_if<Skipped>(&parsed)) {
+      ++shared_->stats.skipped;
+      return shared_->log(Severity::warning, "backplane_message_skipped",
+                          {{"channel", channel}, {"why", skipped->why}});
+    }
+    auto& message = std::get<nlohmann::json>(parsed);
+    if (const auto stamp = take_stamp(message)) {
+      if (stamp->node == shared_->node()) {  // its handlers have it already
+        ++shared_->stats.echoes;
+        return;
+      }
+      const SequenceVerdict verdict = sequences_.note(channel, subscription_, *stamp);
+      report(channel, stamp->node, verdict);
+      if (verdict.kind == SequenceVerdict::Kind::duplicate) return;
+    }
+    inbound_->deliver(std::make_shared<const Parcel>(
+        Parcel{.message = std::move(message), .bytes = text.size()}));
+  }
+
+  void on_control(const std::string& text) {
+    const OrSkipped<nlohmann::json> parsed = parse_message(text);
+    const auto* message = std::get_if<nlohmann::json>(&parsed);
+    if (!message) return;
+    const auto announcement = read_announcement(*message);
+    if (!announcement || announcement->sender.node == shared_->node()) return;
+    for (const auto& [channel, sequence] : announcement->last) {
+      if (channel != shared_->options().channel) continue;
+      SequenceStamp stamp = announcement->sender;
+      stamp.sequence = sequence;
+      report(channel, stamp.node, sequences_.announced(channel, subscription_, stamp));
+    }
+  }
+
+  void report(const std::string& channel, const std::string& node, const SequenceVerdict& verdict) {
+    if (verdict.kind == SequenceVerdict::Kind::expected) return;
+    const RedisLoss loss{.is_duplicate = verdict.kind == SequenceVerdict::Kind::duplicate,
+                         .node = node,
+                         .channel = channel,
+                         .first = verdict.first,
+                         .last = verdict.last};
+    (loss.is_duplicate ? shared_->stats.duplicates : shared_->stats.lost) += loss.count();
+    shared_->log(Severity::warning,
+                 loss.is_duplicate ? "redis_duplicate_messages" : "redis_lost_messages",
+                 {{"channel", channel},
+                  {"node", node},
+                  {"first", std::to_string(loss.first)},
+                  {"last", std::to_string(loss.last)}});
+    for (const LossHook& hook : loss_hooks_) call_later(hook, loss);
+  }
+
+  const RedisSharedPtr shared_;
+  const std::shared_ptr<RedisPublisher> publisher_;
+  const std::shared_ptr<Inbound> inbound_;
+  std::vector<StateHook> state_hooks_;
+  std::vector<LossHook> loss_hooks_;
+
+  std::atomic<RedisState> state_ = RedisState::stopped;
+  std::string why_;
+  Sequences sequences_;
+  std::uint64_t subscription_ = 0;
+  std::size_t unacknowledged_ = 0;
+  std::optional<Probe> probe_;
+  std::uint64_t generation_ = 0;  // the coroutine of an old one ends
+  std::shared_ptr<Child<void>> child_;
+};
+
+}  // namespace roost::detail

@@ -69,6 +69,10 @@ install_missing() {
   if [ "${1-}" = tests ]; then
     need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
     need openssl 'the openssl command' have_command openssl
+    need libhiredis-dev 'hiredis (headers)' have_header 1 hiredis/hiredis.h
+    need redis-server 'the redis-server command' have_command redis-server
+    need redis-tools 'the redis-cli command' have_command redis-cli
+    need python3-redis "Python's redis, for /usr/bin/python3" have_python_module redis
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
   fi

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "redis_server.hpp"
+#include "redis/redis_server.hpp"
 #include "support/backplane_config.hpp"
 #include "support/bench.hpp"
 #include "support/log.hpp"

@@ -131,6 +131,8 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       append_command(commands, {"AUTH", url.password});
       sent.push_back("AUTH");
     }
+    append_command(commands, {"PING"});  // tells if there is a place, and if a password is needed
+    sent.push_back("PING");
     if (url.database != 0) {
       append_command(commands, {"SELECT", database});
       sent.push_back("SELECT");
@@ -139,8 +141,6 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       append_command(commands, {"CLIENT", "SETNAME", name});
       sent.push_back("CLIENT");
     }
-    append_command(commands, {"PING"});  // tells if a password is asked for
-    sent.push_back("PING");
     auto writing = write(self, std::move(commands));
     co_await std::move(writing);
     for (const std::string_view command : sent) {

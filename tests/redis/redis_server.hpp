@@ -114,8 +114,8 @@ class Pipe {
     if (ends_[1] >= 0) ::close(ends_[1]);
     ends_[1] = -1;
   }
-  /// Reads until @p text has come.
-  void read_until(std::string_view text) {
+  /// Reads until @p text has come. @returns what came.
+  std::string read_until(std::string_view text) {
     std::string all;
     while (all.find(text) == std::string::npos) {
       char buffer[4096];
@@ -123,6 +123,7 @@ class Pipe {
       if (size <= 0) throw std::runtime_error("the program ended; it had printed " + all);
       all.append(buffer, static_cast<std::size_t>(size));
     }
+    return all;
   }
   /// Reads to the end.
   std::string read_all() {

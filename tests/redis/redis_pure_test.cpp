@@ -382,6 +382,36 @@ TEST_CASE("a stamp is put on a message and taken off again", "[redis]") {
   CHECK(json::parse(stamped("{}", stamp)).size() == 4);
 }
 
+TEST_CASE("a stamp that stands in front is cut off without parsing", "[redis]") {
+  const std::string node(32, 'a');
+  std::string text = stamped(R"({"kind":"text"})", {node, 12, 18'446'744'073'709'551'615U});
+  const auto stamp = cut_stamp(text);
+  REQUIRE(stamp);
+  CHECK(text == R"({"kind":"text"})");
+  CHECK(stamp->node == node);
+  CHECK(stamp->epoch == 12);
+  CHECK(stamp->sequence == 18'446'744'073'709'551'615U);
+
+  const std::string whole = stamped(R"({"kind":"text"})", {node, 12, 3});
+  const std::string stamp_only = whole.substr(0, whole.find(",\"kind"));
+  for (std::size_t size = 0; size <= stamp_only.size(); ++size) {
+    std::string cut = whole.substr(0, size);
+    CHECK_FALSE(cut_stamp(cut));
+    CHECK(cut == whole.substr(0, size));
+  }
+  for (std::string other :
+       {stamped("{}", {node, 12, 3}), stamped(R"({"a":1})", {std::string(32, '"'), 12, 3}),
+        stamped(R"({"a":1})", {std::string(31, 'a'), 12, 3}),
+        R"({"v":1,"node":")" + node + R"(","epoch":-1,"seq":1,"a":1})",
+        R"({"v":1,"node":")" + node + R"(","epoch":99999999999999999999,"seq":1,"a":1})",
+        R"({"v":1,"node":")" + node + R"(","epoch":1,"seq":1.5,"a":1})",
+        R"({"v":1,"node":")" + node + R"(","epoch":1,"req":1,"a":1})"}) {
+    const std::string before = other;
+    CHECK_FALSE(cut_stamp(other));
+    CHECK(other == before);
+  }
+}
+
 TEST_CASE("messages of others have no stamp, and are left alone", "[redis]") {
   for (const char* text :
        {R"({})", R"({"kind":"text"})", R"({"v":1})", R"({"v":2,"node":"a","epoch":1,"seq":1})",

@@ -76,7 +76,9 @@ class Sequences {
 
  private:
   struct Publisher {
-    std::string key;
+    std::string node;
+    std::uint64_t epoch;
+    std::string channel;
     std::uint64_t subscription;
     std::uint64_t last;
   };
@@ -84,20 +86,39 @@ class Sequences {
 
   std::pair<List::iterator, bool> find(std::string_view channel, std::uint64_t subscription,
                                        const SequenceStamp& stamp) {
-    std::string key = stamp.node;
-    key.append("\n").append(std::to_string(stamp.epoch)).append("\n").append(channel);
-    if (const auto found = by_key_.find(key); found != by_key_.end()) {
-      publishers_.splice(publishers_.begin(), publishers_, found->second);
-      const bool is_new = std::exchange(found->second->subscription, subscription) != subscription;
-      return {found->second, is_new};
+    const List::iterator first = publishers_.begin();
+    const bool is_first = !publishers_.empty() && first->node == stamp.node &&
+                          first->epoch == stamp.epoch && first->channel == channel;
+    if (!is_first) {
+      const std::string key = key_of(stamp.node, stamp.epoch, channel);
+      const auto found = by_key_.find(key);
+      if (found == by_key_.end()) return {add(key, channel, subscription, stamp), true};
+      publishers_.splice(first, publishers_, found->second);
     }
-    publishers_.push_front({key, subscription, stamp.sequence});
-    by_key_.emplace(std::move(key), publishers_.begin());
+    Publisher& publisher = publishers_.front();
+    const bool is_new = std::exchange(publisher.subscription, subscription) != subscription;
+    return {publishers_.begin(), is_new};
+  }
+
+  List::iterator add(const std::string& key, std::string_view channel, std::uint64_t subscription,
+                     const SequenceStamp& stamp) {
+    publishers_.push_front(
+        {stamp.node, stamp.epoch, std::string(channel), subscription, stamp.sequence});
+    by_key_.emplace(key, publishers_.begin());
     if (by_key_.size() > max_publishers_) {
-      by_key_.erase(publishers_.back().key);
+      const Publisher& oldest = publishers_.back();
+      by_key_.erase(key_of(oldest.node, oldest.epoch, oldest.channel));
       publishers_.pop_back();
     }
-    return {publishers_.begin(), true};
+    return publishers_.begin();
+  }
+
+  static std::string key_of(std::string_view node, std::uint64_t epoch, std::string_view channel) {
+    return std::string(node)
+        .append("\n")
+        .append(std::to_string(epoch))
+        .append("\n")
+        .append(channel);
   }
 
   const std::size_t max_publishers_;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -69,6 +72,35 @@ inline std::optional<SequenceStamp> read_sender(const nlohmann::json& object) {
   if (!stamp || !sequence) return std::nullopt;
   stamp->sequence = *sequence;
   for (const char* field : stamp_fields) message.erase(field);
+  return stamp;
+}
+
+/// The same where the fields stand in front, as ours do, without parsing the rest: that is left in
+/// @p text. Nothing, and no change, if they stand otherwise.
+[[nodiscard]] inline std::optional<SequenceStamp> cut_stamp(std::string& text) {
+  constexpr std::string_view before_node = R"({"v":1,"node":")";
+  constexpr std::string_view before_epoch = R"(","epoch":)";
+  constexpr std::string_view before_sequence = R"(,"seq":)";
+  constexpr std::size_t node_size = 32;
+  constexpr std::size_t epoch_at = before_node.size() + node_size;
+  const std::string_view whole = text;
+  const bool is_ours = whole.size() > epoch_at && whole.starts_with(before_node) &&
+                       whole.substr(epoch_at).starts_with(before_epoch);
+  if (!is_ours) return std::nullopt;
+  SequenceStamp stamp{.node = text.substr(before_node.size(), node_size)};
+  if (stamp.node.find_first_not_of("0123456789abcdef") != std::string::npos) return std::nullopt;
+  const char* const end = text.data() + text.size();
+  const auto epoch =
+      std::from_chars(text.data() + epoch_at + before_epoch.size(), end, stamp.epoch);
+  if (epoch.ec != std::errc()) return std::nullopt;
+  std::string_view rest(epoch.ptr, static_cast<std::size_t>(end - epoch.ptr));
+  if (!rest.starts_with(before_sequence)) return std::nullopt;
+  const auto sequence = std::from_chars(epoch.ptr + before_sequence.size(), end, stamp.sequence);
+  if (sequence.ec != std::errc() || sequence.ptr == end || *sequence.ptr != ',')
+    return std::nullopt;
+  const auto rest_at = static_cast<std::size_t>(sequence.ptr - text.data());
+  text[rest_at] = '{';
+  text.erase(0, rest_at);
   return stamp;
 }
 

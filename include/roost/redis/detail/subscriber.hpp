@@ -165,7 +165,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     co_await std::move(writing);
     self->unacknowledged_ = 3;
     while (self->unacknowledged_ > 0) {
-      const RedisReply reply = co_await RedisLink::read(link);
+      RedisReply reply = co_await RedisLink::read(link);
       if (self->generation_ != generation) co_return;
       self->on_reply(reply);
     }
@@ -200,7 +200,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
                                                     std::uint64_t generation) {
     try {
       for (;;) {
-        while (const auto reply = link->next()) self->on_reply(*reply);
+        while (auto reply = link->next()) self->on_reply(*reply);
         co_await RedisLink::read_more(link);
         if (self->generation_ != generation || !link->is_open()) co_return;
         self->probe_->heard(self->shared_->now());
@@ -213,7 +213,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     }
   }
 
-  void on_reply(const RedisReply& reply) {
+  void on_reply(RedisReply& reply) {
     if (reply.is_error()) throw Error(errc::backplane_unavailable, reply.text);
     if (reply.elements.size() != 3) return;
     const std::string& kind = reply.elements[0].text;
@@ -227,7 +227,9 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     }
   }
 
-  void on_message(const std::string& channel, const std::string& text) {
+  void on_message(const std::string& channel, std::string& text) {
+    std::optional<SequenceStamp> stamp = cut_stamp(text);
+    if (stamp && stamp->node == shared_->node()) return note_echo();
     OrSkipped<nlohmann::json> parsed = parse_message(text);
     if (const auto* skipped = std::get_if<Skipped>(&parsed)) {
       ++shared_->stats.skipped;
@@ -235,11 +237,9 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
                           {{"channel", channel}, {"why", skipped->why}});
     }
     auto& message = std::get<nlohmann::json>(parsed);
-    if (const auto stamp = take_stamp(message)) {
-      if (stamp->node == shared_->node()) {  // its handlers have it already
-        ++shared_->stats.echoes;
-        return;
-      }
+    if (!stamp) stamp = take_stamp(message);
+    if (stamp) {
+      if (stamp->node == shared_->node()) return note_echo();
       const SequenceVerdict verdict = sequences_.note(channel, subscription_, *stamp);
       report(channel, stamp->node, verdict);
       if (verdict.kind == SequenceVerdict::Kind::duplicate) return;
@@ -247,6 +247,9 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     inbound_->deliver(std::make_shared<const Parcel>(
         Parcel{.message = std::move(message), .bytes = text.size()}));
   }
+
+  // Its handlers have the message already.
+  void note_echo() noexcept { ++shared_->stats.echoes; }
 
   void on_control(const std::string& text) {
     const OrSkipped<nlohmann::json> parsed = parse_message(text);

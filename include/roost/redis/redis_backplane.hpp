@@ -4,6 +4,9 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -229,24 +232,25 @@ class RedisBackplane {
   static awaitable<Published> run_publish(StatePtr state, std::string text) {
     const boost::asio::any_io_executor executor = state->shared->executor();
     if (!executor) co_return Published{.error = make_error_code(errc::backplane_unavailable)};
-    auto publishing = publish_here(std::move(state), std::move(text));
-    co_return co_await detail::on_executor(executor, std::move(publishing));
-  }
-  static awaitable<Published> publish_here(StatePtr state, std::string text) {
-    const Published gone{.error = make_error_code(errc::backplane_unavailable)};
-    const boost::asio::any_io_executor executor = state->shared->executor();
-    if (!executor) co_return gone;
-    ++state->shared->stats.published;
-    if (state->subscriber->state() != RedisState::stopped) {
-      // What a reader in another process sees, rather than a copy.
-      detail::Parcel parcel{.message = detail::decode_json(text), .bytes = text.size()};
-      state->inbound->deliver(std::make_shared<const detail::Parcel>(std::move(parcel)));
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != executor) {
+      auto publishing = run_publish(std::move(state), std::move(text));
+      co_return co_await detail::on_executor(executor, std::move(publishing));
     }
-    const auto outcome = state->publisher->push(state->shared->options().channel, std::move(text));
+    const auto outcome = publish_now(*state, std::move(text));
     while (!outcome->known) {
       co_await detail::wait(outcome->changed, executor, state->shared->clock());
     }
     co_return *outcome->known;
+  }
+  static std::shared_ptr<detail::Outcome> publish_now(State& state, std::string text) {
+    ++state.shared->stats.published;
+    if (state.subscriber->state() != RedisState::stopped) {
+      // What a reader in another process sees, rather than a copy.
+      detail::Parcel parcel{.message = detail::decode_json(text), .bytes = text.size()};
+      state.inbound->deliver(std::make_shared<const detail::Parcel>(std::move(parcel)));
+    }
+    return state.publisher->push(state.shared->options().channel, std::move(text));
   }
 
   static awaitable<void> run_ready(StatePtr state) {

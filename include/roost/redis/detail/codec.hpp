@@ -3,7 +3,7 @@
 
 #include <hiredis/hiredis.h>
 
-#include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
@@ -27,22 +27,22 @@ struct RedisReply {
   [[nodiscard]] bool is_integer() const noexcept { return type == REDIS_REPLY_INTEGER; }
 };
 
-/// Appends a command in the protocol of Redis.
+/// Appends a number that says how much comes.
+inline void append_count(std::string& out, char kind, std::size_t count) {
+  char digits[24];
+  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, count);
+  out += kind;
+  out.append(digits, end).append("\r\n");
+}
+
+/// Appends a command in the protocol of Redis. (hiredis formats with `sprintf` into memory of its
+/// own, which costs a publisher a seventh of its time.)
 inline void append_command(std::string& out, std::initializer_list<std::string_view> arguments) {
-  constexpr std::size_t most = 8;
-  const char* texts[most];
-  std::size_t sizes[most];
-  int count = 0;
+  append_count(out, '*', arguments.size());
   for (const std::string_view argument : arguments) {
-    texts[count] = argument.data();
-    sizes[count] = argument.size();
-    ++count;
+    append_count(out, '$', argument.size());
+    out.append(argument).append("\r\n");
   }
-  char* command = nullptr;
-  const auto size = redisFormatCommandArgv(&command, count, texts, sizes);
-  if (size < 0) throw std::bad_alloc();
-  const std::unique_ptr<char, decltype(&redisFreeCommand)> owner(command, &redisFreeCommand);
-  out.append(command, static_cast<std::size_t>(size));
 }
 
 /// Makes replies of bytes. What no Redis would answer is refused before memory is given to it.
@@ -57,6 +57,7 @@ class RedisReader {
   explicit RedisReader(Limits limits)
       : limits_(limits), reader_(redisReaderCreateWithFunctions(&functions()), &redisReaderFree) {
     if (!reader_) throw std::bad_alloc();
+    reader_->maxbuf = 262'144;     // kept while it is empty: else it is allocated with each feed
     reader_->privdata = &limits_;  // hiredis 0.14 has a macro that C++ refuses
   }
   RedisReader(const RedisReader&) = delete;

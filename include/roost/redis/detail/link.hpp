@@ -55,6 +55,10 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     throw Error(errc::backplane_unavailable, "Redis at " + target->url.where() + ": " + why);
   }
 
+  /// Sends what can be sent without waiting, and takes it off.
+  void write_now(std::string& bytes) {
+    bytes.erase(0, stream_->write_now(boost::asio::buffer(bytes)));
+  }
   /// Sends all of it. One at a time.
   static boost::asio::awaitable<void> write(Ptr self, std::string bytes) {
     co_await self->stream_->write(boost::asio::buffer(bytes));

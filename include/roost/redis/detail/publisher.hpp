@@ -179,8 +179,12 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     Clock& clock = self->shared_->clock();
     while (link->is_open()) {
       std::string burst = self->take_burst();
+      const bool has_work = !burst.empty();
+      link->write_now(burst);
       if (!burst.empty()) {
         co_await write(self, link, std::move(burst), executor);
+      } else if (has_work) {
+        continue;  // more may have come, or be left
       } else if (self->is_stopping_ && self->in_flight_.empty()) {
         link->close("stopped");
       } else {

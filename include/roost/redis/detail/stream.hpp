@@ -30,6 +30,8 @@ class RedisStream {
   virtual ~RedisStream() = default;
   virtual boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer buffer) = 0;
   virtual boost::asio::awaitable<void> write(boost::asio::const_buffer buffer) = 0;
+  /// Writes what can be written without waiting. @returns how many bytes; trouble is for `write`.
+  virtual std::size_t write_now(boost::asio::const_buffer buffer) = 0;
   /// What is under way fails.
   virtual void close() noexcept = 0;
 };
@@ -37,7 +39,9 @@ class RedisStream {
 template <class Stream>
 class RedisStreamOver : public RedisStream {
  public:
-  explicit RedisStreamOver(Stream stream) : stream_(std::move(stream)) {}
+  explicit RedisStreamOver(Stream stream) : stream_(std::move(stream)) {
+    if constexpr (!is_tls) stream_.non_blocking(true);
+  }
 
   boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer buffer) override {
     return stream_.async_read_some(buffer, boost::asio::use_awaitable);
@@ -45,12 +49,22 @@ class RedisStreamOver : public RedisStream {
   boost::asio::awaitable<void> write(boost::asio::const_buffer buffer) override {
     co_await boost::asio::async_write(stream_, buffer, boost::asio::use_awaitable);
   }
+  std::size_t write_now(boost::asio::const_buffer buffer) override {
+    if constexpr (is_tls) {
+      return 0;  // a write that would block halfway loses bytes
+    } else {
+      boost::system::error_code ignored;
+      return stream_.write_some(buffer, ignored);
+    }
+  }
   void close() noexcept override {
     boost::system::error_code ignored;
     stream_.lowest_layer().close(ignored);
   }
 
  private:
+  static constexpr bool is_tls = requires(Stream& stream) { stream.next_layer(); };
+
   Stream stream_;
 };
 

@@ -267,6 +267,7 @@ TEST_CASE("a publisher tells its last number once, when it has been quiet for a 
   CHECK(fake.channels.back() == "c:control");
   CHECK(json::parse(fake.published.back())["last"] == json{{"c", 2}});
   CHECK(json::parse(fake.published.back())["node"] == json::parse(fake.published[0])["node"]);
+  world.until([&] { return a->stats().in_flight == 0; });
   clock.advance(1min);
   world.run(a->publish(numbered(3)));
   CHECK(fake.channels == Strings{"c", "c", "c:control", "c"});
@@ -396,10 +397,13 @@ TEST_CASE("a subscription that is muted is found by the probe", "[redis]") {
   const auto a = world.make({.url = fake.url(), .clock = &clock});
   world.run(a->start());
   clock.advance(30s);
-  world.until([&] { return fake.published.size() == 1; });
+  const auto until_published = [&](std::size_t count) {
+    world.until([&] { return fake.published.size() == count && a->stats().in_flight == 0; });
+  };
+  until_published(1);
   CHECK(fake.channels[0].starts_with(a->options().channel + ":probe:"));
   clock.advance(5s);
-  world.until([&] { return fake.published.size() == 2; });
+  until_published(2);
   CHECK(a->state() == RedisState::suspect);
   clock.advance(5s);
   world.until([&] { return a->state() == RedisState::down; });

@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="whether it works, not how fast")
     options = parser.parse_args()
     program = options.build / "benchmarks" / "redis_replica"
-    rounds, messages, singles = (1, 10_000, 100) if options.quick else (3, 300_000, 1_000)
+    rounds, messages, singles = (1, 10_000, 100) if options.quick else (5, 500_000, 2_000)
     rates, floors, latencies, raw_latencies = [], [], [], []
     with Redis() as redis:
         for _ in range(rounds):  # in turn, so that a slow moment of the machine hits all

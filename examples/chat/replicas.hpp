@@ -37,18 +37,17 @@ class Replicas {
   void attach(Service& service) {
     service_ = &service;
     if (!redis_) return;
-    redis_->on_state([this](roost::RedisState) {
-      if (std::exchange(was_reachable_, are_reachable()) == are_reachable()) return;
-      const nlohmann::json event = {{"event", "replicas"}, {"reachable", are_reachable()}};
+    redis_->on_state([this](roost::RedisState state) {
+      const bool is_reachable = state == roost::RedisState::subscribed;
+      if (std::exchange(is_reachable_, is_reachable) == is_reachable) return;
+      const nlohmann::json event = {{"event", "replicas"}, {"reachable", is_reachable}};
       service_->manager().post_json(event);
     });
   }
 
   [[nodiscard]] bool is_alone() const { return !redis_; }
   /// False if there are others that cannot be heard now.
-  [[nodiscard]] bool are_reachable() const {
-    return !redis_ || redis_->state() == roost::RedisState::subscribed;
-  }
+  [[nodiscard]] bool are_reachable() const { return !redis_ || is_reachable_; }
 
   /// To all members of a room. Waits for those that do not keep up, or for Redis.
   boost::asio::awaitable<void> send(const nlohmann::json& event, roost::BroadcastOptions to) {
@@ -74,5 +73,5 @@ class Replicas {
 
   std::shared_ptr<roost::RedisBackplane> redis_;
   Service* service_ = nullptr;
-  bool was_reachable_ = false;
+  bool is_reachable_ = false;
 };

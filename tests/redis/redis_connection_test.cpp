@@ -35,6 +35,7 @@ std::string refusal(RedisWorld& world, RedisOptions options) {
   CHECK(error_of(start) == errc::backplane_unavailable);
   const std::string message = message_of(start);
   CHECK_FALSE(contains(message, "secret"));
+  CHECK(message.find("unavailable") == message.rfind("unavailable"));  // said once
   CHECK(backplane->state() == RedisState::stopped);
   world.until([&] { return running(world.context) == 0; });  // it does not go on
   return message;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,13 +35,18 @@ struct RedisTarget {
 };
 using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
 
+/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
+struct RedisTrouble : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// One connection to Redis, logged in. Owned by the coroutines that use it, so that it goes with
 /// the `io_context`.
 class RedisLink : public std::enable_shared_from_this<RedisLink> {
  public:
   using Ptr = std::shared_ptr<RedisLink>;
 
-  /// @par Errors  `errc::backplane_unavailable`, saying where and why, but never the password.
+  /// Throws `RedisTrouble` that says where and why, but never the password.
   static boost::asio::awaitable<Ptr> connect(boost::asio::any_io_executor executor,
                                              RedisTargetPtr target) {
     const RedisOptions& options = target->options;
@@ -51,8 +57,10 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     } catch (const boost::system::system_error& error) {
       if (error.code() == boost::asio::error::operation_aborted) throw;
       why = describe(error, options.connect_timeout);
+    } catch (const RedisTrouble& trouble) {
+      why = trouble.what();
     }
-    throw Error(errc::backplane_unavailable, "Redis at " + target->url.where() + ": " + why);
+    throw RedisTrouble("Redis at " + target->url.where() + ": " + why);
   }
 
   /// Sends what can be sent without waiting, and takes it off.
@@ -69,7 +77,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   /// Waits for more to come. One at a time.
   static boost::asio::awaitable<void> read_more(Ptr self) {
     if (const std::string error = self->reader_.error(); !error.empty()) {
-      throw Error(errc::backplane_unavailable, error);
+      throw RedisTrouble(error);
     }
     const auto buffer = boost::asio::buffer(self->buffer_);
     const std::size_t size = co_await self->stream_->read_some(buffer);
@@ -110,7 +118,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       return "no answer within " + std::to_string(ms.count()) + " ms";
     }
     if (error.code() == boost::asio::error::eof) return "it closed the connection";
-    return error.code().category() == error_category() ? error.what() : error.code().message();
+    return error.code().message();
   }
 
  private:
@@ -153,7 +161,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       const bool is_needed = command == "AUTH" || command == "SELECT" ||
                              (command == "PING" && !reply.text.starts_with("NOPERM"));
       if (!reply.is_error() || !is_needed) continue;
-      throw Error(errc::backplane_unavailable, std::string(command) + ": " + reply.text);
+      throw RedisTrouble(std::string(command) + ": " + reply.text);
     }
   }
 

@@ -135,8 +135,8 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
       RedisLink::Ptr link;
       try {
         link = co_await RedisLink::connect(executor, shared->target());
-      } catch (const Error& error) {
-        why = error.what();
+      } catch (const RedisTrouble& trouble) {
+        why = trouble.what();
       }
       if (self->generation_ != generation) co_return;
       if (link) {
@@ -221,7 +221,7 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
 
   void on_reply(const RedisReply& reply) {
     if (in_flight_.empty()) {
-      throw Error(errc::backplane_unavailable, "an answer to nothing: " + reply.text);
+      throw RedisTrouble("an answer to nothing: " + reply.text);
     }
     InFlight sent = std::move(in_flight_.front());
     in_flight_.pop_front();

@@ -129,9 +129,10 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
         link = co_await RedisLink::connect(executor, shared->target());
         co_await with_deadline(subscribe(self, link, generation), executor, shared->clock(),
                                shared->options().command_timeout);
-      } catch (const boost::system::system_error& error) {
-        why = link ? "SUBSCRIBE: " + RedisLink::describe(error, shared->options().command_timeout)
-                   : error.what();
+      } catch (const boost::system::system_error& error) {  // SUBSCRIBE; or it is cancelled
+        why = RedisLink::describe(error, shared->options().command_timeout);
+      } catch (const RedisTrouble& trouble) {
+        why = trouble.what();
       }
       if (self->generation_ != generation) co_return;
       if (why.empty()) {
@@ -214,7 +215,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
   }
 
   void on_reply(RedisReply& reply) {
-    if (reply.is_error()) throw Error(errc::backplane_unavailable, reply.text);
+    if (reply.is_error()) throw RedisTrouble("SUBSCRIBE: " + reply.text);
     if (reply.elements.size() != 3) return;
     const std::string& kind = reply.elements[0].text;
     const std::string& channel = reply.elements[1].text;

@@ -303,19 +303,153 @@ TEST_CASE("after a drain nothing runs any more", "[drain]") {
   CHECK(running(bench.context) == 0);
 }
 
-TEST_CASE("a cancelled drain can be taken up again", "[drain]") {
+TEST_CASE("a drain is one, whoever asks for it, and goes on for who gives up", "[drain]") {
   FakeBench bench;
   const auto sockets = connect_many(bench, 2);
-  const auto first = bench.start(bench.manager.drain({.spread = 10s}));
-  first->cancel();
+  const auto first = bench.start(bench.manager.drain({.code = 1001, .spread = 10s}));
+  const auto second = bench.start(bench.manager.drain({.code = 4001, .spread = 0s}));
+  const auto impatient = bench.start(bench.manager.drain());
+  impatient->cancel();
   bench.settle();
-  CHECK(first->is_done());
-  CHECK_THROWS_AS(first->take(), boost::system::system_error);
+  CHECK(impatient->is_done());
+  CHECK_THROWS_AS(impatient->take(), boost::system::system_error);
   CHECK(closed(sockets) == 1);
+  bench.pass(10ms);
+  REQUIRE((first->is_done() && second->is_done()));
+  CHECK(first->take().closed == 2);
+  CHECK(second->take().closed == 2);
+  for (const auto& socket : sockets) CHECK(socket->close_code() == 1001);
+  CHECK(bench.log.count(Severity::info, "drain") == 1);
+  CHECK(bench.run(bench.manager.drain()).connections == 0);  // again is nothing
+}
+
+TEST_CASE("who awaits a drain from inside of what it waits for is not its end", "[drain]") {
+  FakeBench bench;
+  const auto other = bench.connect("other");
+  int finished = 0;
+  const auto drain_here = [&]() -> awaitable<> {
+    co_await bench.manager.drain({.deadline = 6s, .spread = 0s});
+    ++finished;
+  };
+  std::shared_ptr<detail::Child<SessionOutcome>> session;
+  SECTION("a handler") {
+    const auto handler = [&](ConnectionPtr) -> awaitable<> { co_await drain_here(); };
+    session = bench.start(bench.manager.session(bench.socket(), {}, handler));
+  }
+  SECTION("a hook") {
+    bench.manager.on_left([&](const ConnectionPtr&, std::string_view) { return drain_here(); });
+    bench.connect("member", "lobby");
+    session = bench.start(
+        bench.manager.session(bench.socket(), {}, [](ConnectionPtr) -> awaitable<> { co_return; }));
+    bench.run(bench.manager.leave("member", "lobby"));
+  }
+  bench.settle();
+  bench.pass(6s);
   CHECK(bench.manager.is_draining());
-  const DrainReport report = bench.run(bench.manager.drain({.code = 1001}));
-  CHECK(report.connections == 1);
-  CHECK(closed(sockets) == 2);
+  CHECK(bench.manager.total_connections() == 0);
+  CHECK(other->close_code() == 1012);
+  CHECK(session->is_done());
+  CHECK(bench.log.count(Severity::info, "drained") == 1);
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("a drain waits for those that were closing before, until its deadline", "[drain]") {
+  FakeBench bench({.close_timeout = 20s, .handler_grace = 20s});
+  test::Gate gate;
+  const auto handler = [&](ConnectionPtr connection) -> awaitable<> {
+    while (co_await bench.manager.next_text(*connection)) {
+    }
+    co_await gate.pass();  // what it does with the last message takes time
+  };
+  const auto left = bench.socket();
+  const auto session = bench.start(bench.manager.session(left, {}, handler));
+  left->peer_closes();
+  const auto closing = bench.connect("closing");
+  closing->stall_close();
+  const auto closed = bench.start(bench.manager.disconnect("closing"));
+  const auto refused = bench.socket();
+  refused->stall_close();
+  const std::string bad_name(300, 'x');
+  CHECK(error_of([&] { (void)bench.manager.session(refused, {.rooms = bad_name}, handler); }) ==
+        errc::invalid_room_name);
+  bench.settle();
+  CHECK(bench.manager.total_connections() == 0);
+
+  const auto drain = bench.start(bench.manager.drain({.deadline = 3s}));
+  bench.pass(2999ms);
+  CHECK_FALSE(drain->is_done());
+  bench.pass(1ms);
+  REQUIRE(drain->is_done());
+  CHECK(drain->take().unfinished == 0);
+  CHECK(closing->is_aborted());
+  CHECK(refused->is_aborted());
+  CHECK(closed->is_done());
+  CHECK(session->is_done());
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("a hook under way is cancelled at the deadline, and the next one is told", "[drain]") {
+  FakeBench bench({.hook_timeout = 1min});
+  int cancelled = 0;
+  int told = 0;
+  bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) -> awaitable<> {
+    try {
+      co_await wait_for_ever();
+    } catch (const boost::system::system_error&) {
+      ++cancelled;
+      throw;
+    }
+  });
+  bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) -> awaitable<> {
+    ++told;
+    co_return;
+  });
+  connect_many(bench, 2);
+  const auto drain = bench.start(bench.manager.drain({.deadline = 3s, .spread = 0s}));
+  bench.pass(2999ms);
+  CHECK_FALSE(drain->is_done());
+  CHECK(cancelled == 0);
+  bench.pass(1ms);
+  REQUIRE(drain->is_done());
+  CHECK(cancelled == 2);
+  CHECK(told == 2);
+  CHECK(drain->take().closed == 2);
+  CHECK(bench.log.count(Severity::warning, "hook_failed") == 2);
+  CHECK(running(bench.context) == 0);
+}
+
+/// A socket as users write them: it can neither be aborted nor cancelled.
+class StubbornSocket {
+ public:
+  awaitable<> send_text(std::string_view) {
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    co_await sending_.pass();
+  }
+  awaitable<> send_bytes(std::span<const std::byte>) { return send_text({}); }
+  awaitable<> close(std::uint16_t) {
+    ++closes;
+    sending_.open();  // as a transport does
+    co_return;
+  }
+  int closes = 0;
+
+ private:
+  test::Gate sending_;
+};
+
+TEST_CASE("a socket that cannot be aborted is closed at the deadline", "[drain]") {
+  Bench<StubbornSocket> bench({.send_timeout = 1min});
+  const auto socket = bench.connect("alice");
+  bench.manager.post_text("never sent");
+  bench.settle();
+  const auto drain = bench.start(bench.manager.drain({.deadline = 3s}));
+  bench.pass(2999ms);
+  CHECK(socket->closes == 0);
+  bench.pass(1ms);
+  REQUIRE(drain->is_done());
+  CHECK(drain->take().aborted == 1);
+  CHECK(socket->closes == 1);
+  CHECK(running(bench.context) == 0);
 }
 
 TEST_CASE("close_all does not make a manager refuse", "[drain]") {
@@ -352,10 +486,8 @@ TEST_CASE("a manager with a drain under way may be destroyed", "[drain]") {
   run_ready(context);
   SECTION("it ends") {
     manager.reset();
-    for (int i = 0; i < 10; ++i) {
-      clock.advance(10s);
-      run_ready(context);
-    }
+    clock.advance(10ms);  // until the next would have been closed
+    run_ready(context);
     CHECK(drain->is_done());
     CHECK(context.stopped());
   }

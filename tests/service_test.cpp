@@ -273,6 +273,92 @@ TEST_CASE("a shutdown ends what runs, and run() returns", "[service]") {
   CHECK(world.clock.armed() == 0);
 }
 
+TEST_CASE("with a manager that exists every option passes through too", "[service]") {
+  World world;
+  NotingBackplane backplane(world.context.get_executor(), world.notes);
+  Manager manager(world.context.get_executor(), world.manager_options());
+  const bool is_started = GENERATE(true, false);
+  auto& service = init_websockets(world.context, manager,
+                                  {.backplane = backplane,
+                                   .allow_global_broadcast = true,
+                                   .start_backplane = is_started,
+                                   .drain = {.code = 4002}});
+  const auto alice = world.connect("alice");
+  run(world.context, service.cluster().broadcast_text("to all"));
+  run(world.context, service.shutdown());
+  CHECK(world.notes == (is_started ? Strings{"bind", "start", "publish to all", "stop"}
+                                   : Strings{"bind", "publish to all"}));
+  CHECK(alice->close_code() == 4002);
+}
+
+TEST_CASE("a shutdown is one, whoever asks for it", "[service]") {
+  World world;
+  NotingBackplane backplane(world.context.get_executor(), world.notes);
+  auto& service = world.attach({.backplane = backplane});
+  service.shutdown_on_signals({SIGUSR1});
+  const auto alice = world.connect("alice");
+  alice->stall_close();
+  const auto start = [&] {
+    auto shutdown =
+        detail::Child<DrainReport>::start(world.context.get_executor(), service.shutdown());
+    world.settle();
+    return shutdown;
+  };
+  const auto first = start();
+  const auto second = start();
+  service.shutdown_on_signals({SIGUSR1});  // nothing to do any more
+  CHECK(world.notes == Strings{"bind", "start"});
+  world.pass(30s);
+  REQUIRE((first->is_done() && second->is_done()));
+  CHECK(first->take().aborted == 1);
+  CHECK(second->take().aborted == 1);
+  CHECK(world.notes == Strings{"bind", "start", "stop"});
+  CHECK(run(world.context, service.shutdown()).aborted == 1);  // the same
+  CHECK(world.notes == Strings{"bind", "start", "stop"});
+  CHECK(running(world.context) == 0);
+  CHECK(world.context.stopped());
+}
+
+TEST_CASE("a manager that was handed in may go before its service", "[service]") {
+  World world;
+  NotingBackplane backplane(world.context.get_executor(), world.notes);
+  backplane.is_broken = true;
+  std::optional<Manager> manager;
+  manager.emplace(boost::asio::make_strand(world.context), world.manager_options());
+  auto& service = init_websockets(world.context, *manager, {.backplane = backplane});
+  service.shutdown_on_signals({SIGUSR1});
+  const bool is_early = GENERATE(true, false);  // before the backplane fails to start
+  if (!is_early) world.settle();
+  manager.reset();
+  world.settle();
+  CHECK(contains(world.log.last("backplane_start_failed"), "nobody answers"));
+  world.notes.clear();
+  SECTION("shut down by a signal") {
+    ::raise(SIGUSR1);
+    testing::run_until(world.context, [&] { return !world.notes.empty(); });
+  }
+  SECTION("shut down by a call") { run(world.context, service.shutdown()); }
+  CHECK(world.notes == Strings{"stop"});
+  world.settle();
+  CHECK(running(world.context) == 0);
+}
+
+TEST_CASE("a context may be destroyed without a shutdown, also with a manager on a strand",
+          "[service]") {
+  World world;
+  const auto alice = std::make_shared<Fake>();
+  boost::asio::io_context context;
+  Manager manager(boost::asio::make_strand(context), world.manager_options());
+  auto& service = init_websockets(context, manager);
+  service.shutdown_on_signals({SIGUSR1});
+  run(context, manager.connect(alice));
+  alice->stall_close();
+  const auto shutdown =
+      detail::Child<DrainReport>::start(context.get_executor(), service.shutdown());
+  run_ready(context);
+  CHECK(running(context) > 0);
+}
+
 TEST_CASE("a context may be destroyed without a shutdown", "[service]") {
   Strings notes;
   const auto alice = std::make_shared<Fake>();

@@ -55,7 +55,8 @@ struct ManagerAccess;
 /// @par Cancellation   Every awaitable may be cancelled and leaves the manager consistent. A frame
 ///                     that the manager has taken is still delivered.
 /// @par Lifetime       May be destroyed before or after its `io_context`, with anything under way:
-///                     all connections are unregistered and aborted, no hook runs.
+///                     all connections are unregistered and aborted, listeners stop, handlers and
+///                     hooks under way are cancelled, and no hook begins.
 template <WebSocketLike Ws>
 class ConnectionManager {
  public:
@@ -160,22 +161,23 @@ class ConnectionManager {
   /// Lets everybody go before the process ends. From now on `connect` refuses with
   /// `errc::draining`, and listeners answer 503 with `Retry-After`. Who is connected is served
   /// until it is its turn; then it gets what is queued, and a close frame whose reason says when to
-  /// come back (`retry-ms=N`). Whose transport has not closed by the deadline is aborted, handlers
-  /// that still run then are cancelled. In the end the manager's listeners stop.
+  /// come back (`retry-ms=N`). Once all have gone the manager's listeners stop. At the deadline
+  /// every transport that has not closed is aborted, and hooks and handlers under way are
+  /// cancelled, those of connections that left before and of upgrades among them: afterwards
+  /// `running` counts nothing of this manager but what ignores its cancellation.
   ///
-  /// It is about those who are registered when it begins: who was unregistered before, and is
-  /// closing still, has its own `close_timeout`, and is not waited for.
+  /// Called again while it is under way it is joined, with the options of the first call.
   ///
-  /// Not to be awaited by a handler or a hook: it waits for these, and cancels handlers. Spawn it
-  /// there.
+  /// A handler or a hook that awaits it is itself waited for, and cancelled at the deadline: spawn
+  /// it there.
   /// @par Errors        at the call `errc::invalid_option`, naming the field.
   /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
   ///                    deadline.
-  /// @par Cancellation  ends the pacing; the manager goes on to refuse. Drain it again.
+  /// @par Cancellation  only ends the wait; the drain goes on.
   /// @returns how many left how.
   awaitable<DrainReport> drain(DrainOptions options = {}) {
     detail::validate(options);
-    return here(detail::Drain<Ws>::run(state_, options));
+    return here(detail::Drain<Ws>::join(state_, options));
   }
   /// @par Thread safety  From any thread.
   [[nodiscard]] bool is_draining() const noexcept { return !state_->gate()->is_open(); }
@@ -186,8 +188,8 @@ class ConnectionManager {
   // of one connection never overlap and come in the order of what happened: `on_connected`,
   // `on_joined` for its first rooms and for each `join`, `on_left` for each `leave` and for the
   // rooms that it was in at the end, `on_disconnect`. Each may take at most `hook_timeout`; one
-  // that throws is logged. None begins once the manager is destroyed; one that
-  // is a coroutine under way goes on, and must not use the manager then.
+  // that throws is logged. A coroutine that is late, or under way when the manager is destroyed, is
+  // cancelled, and must not use the manager then. None begins after that.
 
   /// A connection is registered. `connect` returns, and a session's handler begins, afterwards.
   void on_connected(ConnectionHook hook) {
@@ -330,11 +332,6 @@ class ConnectionManager {
     return state_->members(room);
   }
   [[nodiscard]] Stats stats() const { return state_->stats(); }
-
-  /// For adapters: what tells whether connections are taken.
-  [[nodiscard]] const std::shared_ptr<detail::Gate>& gate() const noexcept {
-    return state_->gate();
-  }
 
  private:
   friend class HeartbeatMonitor<Ws>;

@@ -29,14 +29,14 @@ struct DrainOptions {
   Clock::duration retry_spread = std::chrono::seconds(10);
 };
 
-/// How those left who were there when a drain began. `closed`, `left` and `aborted` add up to
+/// How those left who were registered when a drain began. `closed`, `left` and `aborted` add up to
 /// `connections`.
 struct DrainReport {
   std::size_t connections = 0;
   std::size_t closed = 0;   ///< Got their close frame, and were gone before the deadline.
   std::size_t left = 0;     ///< Left by themselves, or were dropped, before it was their turn.
   std::size_t aborted = 0;  ///< Were cut off at the deadline.
-  /// Those of whom a handler or a hook still runs.
+  /// Handlers that still run: they ignore that they were cancelled.
   std::size_t unfinished = 0;
 };
 

@@ -55,12 +55,13 @@ class Service {
   awaitable<void> start() { return detail::Serving<Ws>::start(serving_); }
 
   /// Drains the manager, then stops heartbeat and backplane: what was under way could still be told
-  /// to the other replicas. Like `drain`, not to be awaited by a handler or a hook.
+  /// to the other replicas. It happens once: who asks again gets the same result. Like a drain, it
+  /// goes on for a caller that gives up, and cancels in the end a handler or a hook that awaits it.
   /// @returns how many connections left how.
   awaitable<DrainReport> shutdown() { return detail::Serving<Ws>::shutdown(serving_); }
 
   /// Shuts down at the first of these signals. The next one has the effect that it has by default:
-  /// who presses Ctrl-C twice need not wait.
+  /// who presses Ctrl-C twice need not wait. Called after a shutdown has begun it does nothing.
   void shutdown_on_signals(std::initializer_list<int> signals) { serving_->watch_signals(signals); }
 
  private:
@@ -79,8 +80,8 @@ Service<Ws>& init_websockets(Context& context, ManagerOptions<Ws> manager = {},
   });
 }
 
-/// The same with a manager that exists: one on a strand, say. It must outlive the last use of the
-/// service.
+/// The same with a manager that exists: one on a strand, say. It may be destroyed before the
+/// context like any other, but `Service::manager` and `get_manager` must not be called then.
 /// @par Errors  also `errc::wrong_executor` for a manager of another context.
 template <WebSocketLike Ws, class Context>
 Service<Ws>& init_websockets(Context& context, ConnectionManager<Ws>& manager,

@@ -115,13 +115,109 @@ TEST_CASE("a client between its upgrade and its session is refused by a close fr
   };
   RawClient silent = server.request("/");
   server.until([&] { return gate.arrived() == 1; });
-  const auto drain = server.start(server.manager.drain({.code = 1001}));
-  server.until([&] { return drain->is_done(); });
+  const auto drain = server.start(server.manager.drain({.deadline = 5s, .code = 1001}));
+  server.settle();
+  CHECK_FALSE(drain->is_done());
   gate.open();
   server.until([&] { return silent.closed_with().has_value(); });
   CHECK(silent.closed_with()->payload.substr(0, 2) == std::string("\x03\xE9"));
   CHECK(contains(silent.closed_with()->payload, "retry-ms="));
-  silent.close();
+  SECTION("that answers") { silent.close(); }
+  SECTION("that does not, until the deadline") {
+    server.pass(4999ms);
+    CHECK_FALSE(drain->is_done());
+    server.pass(1ms);
+  }
+  server.until([&] { return drain->is_done(); });
+}
+
+TEST_CASE("when a drain returns, nothing of the server runs any more", "[drain]") {
+  Server server;
+  const auto serve = server.on_upgrade;
+  server.on_upgrade = [&](Upgrade upgrade) -> awaitable<> {
+    if (upgrade.path() == "/wait") co_await wait_for_ever();
+    co_await serve(std::move(upgrade));
+  };
+  std::vector<RawClient> clients;
+  const auto come = [&](std::string_view target) {
+    clients.push_back(server.request(target));
+    server.let_others_work();
+  };
+  come("/?id=member");
+  come("/wait");                        // the application has not decided
+  clients.push_back(server.connect());  // its request is still to come
+  server.let_others_work();
+  CHECK(server.upgrades == 2);
+  CHECK(server.manager.total_connections() == 1);
+
+  std::size_t left_running = 99;
+  const auto drain_and_look = [&]() -> awaitable<DrainReport> {
+    const DrainReport report = co_await server.manager.drain({.deadline = 5s});
+    left_running = running(server.context);
+    co_return report;
+  };
+  const auto drain = server.start(drain_and_look());
+  server.settle();
+  come("/?id=late");  // gets its 503, and keeps its side open
+  CHECK(clients.back().reply()->status == 503);
+  server.pass(4999ms);
+  server.let_others_work();
+  CHECK_FALSE(drain->is_done());
+  server.pass(1ms);
+  server.until([&] { return drain->is_done(); });
+  CHECK(drain->take().aborted == 1);
+  CHECK(left_running == 1);  // `start` itself
+  server.until([&] {
+    return std::all_of(clients.begin(), clients.end(), [](auto& c) { return c.is_gone(); });
+  });
+}
+
+TEST_CASE("what a real socket still has to take is flushed in a drain", "[drain]") {
+  Server server;
+  server.handler = [&](ConnectionPtr connection) { return server.swallow(std::move(connection)); };
+  RawClient slow = server.join("slow");
+  slow.stop_reading();
+  const std::string large(1'000'000, 'x');
+  for (int i = 0; i < 3; ++i) server.manager.post_text(large);  // more than a socket's buffer
+  server.settle();
+  CHECK(server.manager.stats().queued_bytes > 0);
+  const auto drain = server.start(server.manager.drain({.deadline = 5s}));
+  server.let_others_work();
+  CHECK_FALSE(drain->is_done());
+  slow.resume_reading();
+  server.until([&] { return slow.closed_with().has_value(); });
+  CHECK(slow.texts() == std::vector<std::string>(3, large));
+  slow.close();
+  server.until([&] { return drain->is_done(); });
+  CHECK(drain->take().closed == 1);
+}
+
+TEST_CASE("a listener ends with its manager, and none begins after a drain", "[drain]") {
+  ManualClock clock;
+  boost::asio::io_context context;
+  std::optional<Manager> manager;
+  manager.emplace(context.get_executor(), Manager::Options{.clock = &clock});
+  const auto wait = [](Upgrade) -> awaitable<> { co_await wait_for_ever(); };
+  SECTION("destroyed, with clients in every state") {
+    const Listener listener = listen(*manager, any_port(), {.stream = {.clock = &clock}}, wait);
+    RawClient early(context, listener.local_endpoint(), {});
+    RawClient waiting(context, listener.local_endpoint(), {});
+    waiting.send(upgrade_request("/"));
+    run_until(context, [&] { return running(context) >= 5; });
+    testing::run_ready(context);
+    manager.reset();
+    run_until(context, [&] { return early.is_gone() && waiting.is_gone(); });
+    testing::run_ready(context);
+    CHECK(running(context) == 0);
+    boost::system::error_code error;
+    tcp::socket socket(context);
+    socket.connect(listener.local_endpoint(), error);
+    CHECK(error == boost::asio::error::connection_refused);
+  }
+  SECTION("too late") {
+    testing::run(context, manager->drain());
+    CHECK(error_of([&] { (void)listen(*manager, any_port(), {}, wait); }) == errc::draining);
+  }
 }
 
 TEST_CASE("a health check is answered during a drain", "[drain]") {

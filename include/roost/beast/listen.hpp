@@ -49,20 +49,24 @@ struct Listening final : Entrance {
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
-  bool is_stopped = false;               // maybe before that coroutine has started
-  std::unordered_set<Link*> handshakes;  // whose request is still being read
+  bool is_stopped = false;              // maybe before that coroutine has started
+  std::unordered_set<Link*> strangers;  // who is not handed to the application, or not yet
 
+  void close() noexcept override;
   void shut() noexcept override;
 
-  // What is here for as long as a coroutine is.
-  struct Acceptor {
-    Listening& listening;
-    ~Acceptor() { listening.acceptor = nullptr; }
-  };
-  struct Handshake {
-    Listening& listening;
-    Link* link;
-    ~Handshake() { listening.handshakes.erase(link); }
+  class Stranger {
+   public:
+    Stranger(Listening& listening, Link& link) : listening_(listening), link_(link) {
+      listening_.strangers.insert(&link_);
+    }
+    Stranger(const Stranger&) = delete;
+    Stranger& operator=(const Stranger&) = delete;
+    ~Stranger() { listening_.strangers.erase(&link_); }
+
+   private:
+    Listening& listening_;
+    Link& link_;
   };
 };
 
@@ -73,7 +77,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint);
 
 /// Binds at once, and accepts from then on.
-/// @par Errors  `errc::address_unavailable`
+/// @par Errors  `errc::address_unavailable`; `draining`
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
                                 const boost::asio::ip::tcp::endpoint& endpoint,
                                 const std::shared_ptr<Listening>& listening);
@@ -102,7 +106,7 @@ class [[nodiscard]] Listener {
   }
   [[nodiscard]] std::uint16_t port() const noexcept { return local_endpoint().port(); }
 
-  /// Accepts nothing any more. Connections whose request was not read yet are aborted.
+  /// Accepts nothing any more. Connections that have not become an `Upgrade` are aborted.
   void stop() noexcept;
 
  private:
@@ -123,7 +127,7 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
   listening->origins =
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
   listening->logger = own.logger;
-  listening->gate = manager.gate();
+  listening->gate = ManagerAccess::state(manager)->gate();
   listening->make_transport = std::move(make_transport);
   listening->handler = std::move(handler);
   start_listening(manager.get_executor(), endpoint, listening);
@@ -139,9 +143,10 @@ concept HandlesUpgrades =
 /// Listens at once, and calls @p handler with an `Upgrade` for each request that asks for a
 /// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
 /// come from the host that it asks, or be no browser at all. Others get 403. While the manager is
-/// drained all get 503 with `Retry-After`, and at the end of that the listener stops.
+/// drained all get 503 with `Retry-After`, and at the end of that, or with its manager, the
+/// listener stops.
 /// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged.
-/// @par Errors     `errc::address_unavailable`, naming the address.
+/// @par Errors     `errc::address_unavailable`, naming the address; `draining` once that has begun.
 template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,

@@ -65,6 +65,11 @@ class Child : public std::enable_shared_from_this<Child<T>> {
     if (error_) std::rethrow_exception(error_);
     if constexpr (!std::is_void_v<T>) return std::move(*result_);
   }
+  /// The same, and it may be asked for again.
+  T result() const {
+    if (error_) std::rethrow_exception(error_);
+    if constexpr (!std::is_void_v<T>) return *result_;
+  }
 
   /// Notified at the end.
   WaitList ended;
@@ -84,6 +89,14 @@ class Child : public std::enable_shared_from_this<Child<T>> {
   std::optional<Result> result_;
   bool done_ = false;
 };
+
+/// Waits for what others may wait for as well. A caller that is cancelled only ceases to wait.
+template <class T>
+boost::asio::awaitable<T> result_of(std::shared_ptr<Child<T>> child,
+                                    boost::asio::any_io_executor executor, Clock& clock) {
+  while (!child->is_done()) co_await wait(child->ended, executor, clock);
+  co_return child->result();
+}
 
 /// Runs @p operation for at most @p limit; then it is cancelled, left behind, and its answer
 /// discarded.

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,7 +20,6 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/recipient.hpp"
-#include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/websocket_like.hpp"
@@ -39,55 +39,44 @@ struct Closing {
   using StatePtr = std::shared_ptr<State>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
-  /// Ends the transport, then the handler: in this order of beginning, and beside each other.
-  static boost::asio::awaitable<void> finish(StatePtr state, ConnectionPtr connection,
-                                             std::shared_ptr<Ws> socket, Ending ending,
-                                             Clock::duration timeout) {
+  /// Ends the transport of a connection that was unregistered.
+  static boost::asio::awaitable<void> close_connection(StatePtr state, ConnectionPtr connection,
+                                                       std::shared_ptr<Ws> socket, Ending ending,
+                                                       Clock::duration timeout) {
     const Disconnect& how = *connection->ended();
-    auto closing =
-        close_socket(state, connection, std::move(socket), how.code, how.text, ending, timeout);
-    boost::asio::co_spawn(state->executor(), std::move(closing),
-                          [connection, running = Running(state->executor())](std::exception_ptr) {
-                            connection->is_closed_ = true;
-                            connection->changed_.notify_all();
-                          });
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    if (connection->handler_ && !connection->handler_->is_done()) {
-      co_await end_handler(state, connection);
-    }
+    connection->was_aborted_ = !co_await close_socket(state, connection, std::move(socket),
+                                                      how.code, how.text, ending, timeout);
+    connection->is_closed_ = true;
+    connection->changed_.notify_all();
   }
 
-  /// Ends the transport of a connection that is unregistered, or never was registered (null), for
-  /// good. Returns when it is closed, at the latest at the deadline.
-  static boost::asio::awaitable<void> close_socket(StatePtr state, ConnectionPtr connection,
-                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
-                                                   std::string reason, Ending ending,
-                                                   Clock::duration timeout) {
+  /// The same for one that never was registered.
+  static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     std::uint16_t code, std::string reason) {
+    const Clock::duration timeout = state->options().close_timeout;
+    co_await close_socket(state, nullptr, std::move(socket), code, std::move(reason), Ending::close,
+                          timeout);
+  }
+
+  /// Ends the handler of a connection that has ended: one that receives is told by that, one that
+  /// waits elsewhere is cancelled. Returns when it has ended.
+  static boost::asio::awaitable<void> end_handler(StatePtr state, ConnectionPtr connection,
+                                                  std::shared_ptr<Child<void>> handler) {
+    const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
-    const Clock::time_point deadline = clock.now() + timeout;
-    // The caller may be inside a call of the socket.
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    if (connection && ending == Ending::close) {
-      const bool is_flushed =
-          co_await Recipient<Ws>::wait_flushed(connection, state->executor(), clock, deadline);
-      if (!is_flushed) ending = Ending::abort;
-    }
-    if (connection && ending == Ending::abort) connection->was_aborted_ = true;
-    if constexpr (Aborts<Ws>) {
-      if (ending == Ending::abort) {
-        socket->abort();
-        co_return;
+    try {
+      co_await boost::asio::post(boost::asio::use_awaitable);
+      const Clock::time_point deadline = clock.now() + state->options().handler_grace;
+      bool is_in_time = connection->has_received_;
+      while (is_in_time && !handler->is_done()) {
+        is_in_time = co_await wait(handler->ended, executor, clock, deadline);
       }
+    } catch (const boost::system::system_error&) {
+      // Cancelled: there is no grace left.
     }
-    auto closing = Child<void>::start(state->executor(), close_call(socket, code, reason, timeout));
-    while (!closing->is_done()) {
-      if (!co_await wait(closing->ended, state->executor(), clock, deadline)) break;
-    }
-    // A socket that closes in time by itself is done at the deadline too.
-    if (connection && clock.now() >= deadline) connection->was_aborted_ = true;
-    if (closing->is_done()) co_return;
-    if constexpr (Aborts<Ws>) socket->abort();
-    closing->cancel();
+    handler->cancel();
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    while (!handler->is_done()) co_await wait(handler->ended, executor, clock);
   }
 
   static boost::asio::awaitable<bool> close_one(StatePtr state, std::string id, std::uint16_t code,
@@ -121,27 +110,61 @@ struct Closing {
   }
 
  private:
+  /// Ends a transport for good, at the latest after @p timeout, or when it is cancelled.
+  /// @returns whether it closed in time: else it was cut off.
+  static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionPtr connection,
+                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                   std::string reason, Ending ending,
+                                                   Clock::duration timeout) {
+    const boost::asio::any_io_executor executor = state->executor();
+    Clock& clock = *state->options().clock;
+    const Clock::time_point deadline = clock.now() + timeout;
+    std::shared_ptr<Child<void>> closing;
+    try {
+      // The caller may be inside a call of the socket.
+      co_await boost::asio::post(boost::asio::use_awaitable);
+      if (connection && ending == Ending::close) {
+        const bool is_flushed =
+            co_await Recipient<Ws>::wait_flushed(connection, executor, clock, deadline);
+        if (!is_flushed) ending = Ending::abort;
+      }
+      if (ending == Ending::close || !Aborts<Ws>) {
+        closing = Child<void>::start(
+            executor, close_call(socket, code, std::move(reason), deadline - clock.now()));
+      }
+      bool is_in_time = true;
+      while (closing && is_in_time && !closing->is_done()) {
+        is_in_time = co_await wait(closing->ended, executor, clock, deadline);
+      }
+    } catch (const boost::system::system_error&) {
+      ending = Ending::abort;  // cancelled: there is no time left
+    }
+    // A socket that closes in time by itself is done at the deadline too.
+    if (ending == Ending::close && closing->is_done() && clock.now() < deadline) co_return true;
+    if (closing) closing->cancel();
+    if constexpr (Aborts<Ws>) {
+      socket->abort();
+    } else if (!closing) {
+      Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
+    }
+    co_return false;
+  }
+
+  /// That it fails is no matter: then there is nothing to close.
   static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
                                                  std::string reason, Clock::duration timeout) {
     // 1005 and 1006 only tell how a connection ended, and must not be sent.
     if (!close_code::may_be_sent(code)) code = close_code::internal_error;
-    if constexpr (ClosesInTime<Ws>) {
-      co_await socket->close(code, std::string_view(reason), timeout);
-    } else if constexpr (ClosesWithReason<Ws>) {
-      co_await socket->close(code, std::string_view(reason));
-    } else {
-      co_await socket->close(code);
+    try {
+      if constexpr (ClosesInTime<Ws>) {
+        co_await socket->close(code, std::string_view(reason), timeout);
+      } else if constexpr (ClosesWithReason<Ws>) {
+        co_await socket->close(code, std::string_view(reason));
+      } else {
+        co_await socket->close(code);
+      }
+    } catch (...) {
     }
-  }
-
-  /// A handler that receives is told by that; one that waits elsewhere is cancelled.
-  static boost::asio::awaitable<void> end_handler(StatePtr state, ConnectionPtr connection) {
-    const std::shared_ptr<Child<void>> handler = connection->handler_;
-    if (connection->has_received_) {
-      const Clock::time_point deadline = state->now() + state->options().handler_grace;
-      co_await wait(handler->ended, state->executor(), *state->options().clock, deadline);
-    }
-    handler->cancel();
   }
 };
 

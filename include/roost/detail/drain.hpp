@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/child.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/drain.hpp"
@@ -26,6 +27,18 @@ struct Drain {
   using StatePtr = std::shared_ptr<State>;
   using Connections = std::vector<std::shared_ptr<Connection<Ws>>>;
 
+  /// Begins a drain, or joins the one that is under way. It is the manager's own: a caller that
+  /// gives up changes nothing.
+  static boost::asio::awaitable<DrainReport> join(StatePtr state, DrainOptions options) {
+    std::shared_ptr<Child<DrainReport>> drain = state->drain();
+    if (!drain || drain->is_done()) {
+      drain = Child<DrainReport>::start(state->executor(), run(state, options));
+      state->drain() = drain;
+    }
+    co_return co_await result_of(drain, state->executor(), *state->options().clock);
+  }
+
+ private:
   static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
@@ -35,12 +48,13 @@ struct Drain {
     DrainReport report{.connections = all.size()};
     const Connections closing = co_await close_one_by_one(state, all, options, deadline);
     report.left = all.size() - closing.size();
-    co_await wait_all_over(state, all, deadline);
-    for (const auto& connection : closing) co_await Closing<Ws>::wait_closed(state, connection);
+    co_await wait_over(state, deadline);
+    state->tasks().cancel(state->executor());
+    state->gate()->shut(state->executor());
+    co_await let_it_end(state);
     for (const auto& connection : closing)
       ++(connection->was_aborted_ ? report.aborted : report.closed);
-    state->gate()->shut_entrances();
-    report.unfinished = co_await cancel_handlers(all);
+    report.unfinished = state->tasks().size();
     state->log(Severity::info, "drained",
                {{"closed", std::to_string(report.closed)},
                 {"left", std::to_string(report.left)},
@@ -49,7 +63,6 @@ struct Drain {
     co_return report;
   }
 
- private:
   /// @returns those that had not left before it was their turn.
   static boost::asio::awaitable<Connections> close_one_by_one(StatePtr state, Connections all,
                                                               DrainOptions options,
@@ -60,7 +73,7 @@ struct Drain {
         std::min({options.spread, options.deadline / 2,
                   longest_gap * static_cast<Clock::duration::rep>(all.size())});
     Connections closing;
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t i = 0; i < all.size() && !state->is_stopped(); ++i) {
       const double share = static_cast<double>(i) / static_cast<double>(all.size());
       const auto turn = start + std::chrono::duration_cast<Clock::duration>(spread * share);
       if (turn > state->now()) {
@@ -76,38 +89,28 @@ struct Drain {
     co_return closing;
   }
 
-  [[nodiscard]] static bool is_over(const Connection<Ws>& connection) noexcept {
-    return connection.is_closed_ && connection.hooks_.told == connection.hooks_.queued &&
-           !connection.handler_;
-  }
-
-  /// Waits for transports, hooks, handlers, and what else the manager does, not for ever.
-  static boost::asio::awaitable<void> wait_all_over(StatePtr state, const Connections& all,
-                                                    Clock::time_point deadline) {
+  /// Waits for what the manager does for these and other connections: transports that close, hooks
+  /// that are told, handlers that end. Then for those who came too late, and what these caused. Not
+  /// for ever.
+  static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
+    const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
-    for (const auto& connection : all) {
-      bool is_in_time = true;
-      while (is_in_time && !is_over(*connection)) {
-        is_in_time = co_await wait(connection->changed_, state->executor(), clock, deadline);
-      }
-    }
-    co_await State::wait_idle(state, deadline);
+    co_await state->tasks().wait_idle(executor, clock, deadline);
+    state->gate()->close_entrances();
+    co_await state->gate()->visits().wait_idle(executor, clock, deadline);
+    co_await state->tasks().wait_idle(executor, clock, deadline);
   }
 
-  /// @returns how many do not end by that.
-  static boost::asio::awaitable<std::size_t> cancel_handlers(const Connections& all) {
-    for (const auto& connection : all) {
-      if (connection->handler_) connection->handler_->cancel();
-    }
-    const auto unfinished = [&] {
-      return static_cast<std::size_t>(std::count_if(
-          all.begin(), all.end(), [](const auto& connection) { return !is_over(*connection); }));
-    };
-    // Those that end at all have ended a few turns of the loop later.
-    for (int turn = 0; turn < 16 && unfinished() > 0; ++turn) {
+  /// What was cancelled has ended a few turns of the loop later, if it ends at all; and what was
+  /// closed is destroyed.
+  static boost::asio::awaitable<void> let_it_end(StatePtr state) {
+    constexpr int least = 4;
+    constexpr int most = 16;
+    bool is_idle = false;
+    for (int turn = 0; turn < most && (turn < least || !is_idle); ++turn) {
       co_await boost::asio::post(boost::asio::use_awaitable);
+      is_idle = state->tasks().size() + state->gate()->visits().size() == 0;
     }
-    co_return unfinished();
   }
 };
 

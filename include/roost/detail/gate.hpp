@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/task_group.hpp"
 
 namespace roost::detail {
 
@@ -22,7 +23,9 @@ namespace roost::detail {
 /// Something that lets connections in: a listener.
 class Entrance {
  public:
-  /// Nobody is let in any more, nobody is answered.
+  /// Nobody is let in any more; who is inside already goes on.
+  virtual void close() noexcept = 0;
+  /// The same, and who is on the way is cut off.
   virtual void shut() noexcept = 0;
 
  protected:
@@ -31,8 +34,9 @@ class Entrance {
 
 /// Whether a manager takes connections; shared with its entrances, which may outlive it.
 ///
-/// A drain first makes it refuse, so that who comes is told to come back later, and shuts the
-/// entrances when the last connection has gone.
+/// A drain first makes it refuse, so that who comes is told to come back later; closes the
+/// entrances when the last connection has gone; and at its deadline cuts off who still is on the
+/// way.
 class Gate {
  public:
   /// From any thread; the rest is for the executor of the manager.
@@ -60,11 +64,21 @@ class Gate {
     std::erase_if(entrances_, [](const auto& weak) { return weak.expired(); });
     entrances_.push_back(std::move(entrance));
   }
-  void shut_entrances() noexcept {
+  void close_entrances() noexcept {
+    for (const auto& weak : entrances_) {
+      if (const auto entrance = weak.lock()) entrance->close();
+    }
+  }
+  /// For good. Handlers of upgrades that still run are cancelled.
+  void shut(const boost::asio::any_io_executor& executor) {
+    is_open_.store(false, std::memory_order_relaxed);
     for (const auto& weak : std::exchange(entrances_, {})) {
       if (const auto entrance = weak.lock()) entrance->shut();
     }
+    visits_.cancel(executor);
   }
+  /// What the entrances have begun, from the first byte of a client to the end of its handler.
+  [[nodiscard]] TaskGroup& visits() noexcept { return visits_; }
 
  private:
   struct Refusal {
@@ -77,6 +91,7 @@ class Gate {
   Refusal refusal_;
   std::uint64_t phase_ = 0;
   std::vector<std::weak_ptr<Entrance>> entrances_;
+  TaskGroup visits_;
 };
 
 }  // namespace roost::detail

@@ -23,7 +23,7 @@
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/running.hpp"
-#include "roost/detail/scoped_flag.hpp"
+#include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/heartbeat_options.hpp"
@@ -144,7 +144,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
 
   /// Lives while there are connections: without them nothing keeps the `io_context` running.
   static boost::asio::awaitable<void> beat_on(std::shared_ptr<Heartbeat> self) {
-    const ScopedFlag beating(self->is_beating_);
+    const ScopedValue beating(self->is_beating_, true);
     while (const auto next = self->schedule_.next_wake()) {
       co_await wait(self->changed_, self->executor_, *self->manager_->options().clock, *next);
       self->beat();

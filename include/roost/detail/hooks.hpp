@@ -3,7 +3,9 @@
 
 #include <array>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -120,7 +122,12 @@ class Hooks {
       const HookEvent event = std::move(progress.waiting->front());
       progress.waiting->pop_front();
       progress.is_calling = true;
-      co_await tell(state, connection, event);
+      const std::deque<Any>& hooks = state->hooks().of(event.kind);
+      for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {
+        // Cancelled is the one that is under way, not those after it.
+        co_await boost::asio::this_coro::reset_cancellation_state();
+        co_await tell(state, hooks[i], connection, event);
+      }
       progress.is_calling = false;
       ++progress.told;
       connection->changed_.notify_all();
@@ -128,34 +135,27 @@ class Hooks {
     progress.waiting.reset();
   }
 
-  static boost::asio::awaitable<void> tell(StatePtr state, ConnectionPtr connection,
-                                           HookEvent event) {
-    std::deque<Any>& hooks = state->hooks().of(event.kind);
-    for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {
-      std::exception_ptr error;
-      try {
-        if (hooks[i].is_coroutine()) {
-          co_await with_deadline(call(state, i, connection, event), state->executor(),
-                                 *state->options().clock, state->options().hook_timeout);
-        } else {
-          hooks[i].call(connection, event);
-        }
-      } catch (...) {
-        error = std::current_exception();
+  static boost::asio::awaitable<void> tell(StatePtr state, const Any& hook,
+                                           ConnectionPtr connection, const HookEvent& event) {
+    try {
+      if (hook.is_coroutine()) {
+        co_await with_deadline(call(state, hook, connection, event), state->executor(),
+                               *state->options().clock, state->options().hook_timeout);
+      } else {
+        hook.call(connection, event);
       }
-      if (error) {
-        state->log(
-            Severity::warning, "hook_failed",
-            {{"hook", to_string(event.kind)}, {"id", connection->id()}, {"why", describe(error)}});
-      }
+    } catch (...) {
+      const std::exception_ptr error = std::current_exception();
+      state->log(
+          Severity::warning, "hook_failed",
+          {{"hook", to_string(event.kind)}, {"id", connection->id()}, {"why", describe(error)}});
     }
   }
 
   // Owns what the hook refers to, also if that is left behind.
-  static boost::asio::awaitable<bool> call(StatePtr state, std::size_t index,
+  static boost::asio::awaitable<void> call([[maybe_unused]] StatePtr keep, const Any& hook,
                                            ConnectionPtr connection, HookEvent event) {
-    co_await state->hooks().of(event.kind)[index].start(connection, event);
-    co_return true;
+    co_await hook.start(connection, event);
   }
 
   // Deques: a hook may add another.

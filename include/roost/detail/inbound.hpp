@@ -94,7 +94,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     ++received_;
     for (const std::shared_ptr<Subscriber>& subscriber : subscribers_) {
       if (!subscriber->ring.push(parcel)) drop(*subscriber);
-      if (!subscriber->is_draining) schedule(subscriber);
+      if (!subscriber->is_scheduled) schedule(subscriber);
     }
   }
 
@@ -145,7 +145,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     std::atomic<bool> is_cancelled = false;
     // By the mutex.
     InboundRing ring;
-    bool is_draining = false;
+    bool is_scheduled = false;
     std::uint64_t dropped = 0;  // since it was last empty
   };
   using SubscriberPtr = std::shared_ptr<Subscriber>;
@@ -171,18 +171,18 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
   // With the mutex held.
   void schedule(const SubscriberPtr& subscriber) {
-    subscriber->is_draining = false;
+    subscriber->is_scheduled = false;
     if (!executor_) return;
     boost::asio::post(executor_,
-                      [self = shared_from_this(), subscriber] { self->drain(subscriber); });
-    subscriber->is_draining = true;
+                      [self = shared_from_this(), subscriber] { self->work_off(subscriber); });
+    subscriber->is_scheduled = true;
   }
   void schedule_next(const SubscriberPtr& subscriber) {
     const std::lock_guard lock(mutex_);
     schedule(subscriber);
   }
 
-  void drain(const SubscriberPtr& subscriber) {
+  void work_off(const SubscriberPtr& subscriber) {
     constexpr int at_once = 32;  // then others on the executor have their turn
     for (int i = 0; i < at_once; ++i) {
       boost::asio::any_io_executor executor;
@@ -206,15 +206,15 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     schedule_next(subscriber);
   }
 
-  /// Null if there is nothing to do, and then it is not draining any more.
+  /// Null if there is nothing to do, and then it is not scheduled any more.
   ParcelPtr next(Subscriber& subscriber, boost::asio::any_io_executor& executor) {
     std::uint64_t dropped = 0;
     ParcelPtr parcel;
     {
       const std::lock_guard lock(mutex_);
       executor = executor_;
-      subscriber.is_draining = !subscriber.is_cancelled && !subscriber.ring.empty();
-      if (subscriber.is_draining) parcel = subscriber.ring.pop();
+      subscriber.is_scheduled = !subscriber.is_cancelled && !subscriber.ring.empty();
+      if (subscriber.is_scheduled) parcel = subscriber.ring.pop();
       if (subscriber.ring.empty()) dropped = std::exchange(subscriber.dropped, 0);
     }
     if (dropped > 0) {

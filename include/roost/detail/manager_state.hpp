@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/query.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/child.hpp"
 #include "roost/detail/closing.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
@@ -26,8 +26,9 @@
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
-#include "roost/detail/running.hpp"
+#include "roost/detail/task_group.hpp"
 #include "roost/detail/wait.hpp"
+#include "roost/drain.hpp"
 #include "roost/options.hpp"
 #include "roost/stats.hpp"
 
@@ -156,8 +157,13 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     std::shared_ptr<Ws> socket = remove(connection, std::move(how), ending);
     if (!socket) return;
     log_disconnect(connection);
-    spawn("finish",
-          Closing<Ws>::finish(this->shared_from_this(), keep, std::move(socket), ending, timeout));
+    // In this order, and beside each other.
+    spawn("close", Closing<Ws>::close_connection(this->shared_from_this(), keep, std::move(socket),
+                                                 ending, timeout));
+    if (connection.handler_) {
+      spawn("end_handler",
+            Closing<Ws>::end_handler(this->shared_from_this(), keep, connection.handler_));
+    }
     for (const std::string& room : connection.last_rooms_) {
       Hooks<Ws>::queue(*this, connection, HookKind::left, room);
     }
@@ -166,42 +172,38 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   /// Closes a socket that is not registered.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
-    spawn("close",
-          Closing<Ws>::close_socket(this->shared_from_this(), nullptr, std::move(socket), code,
-                                    std::move(reason), Ending::close, options_.close_timeout));
+    spawn("close", Closing<Ws>::close_stranger(this->shared_from_this(), std::move(socket), code,
+                                               std::move(reason)));
   }
 
   /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
   void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
-    ++spawned_;
-    boost::asio::co_spawn(
+    tasks_.spawn(
         executor_, std::move(coroutine),
-        [self = this->shared_from_this(), what,
-         running = Running(executor_)](const std::exception_ptr& error) {
-          if (--self->spawned_ == 0) self->idle_.notify_all();
-          if (!error) return;
+        [self = this->shared_from_this(), what](const std::exception_ptr& error) {
           self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
         });
   }
-  /// Waits until nothing of the manager's own runs any more, or until @p deadline.
-  static boost::asio::awaitable<void> wait_idle(std::shared_ptr<ManagerState> self,
-                                                Clock::time_point deadline) {
-    bool is_in_time = true;
-    while (is_in_time && self->spawned_ > 0) {
-      is_in_time = co_await wait(self->idle_, self->executor_, *self->options_.clock, deadline);
-    }
-  }
+  /// These coroutines: sockets that close, hooks that are told, handlers of connections that have
+  /// ended. Cancelled, all come to their end at once.
+  [[nodiscard]] TaskGroup& tasks() noexcept { return tasks_; }
+
+  /// The drain under way, or the last one.
+  [[nodiscard]] std::shared_ptr<Child<DrainReport>>& drain() noexcept { return drain_; }
 
   void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
   void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
 
-  /// The manager is gone: unregisters and aborts all. No hook runs, nothing is waited for.
+  /// The manager is gone: unregisters and aborts all, and cancels what is under way. No hook
+  /// begins, nothing is waited for.
   void stop() noexcept {
-    leave_context();
     for (const auto& [connection, socket] : release_all()) {
       if constexpr (Aborts<Ws>) socket->abort();
       if (connection->handler_) connection->handler_->cancel();
     }
+    if (!executor_) return;  // nothing of it is left
+    tasks_.cancel(executor_);
+    gate_->shut(executor_);
   }
 
   // --- those whose peers do not keep up: one timer for all ---
@@ -264,6 +266,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   // The sockets must go while their context still exists, and a strand too.
   void on_context_destroyed() noexcept override {
     release_all();
+    drain_.reset();
     executor_ = boost::asio::any_io_executor();
   }
 
@@ -353,8 +356,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   bool is_sweeping_ = false;
 
   bool is_stopped_ = false;
-  std::size_t spawned_ = 0;
-  WaitList idle_;
+  TaskGroup tasks_;
+  std::shared_ptr<Child<DrainReport>> drain_;
   std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
   std::size_t queued_bytes_ = 0;

@@ -15,7 +15,7 @@
 #include "roost/detail/escape.hpp"
 #include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
-#include "roost/detail/scoped_flag.hpp"
+#include "roost/detail/scoped_value.hpp"
 #include "roost/message.hpp"
 
 namespace roost::detail {
@@ -56,7 +56,7 @@ struct Receiving {
 
   static boost::asio::awaitable<Message> next_message(State& state, ConnectionPtr connection) {
     connection->has_received_ = true;
-    const ScopedFlag receiving(connection->is_receiving_);
+    const ScopedValue receiving(connection->is_receiving_, true);
     // The connection lets go of its socket when it ends; this receive must not.
     const std::shared_ptr<Ws> socket = connection->websocket();
     std::exception_ptr error;

@@ -168,13 +168,17 @@ class Recipient : public RoomMember, private SocketObserver {
                                                    boost::asio::any_io_executor executor,
                                                    Clock& clock, Clock::time_point deadline) {
     if constexpr (!TakesFrames<Ws>) {
+      struct Rest {  // what is not sent by then never will be
+        Outbox& outbox;
+        ~Rest() { outbox.discard(); }
+      };
       auto& plain = static_cast<Recipient&>(*connection).plain_;
-      while (plain.is_pumping) {
-        if (!co_await wait(plain.pump_ended, executor, clock, deadline)) {
-          plain.outbox.discard();
-          co_return false;
-        }
+      const Rest rest{plain.outbox};
+      bool is_in_time = true;
+      while (is_in_time && plain.is_pumping) {
+        is_in_time = co_await wait(plain.pump_ended, executor, clock, deadline);
       }
+      co_return !plain.is_pumping;
     }
     co_return true;
   }

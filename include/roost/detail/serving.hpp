@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -17,9 +16,12 @@
 
 #include "roost/cluster.hpp"
 #include "roost/connection_manager.hpp"
+#include "roost/detail/child.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/drain.hpp"
 #include "roost/detail/on_executor.hpp"
-#include "roost/detail/running.hpp"
+#include "roost/detail/scoped_value.hpp"
+#include "roost/detail/task_group.hpp"
 #include "roost/error.hpp"
 #include "roost/heartbeat_monitor.hpp"
 #include "roost/log.hpp"
@@ -39,7 +41,9 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     owned_ = std::move(manager);
   }
   Serving(Manager& manager, ServiceOptions options)
-      : manager_(manager), options_((validate(options.drain), std::move(options))) {
+      : manager_(manager),
+        state_(ManagerAccess::state(manager)),
+        options_((validate(options.drain), std::move(options))) {
     if (options_.heartbeat) heartbeat_.emplace(manager, *options_.heartbeat);
     if (options_.backplane) {
       cluster_ = bind_manager(options_.backplane, manager,
@@ -61,21 +65,21 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
 
   static boost::asio::awaitable<void> start(Self self) {
     if (self->owns_backplane()) co_await self->options_.backplane.start();
-    const auto executor = self->manager_.get_executor();
-    co_await on_executor(executor, start_heartbeat(self));
+    co_await on_executor(self->state_->executor(), start_heartbeat(self));
   }
 
   static boost::asio::awaitable<DrainReport> shutdown(Self self) {
-    const auto executor = self->manager_.get_executor();
-    return on_executor(executor, run_shutdown(std::move(self)));
+    const auto executor = self->state_->executor();
+    return on_executor(executor, join_shutdown(std::move(self)));
   }
 
   void watch_signals(std::initializer_list<int> signals) {
+    if (shutdown_) return;  // it is what they would ask for
     if (signals_) {
       for (const int signal : signals) signals_->add(signal);
       return;
     }
-    auto set = std::make_unique<boost::asio::signal_set>(manager_.get_executor());
+    auto set = std::make_unique<boost::asio::signal_set>(state_->executor());
     for (const int signal : signals) set->add(signal);
     signals_ = set.get();
     spawn("shutdown_failed", shut_down_at_signal(this->shared_from_this(), std::move(set)));
@@ -91,58 +95,61 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     co_return;
   }
 
+  /// It happens once, and all who ask for it get its result.
+  void begin_shutdown() {
+    if (shutdown_) return;
+    shutdown_ =
+        Child<DrainReport>::start(state_->executor(), run_shutdown(this->shared_from_this()));
+  }
+  static boost::asio::awaitable<DrainReport> join_shutdown(Self self) {
+    self->begin_shutdown();
+    co_return co_await result_of(self->shutdown_, self->state_->executor(),
+                                 *self->state_->options().clock);
+  }
+
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
     if (self->signals_) self->signals_->cancel();
-    const DrainReport report = co_await self->manager_.drain(self->options_.drain);
+    const DrainReport report = co_await Drain<Ws>::join(self->state_, self->options_.drain);
     if (self->heartbeat_) co_await self->heartbeat_->stop();
     self->cluster_.unbind();
-    if (self->owns_backplane()) co_await self->options_.backplane.stop();
+    try {
+      if (self->owns_backplane()) co_await self->options_.backplane.stop();
+    } catch (...) {
+      self->log_failure("backplane_stop_failed", std::current_exception());
+    }
     co_return report;
   }
 
   static boost::asio::awaitable<void> shut_down_at_signal(
       Self self, std::unique_ptr<boost::asio::signal_set> set) {
-    const SignalsInUse in_use(self->signals_);
+    const ScopedValue in_use(self->signals_, set.get());  // it goes with the context
     boost::system::error_code error;
     const int signal =
         co_await set->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, error));
     if (error) co_return;  // shut down already
     set->clear();
-    self->log(Severity::info, "signal", {{"number", std::to_string(signal)}});
-    co_await run_shutdown(self);
+    self->state_->log(Severity::info, "signal", {{"number", std::to_string(signal)}});
+    self->begin_shutdown();
   }
-
-  // The set is owned by its coroutine, and goes with the context.
-  class SignalsInUse {
-   public:
-    explicit SignalsInUse(boost::asio::signal_set*& place) noexcept : place_(place) {}
-    SignalsInUse(const SignalsInUse&) = delete;
-    SignalsInUse& operator=(const SignalsInUse&) = delete;
-    ~SignalsInUse() { place_ = nullptr; }
-
-   private:
-    boost::asio::signal_set*& place_;
-  };
 
   void spawn(std::string_view failure, boost::asio::awaitable<void> coroutine) {
-    const auto executor = manager_.get_executor();
-    boost::asio::co_spawn(executor, std::move(coroutine),
-                          [self = this->shared_from_this(), failure,
-                           running = Running(executor)](const std::exception_ptr& error) {
-                            if (!error) return;
-                            self->log(Severity::error, failure, {{"why", describe(error)}});
-                          });
+    tasks_.spawn(state_->executor(), std::move(coroutine),
+                 [self = this->shared_from_this(), failure](const std::exception_ptr& error) {
+                   self->log_failure(failure, error);
+                 });
   }
-  void log(Severity severity, std::string_view event,
-           std::initializer_list<LogField> fields) const noexcept {
-    detail::log(manager_.options().logger, severity, event, fields);
+  void log_failure(std::string_view event, const std::exception_ptr& error) const noexcept {
+    state_->log(Severity::error, event, {{"why", describe(error)}});
   }
 
   std::unique_ptr<Manager> owned_;
-  Manager& manager_;
+  Manager& manager_;  // one that was handed in may be gone; its state is not
+  const std::shared_ptr<ManagerState<Ws>> state_;
   const ServiceOptions options_;
   std::optional<HeartbeatMonitor<Ws>> heartbeat_;
   Cluster cluster_;
+  TaskGroup tasks_;
+  std::shared_ptr<Child<DrainReport>> shutdown_;
   boost::asio::signal_set* signals_ = nullptr;
 };
 

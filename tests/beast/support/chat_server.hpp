@@ -63,7 +63,7 @@ class ChatServer {
                                   .clock = &clock};
     listening_->origins = OriginPolicy::same_host();
     listening_->logger = log_.logger();
-    listening_->gate = manager_->gate();
+    listening_->gate = detail::ManagerAccess::state(*manager_)->gate();
     listening_->handler = [this](Upgrade upgrade) { return serve(std::move(upgrade)); };
   }
   ChatServer(const ChatServer&) = delete;

@@ -11,7 +11,7 @@
 
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/detail/config.hpp"
-#include "roost/detail/scoped_flag.hpp"
+#include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/error.hpp"
 
@@ -28,7 +28,7 @@ ROOST_DECL BeastWebSocket::~BeastWebSocket() {
 
 ROOST_DECL boost::asio::awaitable<Message> BeastWebSocket::receive() {
   if (is_receiving_) throw Error(errc::already_receiving);
-  const detail::ScopedFlag receiving(is_receiving_);
+  const detail::ScopedValue receiving(is_receiving_, true);
   while (!inbox_->message && !inbox_->ended) {
     co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
   }

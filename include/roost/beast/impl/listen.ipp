@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
@@ -19,6 +18,7 @@
 #include "roost/beast/listen.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 
 namespace roost {
@@ -41,44 +41,50 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
   return acceptor;
 }
 
+/// What is answered to a request that is not for the handler of the application; none if it is.
+ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpRequest& request) {
+  const unsigned version = request.version();
+  if (!boost::beast::websocket::is_upgrade(request)) {
+    if (!listening.options.on_http) return not_an_upgrade_response(request);
+    HttpResponse own = listening.options.on_http(request);
+    own.version(version);
+    own.keep_alive(false);
+    own.prepare_payload();
+    if (request.method() == boost::beast::http::verb::head) own.body().clear();
+    return serialize(own);
+  }
+  if (!listening.gate->is_open()) {
+    const auto retry = std::chrono::ceil<std::chrono::seconds>(listening.gate->next_retry());
+    return http_response(503, {}, version, {.retry_after = retry});
+  }
+  const auto origin = header_value(request, "Origin");
+  if (!listening.origins.allows(origin, header_value(request, "Host"))) {
+    log(listening.logger, Severity::warning, "origin_denied",
+        {{"origin", origin.value_or("(none)")}});
+    return http_response(403, "This page may not connect.\n", version);
+  }
+  return std::nullopt;
+}
+
+/// Reads the request of a client that has come, and answers it unless it is for the application.
+ROOST_DECL boost::asio::awaitable<std::optional<Upgrade>> receive(
+    std::shared_ptr<Listening> listening, std::shared_ptr<Link> link,
+    boost::asio::ip::tcp::endpoint remote_endpoint) {
+  const Listening::Stranger stranger(*listening, *link);
+  HttpRequest request = co_await read_request(link);
+  if (link->is_down()) co_return std::nullopt;  // the listener has stopped
+  std::optional<std::string> response = answer(*listening, request);
+  if (!response) co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+  co_await respond(link, std::move(*response));
+  co_return std::nullopt;
+}
+
 ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
                                               std::shared_ptr<Link> link,
                                               boost::asio::ip::tcp::endpoint remote_endpoint) {
-  HttpRequest request;
-  {
-    listening->handshakes.insert(link.get());
-    const Listening::Handshake handshake{*listening, link.get()};
-    request = co_await read_request(link);
-  }
-  if (listening->is_stopped) co_return link->close();
-  const unsigned version = request.version();
-  if (!boost::beast::websocket::is_upgrade(request)) {
-    std::string response = not_an_upgrade_response(request);
-    if (listening->options.on_http) {
-      HttpResponse own = listening->options.on_http(request);
-      own.version(version);
-      own.keep_alive(false);
-      own.prepare_payload();
-      if (request.method() == boost::beast::http::verb::head) own.body().clear();
-      response = serialize(own);
-    }
-    co_await respond(link, std::move(response));
-    co_return;
-  }
-  if (!listening->gate->is_open()) {
-    const auto retry = std::chrono::ceil<std::chrono::seconds>(listening->gate->next_retry());
-    co_await respond(link, http_response(503, {}, version, {.retry_after = retry}));
-    co_return;
-  }
-  const auto origin = header_value(request, "Origin");
-  if (!listening->origins.allows(origin, header_value(request, "Host"))) {
-    log(listening->logger, Severity::warning, "origin_denied",
-        {{"origin", origin.value_or("(none)")}});
-    co_await respond(link, http_response(403, "This page may not connect.\n", version));
-    co_return;
-  }
-  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  co_await listening->handler(std::move(upgrade));
+  std::optional<Upgrade> upgrade =
+      co_await receive(listening, std::move(link), std::move(remote_endpoint));
+  if (upgrade) co_await listening->handler(std::move(*upgrade));
 }
 
 /// What a handler lets escape ends its connection, not the server.
@@ -99,16 +105,14 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   link->set_deadline(listening->options.stream.handshake_timeout);
-  boost::asio::co_spawn(executor, serve(listening, std::move(link), remote_endpoint),
-                        [listening, running = Running(executor)](const std::exception_ptr& error) {
-                          report(listening->logger, error);
-                        });
+  listening->gate->visits().spawn(
+      executor, serve(listening, std::move(link), remote_endpoint),
+      [listening](const std::exception_ptr& error) { report(listening->logger, error); });
 }
 
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
                                                    boost::asio::ip::tcp::acceptor acceptor) {
-  listening->acceptor = &acceptor;
-  const Listening::Acceptor registration{*listening};
+  const ScopedValue registration(listening->acceptor, &acceptor);
   const boost::asio::any_io_executor executor = acceptor.get_executor();
   while (!listening->is_stopped) {
     boost::asio::ip::tcp::socket socket(executor);
@@ -133,22 +137,26 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
                                 const boost::asio::ip::tcp::endpoint& endpoint,
                                 const std::shared_ptr<Listening>& listening) {
+  if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes nobody any more");
   auto acceptor = open_acceptor(executor, endpoint, listening->options.backlog);
   listening->local_endpoint = acceptor.local_endpoint();
   listening->gate->add(listening);
-  boost::asio::co_spawn(
+  listening->gate->visits().spawn(
       executor, accept_all(listening, std::move(acceptor)),
-      [listening, running = Running(executor)](const std::exception_ptr& error) {
-        if (!error) return;
+      [listening](const std::exception_ptr& error) {
         log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
       });
 }
 
-ROOST_DECL void Listening::shut() noexcept {
+ROOST_DECL void Listening::close() noexcept {
   is_stopped = true;
   error_code ignored;
   if (acceptor) acceptor->close(ignored);
-  for (Link* link : handshakes) link->abort();  // also where accepting has ended by itself
+}
+
+ROOST_DECL void Listening::shut() noexcept {
+  close();
+  for (Link* link : strangers) link->abort();
 }
 
 }  // namespace detail

@@ -17,6 +17,10 @@
 
 namespace roost {
 
+namespace detail {
+class RoomRouting;
+}
+
 /// What is known about a message that was published.
 struct Published {
   /// How many started backplanes took it, the publisher's own included; how many connections that
@@ -132,6 +136,10 @@ class BackplaneRef {
   Subscription on(BackplaneHandler handler) const {
     return calls().on(backplane_.get(), std::move(handler));
   }
+  /// Null where every message goes to every replica.
+  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
+    return calls().room_routing(backplane_.get());
+  }
 
  private:
   struct Calls {
@@ -141,6 +149,7 @@ class BackplaneRef {
     awaitable<void> (*stop)(void*);
     awaitable<Published> (*publish)(void*, const nlohmann::json&);
     Subscription (*on)(void*, BackplaneHandler);
+    std::shared_ptr<detail::RoomRouting> (*room_routing)(void*);
   };
 
   template <class B>
@@ -156,6 +165,14 @@ class BackplaneRef {
     }
   }
   template <class B>
+  static std::shared_ptr<detail::RoomRouting> room_routing_of(B& backplane) {
+    if constexpr (requires { backplane.room_routing(); }) {
+      return backplane.room_routing();
+    } else {
+      return nullptr;
+    }
+  }
+  template <class B>
   static constexpr Calls calls_of{
       .get_executor = [](void* b) -> boost::asio::any_io_executor {
         return as<B>(b).get_executor();
@@ -164,7 +181,8 @@ class BackplaneRef {
       .start_anyway = [](void* b) { return start_anyway_of(as<B>(b)); },
       .stop = [](void* b) { return as<B>(b).stop(); },
       .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
-      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); }};
+      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); },
+      .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
 
   [[nodiscard]] const Calls& calls() const {
     if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");

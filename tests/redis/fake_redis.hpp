@@ -34,6 +34,7 @@ struct FakeRedis {
 
   // What it does.
   bool is_silent = false;          ///< Reads, and says nothing.
+  bool ignores_subscribe = false;  ///< Does not answer it.
   bool closes_at_publish = false;  ///< The connection, without an answer.
   std::string greeting = {};       ///< Sent to everybody who connects.
   std::string answer_to_publish = ":0\r\n";
@@ -42,7 +43,7 @@ struct FakeRedis {
   std::vector<std::string> channels = {};   ///< Of each PUBLISH.
   std::vector<std::string> published = {};  ///< Of each PUBLISH, the text.
   std::size_t connections = 0;
-  std::size_t subscriptions = 0;
+  std::size_t subscriptions = 0;  ///< Commands, not channels.
 
  private:
   boost::asio::awaitable<void> accept() {
@@ -57,7 +58,7 @@ struct FakeRedis {
   boost::asio::awaitable<void> serve(std::shared_ptr<tcp::socket> socket) {
     using boost::asio::use_awaitable;
     co_await boost::asio::async_write(*socket, boost::asio::buffer(greeting), use_awaitable);
-    detail::RedisReader reader;
+    detail::RedisReader reader({.elements = 1024});
     std::array<char, 4096> buffer;
     for (;;) {
       const std::size_t size =
@@ -72,6 +73,7 @@ struct FakeRedis {
           if (closes_at_publish) co_return socket->close();
         }
         if (name == "SUBSCRIBE") ++subscriptions;
+        if (name == "SUBSCRIBE" && ignores_subscribe) continue;
         answers += answer(*command);
       }
       if (is_silent) continue;

@@ -254,15 +254,32 @@ TEST_CASE("stop is at once in every state", "[redis]") {
   if (when != "subscribed") {
     CHECK(error_of([&] { ready->take(); }) == errc::backplane_unavailable);
   }
-  // What is under way to a Redis that does not answer has a second.
-  clock.advance(1s);
-  world.until([&] { return running(world.context) == 0; });
+  CHECK(running(world.context) == (ready->is_done() ? 0 : 1));
   server.thaw();
   CHECK(clock.armed() == 0);
 
   if (when == "connecting" || when == "down") return;
   world.run(backplane->start());
   world.run(backplane->ready());
+}
+
+TEST_CASE("what is on its way when it stops has a second", "[redis]") {
+  ManualClock clock;
+  RedisWorld world;
+  FakeRedis fake(world.context);
+  fake.answer_to_publish = "";
+  const auto backplane = world.make({.url = fake.url(), .clock = &clock});
+  const auto last = detail::Child<Published>::start(world.context.get_executor(),
+                                                    backplane->publish(numbered(1)));
+  world.until([&] { return fake.published.size() == 1; });
+  const auto stop = detail::Child<void>::start(world.context.get_executor(), backplane->stop());
+  run_ready(world.context);
+  CHECK_FALSE(stop->is_done());
+  clock.advance(1s);
+  world.until([&] { return stop->is_done(); });
+  run_ready(world.context);
+  CHECK(running(world.context) == 0);
+  CHECK(last->take().error == errc::outcome_unknown);
 }
 
 TEST_CASE("a start that is cancelled is undone", "[redis]") {
@@ -382,11 +399,12 @@ TEST_CASE("who only publishes holds a connection until stop", "[redis]") {
   CHECK(backplane->state() == RedisState::stopped);
   CHECK(backplane->stats().connects == 1);
   CHECK(running(world.context) > 0);
-  // What is published as it stops still arrives.
+  // What is published as it stops still arrives; then nothing runs any more.
   const auto last = detail::Child<Published>::start(world.context.get_executor(),
                                                     backplane->publish(numbered(2)));
-  world.run(backplane->stop());
-  world.until([&] { return running(world.context) == 0; });
+  auto stop = detail::Child<void>::start(world.context.get_executor(), backplane->stop());
+  world.until([&] { return stop->is_done(); });
+  CHECK(running(world.context) == 0);
   CHECK(last->take().receivers == 0U);
   CHECK(world.run(backplane->publish(numbered(3))));  // connects again
   CHECK(backplane->stats().connects == 2);

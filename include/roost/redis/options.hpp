@@ -12,6 +12,16 @@
 
 namespace roost {
 
+/// Which replicas get a message.
+enum class Routing {
+  /// All, over one channel, like those of hawkapi-websockets.
+  shared_channel,
+  /// Those with members in its room, over `{channel}:room:{room}`, which a replica subscribes to
+  /// while a bound manager has members there. Messages to everyone and to unions of rooms go to all
+  /// replicas, over the channel itself. All replicas must agree on this.
+  per_room,
+};
+
 struct RedisOptions {
   /// `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
   /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded.
@@ -19,6 +29,9 @@ struct RedisOptions {
   /// What replicas meet at; the default is that of hawkapi-websockets. Those that begin with it and
   /// a colon are used too. Not empty.
   std::string channel = "hawkapi:ws";
+  /// Which replicas get a message. With `per_room`, `connect` and `join` of a bound manager
+  /// complete when messages to the room arrive; while Redis cannot be heard they do not wait.
+  Routing routing = Routing::shared_channel;
   /// Certificates (PEM) by which one of them must have signed that of the server, for `rediss://`.
   /// Empty: those of the system.
   std::string ca_file = {};

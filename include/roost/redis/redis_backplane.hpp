@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cstdint>
@@ -11,12 +13,15 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "roost/backplane.hpp"
+#include "roost/detail/child.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/on_executor.hpp"
+#include "roost/detail/room_routing.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
@@ -85,9 +90,10 @@ class RedisBackplane {
   awaitable<void> start_anyway() { return run_start(state_, false); }
 
   /// The handlers get nothing any more, not even what waits for them; what is under way, a
-  /// coroutine, is left to itself. What was published and is on its way to Redis may still arrive,
-  /// within a second; what waits for Redis to come back is dropped. `start` begins anew.
-  /// @par Suspends  never for Redis.
+  /// coroutine, is left to itself. What was published and is on its way to Redis may still arrive;
+  /// what waits for Redis to come back is dropped. `start` begins anew.
+  /// @par Suspends  until nothing of it runs any more: at once, but for what is on its way to a
+  ///                Redis that does not answer, which gets a second.
   awaitable<void> stop() { return run_stop(state_); }
 
   /// Brings @p message to every handler of the started backplanes on the channel, whether this one
@@ -106,13 +112,19 @@ class RedisBackplane {
     if (const char* field = detail::reserved_field(message)) {
       throw Error(errc::invalid_json, "the field \"" + std::string(field) + "\" is reserved");
     }
-    return run_publish(state_, std::move(text));
+    return run_publish(state_, channel_of(options(), message), std::move(text));
   }
 
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
   /// @returns what removes it; it may be ignored.
   /// @par Errors  `errc::invalid_option` if the handler is empty.
   Subscription on(BackplaneHandler handler) { return state_->inbound->on(std::move(handler)); }
+
+  /// For `bind_manager`: null unless there is a channel per room.
+  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
+    if (options().routing == Routing::shared_channel) return nullptr;
+    return std::make_shared<Rooms>(state_);
+  }
 
   /// How it hears the others; good for a readiness check.
   [[nodiscard]] RedisState state() const noexcept { return state_->subscriber->state(); }
@@ -200,7 +212,10 @@ class RedisBackplane {
       error = std::current_exception();
     }
     if (!error) co_return;
-    if (is_first && state->subscriber->generation() == generation) stop_now(*state);
+    if (is_first && state->subscriber->generation() == generation) {
+      state->subscriber->reset();
+      if (state->publisher->is_unused()) state->publisher->reset();
+    }
     std::rethrow_exception(error);
   }
   static awaitable<void> wait_first_outcome(StatePtr state) {
@@ -220,37 +235,92 @@ class RedisBackplane {
     if (executor) co_await detail::on_executor(executor, stop_here(std::move(state)));
   }
   static awaitable<void> stop_here(StatePtr state) {
-    stop_now(*state);
-    co_return;
+    const auto executor = state->shared->executor();
+    if (!executor) co_return;
+    Clock& clock = state->shared->clock();
+    const Clock::time_point deadline = clock.now() + detail::RedisPublisher::stop_grace;
+    for (const auto& ending : stop_now(*state)) {
+      bool is_in_time = true;
+      while (is_in_time && ending && !ending->is_done()) {
+        is_in_time = co_await detail::wait(ending->ended, executor, clock, deadline);
+      }
+    }
   }
-  static void stop_now(State& state) {
-    state.subscriber->reset();
+  static std::array<std::shared_ptr<detail::Child<void>>, 2> stop_now(State& state) {
+    auto subscriber = state.subscriber->reset();
     state.inbound->discard();
-    state.publisher->stop();
+    return {std::move(subscriber), state.publisher->stop()};
   }
 
-  static awaitable<Published> run_publish(StatePtr state, std::string text) {
+  static std::string room_channel(const Options& options, std::string_view room) {
+    return options.channel + ":room:" + std::string(room);
+  }
+  static std::string channel_of(const Options& options, const nlohmann::json& message) {
+    if (options.routing == Routing::shared_channel) return options.channel;
+    const nlohmann::json* const room = detail::find_field(message, "room");
+    const bool is_union = detail::find_field(message, "rooms") != nullptr;
+    if (!room || !room->is_string() || is_union) return options.channel;
+    return room_channel(options, room->get_ref<const std::string&>());
+  }
+
+  // What bound managers tell of their rooms, from any thread.
+  class Rooms final : public detail::RoomRouting {
+   public:
+    explicit Rooms(StatePtr state) : shared_(state->shared), subscriber_(state->subscriber) {}
+
+    void enter(std::string_view room) override { post(&detail::RedisSubscriber::enter, room); }
+    void leave(std::string_view room) noexcept override {
+      try {
+        post(&detail::RedisSubscriber::leave, room);
+      } catch (...) {  // the room stays subscribed, which does no harm
+      }
+    }
+    awaitable<void> settled() override {
+      const boost::asio::any_io_executor executor = shared_->executor();
+      if (!executor) return nothing();
+      return detail::on_executor(executor, detail::RedisSubscriber::settled(subscriber_, executor));
+    }
+
+   private:
+    using Member = void (detail::RedisSubscriber::*)(const std::string&);
+
+    void post(Member member, std::string_view room) {
+      const boost::asio::any_io_executor executor = shared_->executor();
+      if (!executor) return;
+      boost::asio::post(executor, [subscriber = subscriber_, member,
+                                   channel = room_channel(shared_->options(), room)] {
+        ((*subscriber).*member)(channel);
+      });
+    }
+    static awaitable<void> nothing() { co_return; }
+
+    const detail::RedisSharedPtr shared_;
+    const std::shared_ptr<detail::RedisSubscriber> subscriber_;
+  };
+
+  static awaitable<Published> run_publish(StatePtr state, std::string channel, std::string text) {
     const boost::asio::any_io_executor executor = state->shared->executor();
     if (!executor) co_return Published{.error = make_error_code(errc::backplane_unavailable)};
     const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
     if (here != executor) {
-      auto publishing = run_publish(std::move(state), std::move(text));
+      auto publishing = run_publish(std::move(state), std::move(channel), std::move(text));
       co_return co_await detail::on_executor(executor, std::move(publishing));
     }
-    const auto outcome = publish_now(*state, std::move(text));
+    const auto outcome = publish_now(*state, std::move(channel), std::move(text));
     while (!outcome->known) {
       co_await detail::wait(outcome->changed, executor, state->shared->clock());
     }
     co_return *outcome->known;
   }
-  static std::shared_ptr<detail::Outcome> publish_now(State& state, std::string text) {
+  static std::shared_ptr<detail::Outcome> publish_now(State& state, std::string channel,
+                                                      std::string text) {
     ++state.shared->stats.published;
     if (state.subscriber->state() != RedisState::stopped) {
       // What a reader in another process sees, rather than a copy.
       detail::Parcel parcel{.message = detail::decode_json(text), .bytes = text.size()};
       state.inbound->deliver(std::make_shared<const detail::Parcel>(std::move(parcel)));
     }
-    return state.publisher->push(state.shared->options().channel, std::move(text));
+    return state.publisher->push(std::move(channel), std::move(text));
   }
 
   static awaitable<void> run_ready(StatePtr state) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,12 +38,15 @@ inline void append_count(std::string& out, char kind, std::size_t count) {
 
 /// Appends a command in the protocol of Redis. (hiredis formats with `sprintf` into memory of its
 /// own, which costs a publisher a seventh of its time.)
-inline void append_command(std::string& out, std::initializer_list<std::string_view> arguments) {
+inline void append_command(std::string& out, std::span<const std::string_view> arguments) {
   append_count(out, '*', arguments.size());
   for (const std::string_view argument : arguments) {
     append_count(out, '$', argument.size());
     out.append(argument).append("\r\n");
   }
+}
+inline void append_command(std::string& out, std::initializer_list<std::string_view> arguments) {
+  append_command(out, std::span(arguments.begin(), arguments.size()));
 }
 
 /// Makes replies of bytes. What no Redis would answer is refused before memory is given to it.

@@ -19,7 +19,6 @@
 
 #include "roost/clock.hpp"
 #include "roost/detail/child.hpp"
-#include "roost/detail/wait_list.hpp"
 #include "roost/error.hpp"
 #include "roost/redis/detail/codec.hpp"
 #include "roost/redis/detail/stream.hpp"
@@ -63,13 +62,24 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     throw RedisTrouble("Redis at " + target->url.where() + ": " + why);
   }
 
-  /// Sends what can be sent without waiting, and takes it off.
-  void write_now(std::string& bytes) {
-    bytes.erase(0, stream_->write_now(boost::asio::buffer(bytes)));
-  }
   /// Sends all of it. One at a time.
   static boost::asio::awaitable<void> write(Ptr self, std::string bytes) {
     co_await self->stream_->write(boost::asio::buffer(bytes));
+  }
+
+  /// Sends all of it within the time for a command, else closes; without a coroutine of its own
+  /// where nothing has to wait.
+  static boost::asio::awaitable<void> send(Ptr self, std::string bytes, RedisTargetPtr target,
+                                           boost::asio::any_io_executor executor) {
+    bytes.erase(0, self->stream_->write_now(boost::asio::buffer(bytes)));
+    if (bytes.empty()) co_return;
+    const RedisOptions& options = target->options;
+    auto writing = write(self, std::move(bytes));
+    try {
+      co_await with_deadline(std::move(writing), executor, *options.clock, options.command_timeout);
+    } catch (const boost::system::system_error& error) {
+      self->close(describe(error, options.command_timeout));
+    }
   }
 
   /// The next reply, as far as it has come.
@@ -101,13 +111,9 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     } catch (...) {  // it closes, even without a reason
     }
     stream_->close();
-    ended.notify_all();
   }
   [[nodiscard]] bool is_open() const noexcept { return is_open_; }
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
-
-  /// Notified when it is closed.
-  WaitList ended;
 
   explicit RedisLink(std::unique_ptr<RedisStream> stream) noexcept : stream_(std::move(stream)) {}
 

@@ -73,21 +73,27 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     }
   }
 
+  /// How long what is on its way may take to arrive when the connection is to end.
+  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
+
   /// Ends the connection; first, but only for a moment, what is on its way may arrive.
-  void stop() {
+  /// @returns what runs until then; may be null.
+  std::shared_ptr<Child<void>> stop() {
     if (phase_ != Phase::up) return reset();
     is_stopping_ = true;
     stop_deadline_ = shared_->now() + stop_grace;
     work_.notify_all();
+    return child_;
   }
 
   [[nodiscard]] bool is_unused() const noexcept { return spool_.empty() && in_flight_.empty(); }
 
-  /// Ends everything at once.
-  void reset() {
-    const auto child = std::move(child_);
+  /// Ends everything at once. @returns what ends; may be null.
+  std::shared_ptr<Child<void>> reset() {
+    auto child = std::move(child_);
     release();
     if (child) child->cancel();
+    return child;
   }
   /// The same where the coroutines go by themselves, with the `io_context`.
   void release() {
@@ -116,7 +122,6 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
 
   static constexpr std::size_t max_channels = 16'384;
   static constexpr std::size_t burst_bytes = 65'536;
-  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
 
   // Later ones of this node are higher.
   static std::uint64_t first_epoch() {
@@ -165,6 +170,10 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     lose_what_is_in_flight();
     spool_.give_up_waiting();
   }
+  [[nodiscard]] bool has_messages() const noexcept {
+    return !spool_.empty() || std::any_of(in_flight_.begin(), in_flight_.end(),
+                                          [](const InFlight& sent) { return sent.is_message; });
+  }
   void lose_what_is_in_flight() {
     for (InFlight& sent : std::exchange(in_flight_, {})) {
       if (sent.is_message) ++shared_->stats.unknown;
@@ -179,29 +188,14 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     Clock& clock = self->shared_->clock();
     while (link->is_open()) {
       std::string burst = self->take_burst();
-      const bool has_work = !burst.empty();
-      link->write_now(burst);
       if (!burst.empty()) {
-        co_await write(self, link, std::move(burst), executor);
-      } else if (has_work) {
-        continue;  // more may have come, or be left
-      } else if (self->is_stopping_ && self->in_flight_.empty()) {
+        co_await RedisLink::send(link, std::move(burst), self->shared_->target(), executor);
+      } else if (self->is_stopping_ && !self->has_messages()) {
         link->close("stopped");
       } else {
         co_await wait(self->work_, executor, clock, self->next_deadline());
         self->enforce_deadlines(*link);
       }
-    }
-  }
-
-  static boost::asio::awaitable<void> write(Self self, RedisLink::Ptr link, std::string burst,
-                                            boost::asio::any_io_executor executor) {
-    const Clock::duration limit = self->shared_->options().command_timeout;
-    auto writing = RedisLink::write(link, std::move(burst));
-    try {
-      co_await with_deadline(std::move(writing), executor, self->shared_->clock(), limit);
-    } catch (const boost::system::system_error& error) {
-      link->close(RedisLink::describe(error, limit));
     }
   }
 

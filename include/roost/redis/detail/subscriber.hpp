@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -29,6 +29,7 @@
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
+#include "roost/redis/detail/channels.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/probe.hpp"
 #include "roost/redis/detail/publisher.hpp"
@@ -52,7 +53,11 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
       : shared_(std::move(shared)),
         publisher_(std::move(publisher)),
         inbound_(std::move(inbound)),
-        sequences_(max_publishers) {}
+        sequences_(max_publishers) {
+    channels_.enter(shared_->options().channel);
+    channels_.enter(shared_->control_channel());
+    channels_.enter(shared_->probe_channel());
+  }
 
   /// From any thread.
   [[nodiscard]] RedisState state() const noexcept { return state_; }
@@ -66,15 +71,15 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
 
   /// @pre it is stopped
   void begin() {
-    ++subscription_;
     set_state(RedisState::connecting);
     child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
   }
-  /// Ends everything at once.
-  void reset() {
-    const auto child = std::move(child_);
+  /// Ends everything at once. @returns what ends; may be null.
+  std::shared_ptr<Child<void>> reset() {
+    auto child = std::move(child_);
     release();
     if (child) child->cancel();
+    return child;
   }
   /// The same where the coroutines go by themselves, with the `io_context`.
   void release() {
@@ -82,7 +87,30 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     child_.reset();
     probe_.reset();
     sequences_.clear();
+    disconnect();
     set_state(RedisState::stopped);
+  }
+
+  /// A channel of a room is wanted, or not any more. Once for each user of it.
+  void enter(const std::string& channel) {
+    channels_.enter(channel);
+    work_.notify_all();
+  }
+  void leave(const std::string& channel) {
+    channels_.leave(channel);
+    work_.notify_all();
+  }
+  /// Waits until Redis has acknowledged all that is wanted now; not while it is not heard.
+  static boost::asio::awaitable<void> settled(Self self, boost::asio::any_io_executor executor) {
+    co_await boost::asio::post(boost::asio::use_awaitable);  // after what was posted before
+    if (!self->hears()) co_return;
+    self->channels_.flush(self->outgoing_);
+    self->work_.notify_all();
+    const std::uint64_t connection = self->connection_;
+    const std::uint64_t requested = self->channels_.requested();
+    while (self->connection_ == connection && self->channels_.acknowledged() < requested) {
+      co_await wait(self->acknowledged_, executor, self->shared_->clock());
+    }
   }
 
   void on_state(StateHook hook) { state_hooks_.push_back(std::move(hook)); }
@@ -150,7 +178,15 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     }
   }
 
+  void disconnect() {
+    ++connection_;
+    channels_.disconnect();
+    outgoing_.clear();
+    asked_at_.reset();
+    acknowledged_.notify_all();
+  }
   void go_down(const std::string& why) {
+    disconnect();
     why_ = why;
     if (state_ != RedisState::down) shared_->log_lost("subscriber", why);
     set_state(RedisState::down);
@@ -158,14 +194,13 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
 
   static boost::asio::awaitable<void> subscribe(Self self, RedisLink::Ptr link,
                                                 std::uint64_t generation) {
-    const RedisShared& shared = *self->shared_;
-    std::string command;
-    append_command(command, {"SUBSCRIBE", shared.options().channel, shared.control_channel(),
-                             shared.probe_channel()});
-    auto writing = RedisLink::write(link, std::move(command));
+    self->channels_.connect();
+    std::string commands;
+    self->channels_.flush(commands);
+    auto writing = RedisLink::write(link, std::move(commands));
     co_await std::move(writing);
-    self->unacknowledged_ = 3;
-    while (self->unacknowledged_ > 0) {
+    const std::uint64_t requested = self->channels_.requested();
+    while (self->channels_.acknowledged() < requested) {
       RedisReply reply = co_await RedisLink::read(link);
       if (self->generation_ != generation) co_return;
       self->on_reply(reply);
@@ -180,9 +215,16 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     self->probe_.emplace(options.probe_interval, options.command_timeout, shared->now());
     const RedisReading reading(executor, link, read_messages(self, link, self->generation_));
     while (link->is_open()) {
+      std::string commands = self->take_commands();
+      if (!commands.empty()) {
+        co_await RedisLink::send(link, std::move(commands), shared->target(), executor);
+        continue;
+      }
       const Probe::Step step = self->probe_->next(shared->now());
       if (step.action == Probe::Action::wait) {
-        co_await wait(link->ended, executor, shared->clock(), step.until);
+        const Clock::time_point next = std::min(step.until, self->answer_due());
+        co_await wait(self->work_, executor, shared->clock(), next);
+        if (shared->now() >= self->answer_due()) link->close("SUBSCRIBE is not answered");
       } else if (step.action == Probe::Action::lost) {
         link->close("no probe comes back");
       } else {
@@ -190,6 +232,17 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
         self->publisher_->send_probe();
       }
     }
+  }
+
+  std::string take_commands() {
+    channels_.flush(outgoing_);
+    if (!outgoing_.empty() && !asked_at_) asked_at_ = shared_->now();
+    return std::exchange(outgoing_, {});
+  }
+  [[nodiscard]] Clock::time_point answer_due() const {
+    const bool is_answered = channels_.acknowledged() == channels_.requested();
+    return is_answered || !asked_at_ ? Timer::never()
+                                     : *asked_at_ + shared_->options().command_timeout;
   }
 
   void suspect() {
@@ -212,6 +265,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     } catch (const std::exception& error) {
       link->close(error.what());
     }
+    self->work_.notify_all();
   }
 
   void on_reply(RedisReply& reply) {
@@ -220,15 +274,20 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     const std::string& kind = reply.elements[0].text;
     const std::string& channel = reply.elements[1].text;
     if (kind == "subscribe") {
-      --unacknowledged_;
-    } else if (kind == "message" && channel == shared_->options().channel) {
-      on_message(channel, reply.elements[2].text);
-    } else if (kind == "message" && channel == shared_->control_channel()) {
+      channels_.acknowledge(channel);
+      asked_at_.reset();
+      if (channels_.acknowledged() < channels_.requested()) asked_at_ = shared_->now();
+      acknowledged_.notify_all();
+    } else if (kind != "message" || channel == shared_->probe_channel()) {
+      return;
+    } else if (channel == shared_->control_channel()) {
       on_control(reply.elements[2].text);
+    } else if (const Channels::Channel* wanted = channels_.find(channel)) {
+      on_message(channel, wanted->subscription, reply.elements[2].text);
     }
   }
 
-  void on_message(const std::string& channel, std::string& text) {
+  void on_message(const std::string& channel, std::uint64_t subscription, std::string& text) {
     std::optional<SequenceStamp> stamp = cut_stamp(text);
     if (stamp && stamp->node == shared_->node()) return note_echo();
     OrSkipped<nlohmann::json> parsed = parse_message(text);
@@ -241,7 +300,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     if (!stamp) stamp = take_stamp(message);
     if (stamp) {
       if (stamp->node == shared_->node()) return note_echo();
-      const SequenceVerdict verdict = sequences_.note(channel, subscription_, *stamp);
+      const SequenceVerdict verdict = sequences_.note(channel, subscription, *stamp);
       report(channel, stamp->node, verdict);
       if (verdict.kind == SequenceVerdict::Kind::duplicate) return;
     }
@@ -259,10 +318,11 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     const auto announcement = read_announcement(*message);
     if (!announcement || announcement->sender.node == shared_->node()) return;
     for (const auto& [channel, sequence] : announcement->last) {
-      if (channel != shared_->options().channel) continue;
+      const Channels::Channel* wanted = channels_.find(channel);
+      if (!wanted || wanted->pending > 0) continue;
       SequenceStamp stamp = announcement->sender;
       stamp.sequence = sequence;
-      report(channel, stamp.node, sequences_.announced(channel, subscription_, stamp));
+      report(channel, stamp.node, sequences_.announced(channel, wanted->subscription, stamp));
     }
   }
 
@@ -292,8 +352,12 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
   std::atomic<RedisState> state_ = RedisState::stopped;
   std::string why_;
   Sequences sequences_;
-  std::uint64_t subscription_ = 0;
-  std::size_t unacknowledged_ = 0;
+  Channels channels_;
+  std::uint64_t connection_ = 0;  // another for each
+  std::string outgoing_;
+  std::optional<Clock::time_point> asked_at_;
+  WaitList acknowledged_;  // notified when something is, or is not waited for any more
+  WaitList work_;
   std::optional<Probe> probe_;
   std::uint64_t generation_ = 0;  // the coroutine of an old one ends
   std::shared_ptr<Child<void>> child_;

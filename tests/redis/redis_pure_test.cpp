@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the Redis backplane decides without a Redis.
 #include <roost/detail/backoff.hpp>
+#include <roost/redis/detail/channels.hpp>
 #include <roost/redis/detail/codec.hpp>
 #include <roost/redis/detail/probe.hpp>
 #include <roost/redis/detail/sequences.hpp>
@@ -446,6 +447,80 @@ TEST_CASE("an announcement is written and read", "[redis]") {
   CHECK_FALSE(read_announcement(json::parse(R"({"v":1,"node":"a","epoch":1,"last":[1]})")));
   CHECK_FALSE(read_announcement(json::parse(R"({"v":1,"node":"a","epoch":1,"last":{"c":-1}})")));
   CHECK_FALSE(read_announcement(json::parse(R"([])")));
+}
+
+// --- channels ---
+
+struct Subscribing {
+  Channels channels;
+
+  /// The commands to send now, with how many channels each has.
+  std::string flush() {
+    std::string bytes;
+    channels.flush(bytes);
+    RedisReader reader({.elements = 1024});
+    reader.feed(bytes);
+    std::string text;
+    while (const auto command = reader.next()) {
+      const std::size_t count = command->elements.size() - 1;
+      text += command->elements[0].text[0];
+      text += count == 1 ? command->elements[1].text : std::to_string(count);
+      text += ' ';
+    }
+    return text;
+  }
+};
+
+TEST_CASE("channels are asked for once, from the first user to the last", "[redis]") {
+  Subscribing s;
+  s.channels.enter("a");
+  CHECK(s.flush().empty());  // not connected
+  s.channels.connect();
+  CHECK(s.flush() == "Sa ");
+  CHECK(s.channels.find("a")->pending == 1);
+  s.channels.acknowledge("a");
+  CHECK(s.channels.find("a")->pending == 0);
+  s.channels.enter("a");
+  CHECK(s.flush().empty());
+  s.channels.leave("a");
+  CHECK(s.flush().empty());
+  s.channels.leave("a");
+  s.channels.leave("a");
+  CHECK(s.flush() == "Ua ");
+  CHECK(s.channels.find("a") == nullptr);
+  CHECK(s.channels.requested() == 1);
+  CHECK(s.channels.acknowledged() == 1);
+}
+
+TEST_CASE("what changes back before it is sent is not sent", "[redis]") {
+  Subscribing s;
+  s.channels.connect();
+  s.channels.enter("a");
+  s.channels.leave("a");
+  CHECK(s.flush().empty());
+  s.channels.enter("a");
+  CHECK(s.flush() == "Sa ");
+  const std::uint64_t first = s.channels.find("a")->subscription;
+  s.channels.leave("a");
+  s.channels.enter("a");
+  CHECK(s.flush().empty());
+  CHECK(s.channels.find("a")->subscription != first);
+}
+
+TEST_CASE("a new connection is asked for everything, in batches", "[redis]") {
+  Subscribing s;
+  for (int i = 0; i < 1030; ++i) s.channels.enter(std::to_string(i));
+  s.channels.connect();
+  CHECK(s.flush() == "S512 S512 S6 ");
+  CHECK(s.channels.requested() == 1030);
+  s.channels.acknowledge("7");
+  s.channels.disconnect();
+  CHECK(s.channels.requested() == 0);
+  CHECK(s.channels.acknowledged() == 0);
+  for (int i = 0; i < 1029; ++i) s.channels.leave(std::to_string(i));
+  CHECK(s.flush().empty());
+  s.channels.connect();
+  CHECK(s.flush() == "S1029 ");
 }
 
 // --- codec ---

@@ -4,6 +4,8 @@
 #include <optional>
 #include <roost/cluster.hpp>
 #include <roost/connection_manager.hpp>
+#include <roost/running.hpp>
+#include <roost/service.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -219,6 +221,22 @@ TEST_CASE("who comes back to a room has missed nothing", "[redis]") {
   CHECK(a.send("3", "lobby").receivers == 1U);
   world.until([&] { return bob->sent().size() == 2; });
   CHECK(b.losses.empty());
+}
+
+TEST_CASE("a service ends with nothing left of its Redis backplane", "[redis]") {
+  RedisWorld world;
+  const Routing routing = GENERATE(Routing::shared_channel, Routing::per_room);
+  const auto backplane = world.make({.routing = routing});
+  auto& service = init_websockets<FakeWebSocket>(world.context, {}, {.backplane = *backplane});
+  world.run(service.start());
+  const auto alice = std::make_shared<FakeWebSocket>();
+  world.run(service.manager().connect(alice, {.rooms = "lobby"}));
+  const auto sent = world.run(service.cluster().broadcast_text("text", {.room = "lobby"}));
+  CHECK(sent.receivers == 1U);
+  world.until([&] { return alice->sent().size() == 1; });
+  world.run(service.shutdown());
+  run_ready(world.context);
+  CHECK(running(world.context) == 0);
 }
 
 }  // namespace

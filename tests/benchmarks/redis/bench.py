@@ -1,6 +1,6 @@
 """Measures the Redis backplane against Redis itself: how many messages arrive at the manager of a
-second process, against redis-benchmark with one subscriber, and how long one takes at low load,
-against nothing but sockets. Servers and replicas share the cores of this machine.
+second process, against redis-benchmark with one subscriber; how long one takes at low load, against
+nothing but sockets; and how long it takes to subscribe to many rooms. Servers and replicas share the cores of this machine.
 
 Usage: bench.py --build FOLDER [--quick]
 """
@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 WANTED_RATE, WANTED_LATENCY = 0.6, 1.5  # of what Redis itself does
+ROOMS, WANTED_ROOMS_MS = 10_000, 1000
 
 
 class Redis:
@@ -77,6 +78,12 @@ def roost_latency(program, redis, count):
     return receiver.result()[1]
 
 
+def rooms_ms(program, redis):
+    result = subprocess.run([program, "rooms", redis.socket, "bench", str(ROOMS)], check=True,
+                            stdout=subprocess.PIPE, text=True)
+    return float(result.stdout)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
@@ -93,10 +100,12 @@ def main():
             latencies.append(roost_latency(program, redis, singles))
             print(f"{floors[-1]:10.0f}/s redis-benchmark {rates[-1]:10.0f}/s roost   "
                   f"{raw_latencies[-1]:6.0f} us raw {latencies[-1]:6.0f} us roost", flush=True)
+        rooms = statistics.median(rooms_ms(program, redis) for _ in range(rounds))
     rate = statistics.median(ours / floor for ours, floor in zip(rates, floors))
     latency = statistics.median(ours / raw for ours, raw in zip(latencies, raw_latencies))
     print(f"messages per second: {rate:.2f} of redis-benchmark's (wanted: {WANTED_RATE})")
     print(f"latency: {latency:.2f} of a raw pair's (wanted: at most {WANTED_LATENCY})")
+    print(f"{ROOMS} rooms subscribed: {rooms:.0f} ms (wanted: at most {WANTED_ROOMS_MS})")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 //   redis_replica publish SOCKET CHANNEL COUNT IN_FLIGHT INTERVAL_US
 //   redis_replica raw-receive SOCKET CHANNEL COUNT       the floor: reads and parses replies
 //   redis_replica raw-publish SOCKET CHANNEL COUNT INTERVAL_US
+//   redis_replica rooms SOCKET CHANNEL COUNT             how long it takes to subscribe COUNT rooms
 //   redis_replica message                                prints a message as it is on the wire
 //
 // Receivers print "ready", and at the end messages per second and the median latency in us.
@@ -26,6 +27,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <roost/detail/room_routing.hpp>
 #include <roost/redis.hpp>
 #include <roost/roost.hpp>
 #include <span>
@@ -156,6 +158,25 @@ void publish(const std::string& socket, const std::string& channel, std::size_t 
   replica.context.run();
 }
 
+// From the beginning of `start` to the last acknowledgement, in ms.
+void subscribe_rooms(const std::string& socket, const std::string& channel, std::size_t count) {
+  asio::io_context context(1);
+  roost::RedisBackplane backplane(
+      context.get_executor(),
+      {.url = "unix://" + socket, .channel = channel, .routing = roost::Routing::per_room});
+  const auto rooms = backplane.room_routing();
+  for (std::size_t i = 0; i < count; ++i) rooms->enter("room-" + std::to_string(i));
+  context.poll();
+  context.restart();
+  const std::int64_t begin = now_ns();
+  asio::co_spawn(context, backplane.start(), [&](const std::exception_ptr& error) {
+    if (error) std::rethrow_exception(error);
+    context.stop();
+  });
+  context.run();
+  std::cout << static_cast<double>(now_ns() - begin) * 1e-6 << std::endl;
+}
+
 // --- the floor ---
 
 class RawSocket {
@@ -248,6 +269,8 @@ int main(int argc, char** argv) try {
     receive(socket, channel, number(3));
   } else if (what == "publish") {
     publish(socket, channel, number(3), number(4), std::chrono::microseconds(number(5)));
+  } else if (what == "rooms") {
+    subscribe_rooms(socket, channel, number(3));
   } else if (what == "raw-receive") {
     raw_receive(socket, channel, number(3));
   } else if (what == "raw-publish") {

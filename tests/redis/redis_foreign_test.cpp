@@ -90,6 +90,7 @@ TEST_CASE("a replica in Python and ours share a channel", "[redis]") {
   const json value = {{"n", 1}};
   replica.run(replica.cluster.broadcast_text("t\xC3\xA9xt", {.room = "lobby", .exclude = "bob"}));
   pipe.read_until("text lobby \"t\\u00e9xt\" bob\n");
+  replica.until_alice_got({"t\xC3\xA9xt", "python: t\xC3\xA9xt"});
   replica.run(replica.cluster.broadcast_json(value, {.room = "lobby"}));
   pipe.read_until("json lobby {\"n\": 1} \n");
   replica.until_alice_got({"t\xC3\xA9xt", "python: t\xC3\xA9xt", R"({"n":1})", "python: {'n': 1}"});

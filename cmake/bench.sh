@@ -6,6 +6,7 @@ usage() {
   cat <<'END'
 Usage: sh cmake/bench.sh [--no-install] [--help] [--] [option of the benchmark]...
        sh cmake/bench.sh [--no-install] micro [option of Google Benchmark]...
+       sh cmake/bench.sh [--no-install] redis [--quick]
 
 Builds roost and the servers that it is compared with into build/bench, optimised, and measures
 them over loopback sockets: a server on one core, the load on another. Prints a table and writes
@@ -15,6 +16,7 @@ build/bench/result.json. All of it takes hours: "--list" names the shapes, "--sh
   --help         this text; "sh cmake/bench.sh -- --help" is about the rest
   --quick        some small shapes for moments: whether it works, not how fast
   micro          what single calls cost, without sockets
+  redis          the Redis backplane, beside redis-benchmark
 
 Leave the machine alone meanwhile. For example: sh cmake/bench.sh --shape '1000-1room-*'
 END
@@ -36,6 +38,11 @@ if [ "${1-}" = micro ]; then
     exit 1
   fi
   exec $build/benchmarks/micro "$@"
+fi
+
+if [ "${1-}" = redis ]; then
+  shift
+  exec /usr/bin/python3 tests/benchmarks/redis/bench.py --build $build "$@"
 fi
 
 # The ws package, where there is Node.js; it is left out elsewhere.

@@ -17,6 +17,15 @@ if(TARGET roost_beast_tls)
     FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   install(EXPORT roostTlsTargets NAMESPACE roost:: DESTINATION "${package_dir}")
 endif()
+# Likewise hiredis.
+if(TARGET roost_redis)
+  install(TARGETS roost_redis
+    EXPORT roostRedisTargets
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+    FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(EXPORT roostRedisTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+  install(FILES cmake/hiredis.cmake DESTINATION "${package_dir}")
+endif()
 
 configure_package_config_file(cmake/roostConfig.cmake.in roostConfig.cmake
   INSTALL_DESTINATION "${package_dir}")

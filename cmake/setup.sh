@@ -66,15 +66,21 @@ install_missing() {
   need boost 'Boost 1.81 or later (headers)' have_header 'BOOST_VERSION >= 108100' boost/version.hpp
   need libssl-dev 'OpenSSL (headers), for TLS' have_header 1 openssl/ssl.h
   need nlohmann-json3-dev 'nlohmann/json 3.9 or later (headers)' have_header 1 nlohmann/json.hpp
+  need libhiredis-dev 'hiredis (headers), for Redis' have_header 1 hiredis/hiredis.h
   if [ "${1-}" = tests ]; then
     need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
     need openssl 'the openssl command' have_command openssl
+    need redis-server 'the redis-server command' have_command redis-server
+    need redis-tools 'the redis-cli command' have_command redis-cli
+    need python3-redis "Python's redis, for /usr/bin/python3" have_python_module redis
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
   fi
   if [ "${1-}" = benchmarks ]; then
     need libbenchmark-dev 'Google Benchmark' have_header 1 benchmark/benchmark.h
     need openssl 'the openssl command' have_command openssl
+    need redis-server 'the redis-server command' have_command redis-server
+    need redis-tools 'the redis-benchmark command' have_command redis-benchmark
     need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
   [ -n "$packages" ] || return 0

@@ -1,4 +1,4 @@
-# The library: three header-only targets. What links them is all that a user needs to know.
+# The library: header-only targets. What links them is all that a user needs to know.
 
 # A parent project may bring these itself.
 if(NOT TARGET Boost::headers)
@@ -22,7 +22,7 @@ function(roost_library name exported)
 
   # All targets share one directory: the core leaves out what belongs to an adapter.
   if(name STREQUAL "roost")
-    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|testing)(/|\\.hpp$)|src\\.hpp$)")
+    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|redis|testing)(/|\\.hpp$)|src\\.hpp$)")
   elseif(name STREQUAL "roost_beast")
     list(FILTER headers EXCLUDE REGEX "/beast/((detail/|impl/)?tls[a-z_]*)\\.[hi]pp$")
   endif()
@@ -57,6 +57,14 @@ if(TARGET OpenSSL::SSL)
   roost_library(roost_beast_tls beast_tls
     HEADERS beast/tls*.hpp beast/tls*.ipp
     LINK roost::beast OpenSSL::SSL)
+endif()
+
+# The Redis backplane: a real Redis is spoken to by TLS too.
+include("${CMAKE_CURRENT_LIST_DIR}/hiredis.cmake")
+if(TARGET hiredis::hiredis AND TARGET OpenSSL::SSL)
+  roost_library(roost_redis redis
+    HEADERS redis.hpp redis/*.hpp
+    LINK roost::roost hiredis::hiredis OpenSSL::SSL)
 endif()
 
 roost_library(roost_testing testing

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catch.hpp"
@@ -132,6 +133,31 @@ TEST_CASE("many members come and go as in a map of sets", "[rooms]") {
   }
   for (const auto& member : members) index.leave_all(*member);
   CHECK(index.size() == 0);
+}
+
+struct Witness final : detail::RoomObserver {
+  Names told;
+  void on_room_opened(std::string_view name) override { told.push_back("+" + std::string(name)); }
+  void on_room_closed(std::string_view name) noexcept override {
+    told.push_back("-" + std::string(name));
+  }
+};
+
+TEST_CASE("an observer is told of rooms, those that are there first", "[rooms]") {
+  RoomIndex index;
+  Member a;
+  Member b;
+  index.join(a, "lobby");
+  auto witness = std::make_shared<Witness>();
+  index.observe(witness);
+  index.join(b, "lobby");
+  index.join(a, "attic");
+  index.leave(a, "lobby");
+  index.leave(b, "lobby");
+  index.leave_all(a);
+  CHECK(witness->told == Names{"+lobby", "+attic", "-lobby", "-attic"});
+  witness.reset();
+  index.join(a, "cellar");  // nobody is told
 }
 
 }  // namespace

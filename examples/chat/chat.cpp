@@ -3,7 +3,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <csignal>
 #include <iostream>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "chat_page.hpp"
+#include "replicas.hpp"
 #include "settings.hpp"
 
 namespace asio = boost::asio;
@@ -26,45 +26,49 @@ json event(std::string_view what, const Manager::ConnectionPtr& member) {
   return {{"event", what}, {"id", member->id()}, {"name", member->metadata()["name"]}};
 }
 
-// What a member sees when it comes in: who is there.
-json welcome(Manager& manager, const std::string& room, const Manager::ConnectionPtr& self) {
+struct Chat {
+  Manager& manager;
+  Replicas& replicas;
+};
+
+// What a member sees when it comes in: who is there, of this replica.
+json welcome(const Chat& chat, const std::string& room, const Manager::ConnectionPtr& self) {
   json welcome = event("welcome", self);
-  for (const auto& member : manager.members(room)) {
+  welcome["reachable"] = chat.replicas.are_reachable();
+  for (const auto& member : chat.manager.members(room)) {
     welcome["members"].push_back({{"id", member->id()}, {"name", member->metadata()["name"]}});
   }
   return welcome;
 }
 
 // Everybody else in the room sees who comes and goes, however that happens.
-void announce(Manager& manager) {
-  manager.on_joined([&](Manager::ConnectionPtr member, std::string_view room) {
-    const json joined = event("joined", member);
-    manager.post_json(joined, {.room = room, .exclude = member->id()});
+void announce(const Chat& chat) {
+  chat.manager.on_joined([&](Manager::ConnectionPtr member, std::string_view room) {
+    chat.replicas.post(event("joined", member), {.room = room, .exclude = member->id()});
   });
-  manager.on_left([&](Manager::ConnectionPtr member, std::string_view room) {
-    if (manager.is_draining()) return;  // all leave
-    manager.post_json(event("left", member), {.room = room});
+  chat.manager.on_left([&](Manager::ConnectionPtr member, std::string_view room) {
+    if (chat.manager.is_draining() && chat.replicas.is_alone()) return;  // all leave
+    chat.replicas.post(event("left", member), {.room = room});
   });
 }
 
 // From the welcome to the last message of one member.
-awaitable<void> talk(Manager& manager, std::string room, Manager::ConnectionPtr self) {
-  const json greeting = welcome(manager, room, self);
+awaitable<void> talk(const Chat& chat, std::string room, Manager::ConnectionPtr self) {
+  const json greeting = welcome(chat, room, self);
   co_await self->send_json(greeting);
   for (;;) {
-    const roost::Message message = co_await manager.receive(*self);
+    const roost::Message message = co_await chat.manager.receive(*self);
     if (message.is_text) {
       json relayed = event("message", self);
       relayed["text"] = message.payload;
-      co_await manager.broadcast_json(relayed, {.room = room, .exclude = self->id()});
+      co_await chat.replicas.send(relayed, {.room = room, .exclude = self->id()});
     } else {
-      co_await manager.broadcast_bytes(message.bytes(), {.room = room, .exclude = self->id()});
+      co_await chat.replicas.send(message.bytes(), {.room = room, .exclude = self->id()});
     }
   }
 }
 
-awaitable<void> serve(roost::Upgrade upgrade) {
-  auto& manager = roost::get_manager<roost::BeastWebSocket>(co_await asio::this_coro::executor);
+awaitable<void> serve(const Chat& chat, roost::Upgrade upgrade) {
   const auto room = upgrade.path_after("/ws/");
   if (!room) {
     co_await upgrade.reject(404);
@@ -72,8 +76,8 @@ awaitable<void> serve(roost::Upgrade upgrade) {
   }
   const json who = {{"name", upgrade.query("name").value_or("somebody")}};
   auto socket = co_await upgrade.accept();
-  auto handler = [&](Manager::ConnectionPtr self) { return talk(manager, *room, self); };
-  co_await manager.session(socket, {.metadata = who, .rooms = *room}, handler);
+  auto handler = [&](Manager::ConnectionPtr self) { return talk(chat, *room, self); };
+  co_await chat.manager.session(socket, {.metadata = who, .rooms = *room}, handler);
 }
 
 roost::HttpResponse page(const roost::HttpRequest& request) {
@@ -111,11 +115,16 @@ int main(int argc, char** argv) try {
   options.logger = [](const roost::LogEvent& e) {
     if (e.severity >= roost::Severity::warning) std::cerr << e.to_string() << '\n';
   };
+  Replicas replicas(context, settings.redis, options.logger);
   roost::ServiceOptions around;
+  around.backplane = replicas.backplane();
   around.drain = {.deadline = 10s, .code = roost::close_code::going_away, .retry_spread = 4s};
   auto& service = roost::init_websockets<roost::BeastWebSocket>(context, options, around);
   auto& manager = service.manager();
-  announce(manager);
+  replicas.attach(service);
+  const Chat chat{manager, replicas};
+  announce(chat);
+  const auto handler = [&](roost::Upgrade upgrade) { return serve(chat, std::move(upgrade)); };
   asio::ssl::context tls(asio::ssl::context::tls_server);
   const bool is_secure = !settings.certificate.empty();
   if (is_secure) {
@@ -123,8 +132,8 @@ int main(int argc, char** argv) try {
     tls.use_private_key_file(settings.key, asio::ssl::context::pem);
   }
   const asio::ip::tcp::endpoint endpoint(address, settings.port);
-  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, serve)
-                            : roost::listen(manager, endpoint, {.on_http = page}, serve);
+  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, handler)
+                            : roost::listen(manager, endpoint, {.on_http = page}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
   std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
             << '/' << std::endl;

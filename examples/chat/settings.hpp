@@ -15,6 +15,7 @@ struct Settings {
   std::vector<std::string> allowed_origins;
   std::string certificate;
   std::string key;
+  std::string redis;
   bool help = false;
 };
 
@@ -24,6 +25,8 @@ inline constexpr std::string_view usage = R"(Usage: chat [options]
   --allow-origin URL    pages of this origin may connect, instead of those of this server; repeatable
   --cert FILE, --key FILE
                         serve HTTPS, with this certificate chain and key (PEM)
+  --redis URL           one chat with all that are started with the same Redis, for example
+                        redis://localhost:6379/0
   --help                this text
 )";
 
@@ -50,6 +53,8 @@ inline Settings parse(const std::vector<std::string>& arguments) {
       settings.certificate = value();
     } else if (flag == "--key") {
       settings.key = value();
+    } else if (flag == "--redis") {
+      settings.redis = value();
     } else if (flag == "--allow-origin") {
       settings.allowed_origins.push_back(value());
     } else {

@@ -17,6 +17,10 @@
 
 namespace roost {
 
+namespace detail {
+class RoomRouting;
+}
+
 /// What is known about a message that was published.
 struct Published {
   /// How many started backplanes took it, the publisher's own included; how many connections that
@@ -122,6 +126,9 @@ class BackplaneRef {
     return calls().get_executor(backplane_.get());
   }
   awaitable<void> start() const { return calls().start(backplane_.get()); }
+  /// The same where it is better to go on without the other replicas than not at all: what can be
+  /// tried again later is no error.
+  awaitable<void> start_anyway() const { return calls().start_anyway(backplane_.get()); }
   awaitable<void> stop() const { return calls().stop(backplane_.get()); }
   awaitable<Published> publish(const nlohmann::json& message) const {
     return calls().publish(backplane_.get(), message);
@@ -129,14 +136,20 @@ class BackplaneRef {
   Subscription on(BackplaneHandler handler) const {
     return calls().on(backplane_.get(), std::move(handler));
   }
+  /// Null where every message goes to every replica.
+  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
+    return calls().room_routing(backplane_.get());
+  }
 
  private:
   struct Calls {
     boost::asio::any_io_executor (*get_executor)(void*);
     awaitable<void> (*start)(void*);
+    awaitable<void> (*start_anyway)(void*);
     awaitable<void> (*stop)(void*);
     awaitable<Published> (*publish)(void*, const nlohmann::json&);
     Subscription (*on)(void*, BackplaneHandler);
+    std::shared_ptr<detail::RoomRouting> (*room_routing)(void*);
   };
 
   template <class B>
@@ -144,14 +157,32 @@ class BackplaneRef {
     return *static_cast<B*>(backplane);
   }
   template <class B>
+  static awaitable<void> start_anyway_of(B& backplane) {
+    if constexpr (requires { backplane.start_anyway(); }) {
+      return backplane.start_anyway();
+    } else {
+      return backplane.start();
+    }
+  }
+  template <class B>
+  static std::shared_ptr<detail::RoomRouting> room_routing_of(B& backplane) {
+    if constexpr (requires { backplane.room_routing(); }) {
+      return backplane.room_routing();
+    } else {
+      return nullptr;
+    }
+  }
+  template <class B>
   static constexpr Calls calls_of{
       .get_executor = [](void* b) -> boost::asio::any_io_executor {
         return as<B>(b).get_executor();
       },
       .start = [](void* b) { return as<B>(b).start(); },
+      .start_anyway = [](void* b) { return start_anyway_of(as<B>(b)); },
       .stop = [](void* b) { return as<B>(b).stop(); },
       .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
-      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); }};
+      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); },
+      .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
 
   [[nodiscard]] const Calls& calls() const {
     if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");

@@ -16,6 +16,7 @@
 #include "roost/connection_manager.hpp"
 #include "roost/detail/base64.hpp"
 #include "roost/detail/deliver.hpp"
+#include "roost/detail/room_routing.hpp"
 #include "roost/detail/utf8.hpp"
 #include "roost/detail/validate_names.hpp"
 #include "roost/detail/wire_message.hpp"
@@ -159,6 +160,10 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   std::shared_ptr<detail::Binding> binding = detail::add_binding(state->bindings(), backplane);
   binding->allow_global = options.allow_global;
   binding->max_room_name_bytes = manager.options().max_room_name_bytes;
+  if (auto routing = backplane.room_routing()) {
+    binding->interest = std::make_shared<detail::RoomInterest>(std::move(routing));
+    state->rooms().observe(binding->interest);
+  }
   binding->subscription =
       backplane.on([manager_state = std::weak_ptr(state), options](const nlohmann::json& message) {
         detail::deliver<Ws>(manager_state.lock(), options.allow_global, message);

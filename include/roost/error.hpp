@@ -40,6 +40,8 @@ enum class errc {
   backplane_unavailable,    ///< There is no backplane, or it cannot be reached.
   already_bound,            ///< The manager is bound to this backplane already.
   not_bound,                ///< The cluster handle is not bound to a manager, or not any more.
+  invalid_url,              ///< A URL cannot be understood.
+  outcome_unknown,          ///< It was sent, and no answer came: it may have arrived or not.
 };
 
 namespace detail {
@@ -77,6 +79,8 @@ class ErrorCategory final : public boost::system::error_category {
       case errc::backplane_unavailable: return "backplane unavailable";
       case errc::already_bound: return "already bound";
       case errc::not_bound: return "not bound";
+      case errc::invalid_url: return "invalid URL";
+      case errc::outcome_unknown: return "outcome unknown";
     }
     return "unknown roost error";
   }

@@ -1,6 +1,7 @@
 """The chat example, driven from outside by a client that shares no code with it.
 
-Usage: chat_test.py PATH_OF_CHAT [unittest options]; needs Python's websockets 10.
+Usage: chat_test.py PATH_OF_CHAT [unittest options]; needs Python's websockets 10, and
+redis-server.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from websockets.frames import Opcode
 CHAT = None  # the path of the program
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
 ONE_MIB = 1 << 20
-FLAGS = ["--address", "--allow-origin", "--cert", "--help", "--key", "--port"]
+FLAGS = ["--address", "--allow-origin", "--cert", "--help", "--key", "--port", "--redis"]
 
 
 def soon(awaitable):
@@ -342,6 +343,97 @@ class Ending(ChatTest):
         self.assertEqual(await chat.stop(), -signal.SIGTERM)
 
 
+class Redis:
+    """A redis-server that can be killed and started again, on a socket of its own."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="roost-chat-")
+        self.url = f"unix://{self.folder.name}/redis.sock"
+        self.process = None
+
+    async def start(self):
+        self.process = await asyncio.create_subprocess_exec(
+            "redis-server", "--port", "0", "--unixsocket", f"{self.folder.name}/redis.sock",
+            "--save", "", "--dir", self.folder.name, stdout=asyncio.subprocess.PIPE)
+        while b"eady to accept connections" not in (line := await self.process.stdout.readline()):
+            if not line:
+                raise AssertionError("redis-server does not start")
+
+    async def kill(self):
+        if self.process and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+
+class Replicas(ChatTest):
+    async def asyncSetUp(self):
+        self.redis = Redis()
+        self.addCleanup(self.redis.folder.cleanup)
+        self.addAsyncCleanup(self.redis.kill)
+
+    async def start(self):
+        chat = await Chat.start("--redis", self.redis.url)
+        self.addAsyncCleanup(self.stop, chat)
+        return chat
+
+    async def join(self, chat, name):
+        """Returns the connection, once its replica hears the others."""
+        ws, welcome = await chat.join(name)
+        if not welcome["reachable"]:
+            await self.assert_reachable(ws, True)
+        return ws
+
+    async def assert_reachable(self, ws, reachable):
+        self.assertEqual(await event(ws), {"event": "replicas", "reachable": reachable})
+
+    async def test_three_processes_are_one_chat(self):
+        await self.redis.start()
+        members = []
+        for name in ("Alice", "Bob", "Carol"):
+            ws = await self.join(await self.start(), name)
+            for other in members:
+                self.assertEqual((await event(other))["name"], name)
+            members.append(ws)
+        for n, sender in enumerate(members):
+            await sender.send(f"text {n}")
+            await sender.send(bytes([n, 255]))
+            for ws in members:
+                if ws is not sender:
+                    self.assertEqual(await text(ws), f"text {n}")
+                    self.assertEqual(await soon(ws.recv()), bytes([n, 255]))
+        await members[0].close()
+        for ws in members[1:]:
+            self.assertEqual((await event(ws))["event"], "left")
+
+    async def test_without_redis_each_process_goes_on_and_says_so(self):
+        await self.redis.start()
+        here, there = await self.start(), await self.start()
+        alice = await self.join(here, "Alice")
+        bob = await self.join(here, "Bob")
+        carol = await self.join(there, "Carol")
+        for ws, news in ((alice, 2), (bob, 1)):
+            for _ in range(news):
+                self.assertEqual((await event(ws))["event"], "joined")
+        await self.redis.kill()
+        for ws in (alice, bob, carol):
+            await self.assert_reachable(ws, False)
+        await alice.send("still here?")
+        self.assertEqual(await text(bob), "still here?")
+        await self.redis.start()
+        for ws in (alice, bob, carol):
+            await self.assert_reachable(ws, True)
+        # What was said meanwhile may come first, or have been said before the other one listened.
+        await carol.send("hello again")
+        self.assertEqual(await text(bob), "hello again")
+
+    async def test_it_starts_without_redis(self):
+        chat = await self.start()
+        alice, welcome = await chat.join("Alice")
+        self.assertFalse(welcome["reachable"])
+        await self.redis.start()
+        await self.assert_reachable(alice, True)
+
+
 class CommandLine(unittest.IsolatedAsyncioTestCase):
     async def run_chat(self, *options):
         process = await asyncio.create_subprocess_exec(
@@ -372,6 +464,12 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
                 status, _, err = await self.run_chat(*options)
                 self.assertNotEqual(status, 0)
                 self.assertIn(options[0], err)
+
+    async def test_a_bad_redis_url_is_named_but_not_its_password(self):
+        status, _, err = await self.run_chat("--redis", "redis://:secret@host:port")
+        self.assertEqual(status, 1)
+        self.assertIn("port", err)
+        self.assertNotIn("secret", err)
 
     async def test_help_tells_every_flag(self):
         status, out, _ = await self.run_chat("--help")

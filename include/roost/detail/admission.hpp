@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/deliver.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/random_id.hpp"
@@ -98,6 +99,7 @@ struct Admission {
   static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
     std::exception_ptr error;
     try {
+      if (!state->bindings().empty()) co_await rooms_settled(state);
       co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
     } catch (...) {
       error = std::current_exception();
@@ -115,9 +117,11 @@ struct Admission {
     co_await ask_room(state, room, connection);
     // The same connection, not whoever has its id by now.
     if (!connection->is_connected()) co_return false;
-    if (connection->is_in(room)) co_return true;  // by another join meanwhile
-    check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
-    state->join(*connection, room);
+    if (!connection->is_in(room)) {  // by another join meanwhile
+      check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+      state->join(*connection, room);
+    }
+    if (!state->bindings().empty()) co_await rooms_settled(state);
     co_return true;
   }
 

@@ -18,6 +18,7 @@
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
+#include "roost/error.hpp"
 
 namespace roost::detail {
 
@@ -95,6 +96,26 @@ boost::asio::awaitable<T> result_of(std::shared_ptr<Child<T>> child,
                                     boost::asio::any_io_executor executor, Clock& clock) {
   while (!child->is_done()) co_await wait(child->ended, executor, clock);
   co_return child->result();
+}
+
+/// Runs @p operation for at most @p limit; then it is cancelled, left behind, and its answer
+/// discarded.
+/// @par Errors  what it throws; `errc::timed_out`
+template <class T>
+boost::asio::awaitable<T> with_deadline(boost::asio::awaitable<T> operation,
+                                        boost::asio::any_io_executor executor, Clock& clock,
+                                        Clock::duration limit) {
+  struct Cancel {  // also where the caller is cancelled
+    std::shared_ptr<Child<T>> child;
+    ~Cancel() { child->cancel(); }
+  };
+  const Clock::time_point deadline = clock.now() + limit;
+  const Cancel running{Child<T>::start(executor, std::move(operation))};
+  while (!running.child->is_done()) {
+    if (!co_await wait(running.child->ended, executor, clock, deadline))
+      throw Error(errc::timed_out);
+  }
+  co_return running.child->take();
 }
 
 }  // namespace roost::detail

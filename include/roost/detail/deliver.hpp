@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "roost/detail/encode.hpp"
 #include "roost/detail/fan_out.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/room_routing.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
 #include "roost/frame.hpp"
@@ -29,7 +31,19 @@ struct Binding {
   Subscription subscription = {};
   bool allow_global = false;
   std::size_t max_room_name_bytes = 0;
+  std::shared_ptr<RoomInterest> interest = {};  ///< None where every message comes anyway.
 };
+
+/// Waits until what is sent to the rooms that a manager has now reaches it.
+template <class Ws>
+boost::asio::awaitable<void> rooms_settled(std::shared_ptr<ManagerState<Ws>> state) {
+  std::vector<std::shared_ptr<RoomRouting>> routings;
+  for (const auto& weak : state->bindings()) {
+    const std::shared_ptr<const Binding> binding = weak.lock();
+    if (binding && binding->interest) routings.push_back(binding->interest->routing());
+  }
+  for (const auto& routing : routings) co_await routing->settled();
+}
 
 /// A new binding among those of a manager.
 /// @par Errors  `errc::already_bound`

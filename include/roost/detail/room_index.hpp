@@ -46,10 +46,27 @@ struct Room {
   std::vector<RoomMember*> members;
 };
 
+/// Who is told which rooms there are. May take notes, and nothing else.
+class RoomObserver {
+ public:
+  virtual ~RoomObserver() = default;
+  /// Throws `std::bad_alloc` at most, which undoes the join.
+  virtual void on_room_opened(std::string_view name) = 0;
+  /// Also for a room of whose opening it was not told.
+  virtual void on_room_closed(std::string_view name) noexcept = 0;
+};
+
 /// Which rooms there are and who is in them. A room exists while it has a member.
 /// A member must be removed before it is destroyed.
 class RoomIndex {
  public:
+  /// Tells @p observer of rooms, those that are there first, for as long as it lives.
+  void observe(const std::shared_ptr<RoomObserver>& observer) {
+    std::erase_if(observers_, [](const auto& other) { return other.expired(); });
+    for (const auto& [name, room] : rooms_) observer->on_room_opened(name);
+    observers_.push_back(observer);
+  }
+
   /// @returns false if it is in the room already.
   bool join(RoomMember& member, std::string_view name) {
     if (contains(member, name)) return false;
@@ -61,6 +78,11 @@ class RoomIndex {
     }
     Room& room = *found->second;
     try {
+      if (room.members.empty()) {
+        for (const auto& weak : observers_) {
+          if (const auto observer = weak.lock()) observer->on_room_opened(name);
+        }
+      }
       member.slots_.reserve(member.slots_.size() + 1);
       room.members.push_back(&member);
     } catch (...) {
@@ -134,10 +156,14 @@ class RoomIndex {
 
   void erase_if_empty(Room& room) noexcept {
     if (!room.members.empty()) return;
+    for (const auto& weak : observers_) {
+      if (const auto observer = weak.lock()) observer->on_room_closed(room.name);
+    }
     if (const auto found = rooms_.find(room.name); found != rooms_.end()) rooms_.erase(found);
   }
 
   std::unordered_map<std::string, std::unique_ptr<Room>, StringHash, std::equal_to<>> rooms_;
+  std::vector<std::weak_ptr<RoomObserver>> observers_;
 };
 
 }  // namespace roost::detail

@@ -61,7 +61,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   /// Starts what can be started at once, and the rest in the background.
   void begin() {
     if (heartbeat_) heartbeat_->start();
-    if (owns_backplane()) spawn("backplane_start_failed", options_.backplane.start());
+    if (owns_backplane()) spawn("backplane_start_failed", options_.backplane.start_anyway());
   }
 
   static boost::asio::awaitable<void> start(Self self) {

@@ -134,14 +134,16 @@ inline const char* decode_audience(const nlohmann::json& message, WireAudience& 
   static const nlohmann::json null;
   const nlohmann::json* payload = find_field(message, "payload");
   if (!payload) payload = &null;
-  const nlohmann::json* const kind = find_field(message, "kind");
-  if (kind && *kind == "bytes") {
+  const nlohmann::json* const field = find_field(message, "kind");
+  const std::string_view kind =
+      field && field->is_string() ? field->get_ref<const std::string&>() : std::string_view();
+  if (kind == "bytes") {
     if (!payload->is_string()) return Skipped{"its payload is no base64"};
     std::optional<std::string> bytes = base64_decode(payload->get_ref<const std::string&>());
     if (!bytes) return Skipped{"its payload is no base64"};
     decoded.kind = WireKind::bytes;
     decoded.payload = std::move(*bytes);
-  } else if (kind && *kind == "text" && payload->is_string()) {
+  } else if (kind == "text" && payload->is_string()) {
     decoded.kind = WireKind::text;
     decoded.payload = payload->get_ref<const std::string&>();
   } else {

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Joins the managers of several processes over Redis. Needs hiredis and OpenSSL; CMake target
+/// `roost::redis`.
+
+#include "roost/redis/options.hpp"
+#include "roost/redis/redis_backplane.hpp"

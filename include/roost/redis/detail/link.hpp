@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/clock.hpp"
+#include "roost/detail/child.hpp"
+#include "roost/error.hpp"
+#include "roost/redis/detail/codec.hpp"
+#include "roost/redis/detail/stream.hpp"
+#include "roost/redis/detail/url.hpp"
+#include "roost/redis/options.hpp"
+
+namespace roost::detail {
+
+/// Where to connect, and how; shared by all that runs.
+struct RedisTarget {
+  RedisUrl url;
+  RedisOptions options;
+};
+using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
+
+/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
+struct RedisTrouble : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// One connection to Redis, logged in. Owned by the coroutines that use it, so that it goes with
+/// the `io_context`.
+class RedisLink : public std::enable_shared_from_this<RedisLink> {
+ public:
+  using Ptr = std::shared_ptr<RedisLink>;
+
+  /// Throws `RedisTrouble` that says where and why, but never the password.
+  static boost::asio::awaitable<Ptr> connect(boost::asio::any_io_executor executor,
+                                             RedisTargetPtr target) {
+    const RedisOptions& options = target->options;
+    std::string why;
+    try {
+      co_return co_await with_deadline(open(executor, target), executor, *options.clock,
+                                       options.connect_timeout);
+    } catch (const boost::system::system_error& error) {
+      if (error.code() == boost::asio::error::operation_aborted) throw;
+      why = describe(error, options.connect_timeout);
+    } catch (const RedisTrouble& trouble) {
+      why = trouble.what();
+    }
+    throw RedisTrouble("Redis at " + target->url.where() + ": " + why);
+  }
+
+  /// Sends all of it. One at a time.
+  static boost::asio::awaitable<void> write(Ptr self, std::string bytes) {
+    co_await self->stream_->write(boost::asio::buffer(bytes));
+  }
+
+  /// Sends all of it within the time for a command, else closes; without a coroutine of its own
+  /// where nothing has to wait.
+  static boost::asio::awaitable<void> send(Ptr self, std::string bytes, RedisTargetPtr target,
+                                           boost::asio::any_io_executor executor) {
+    bytes.erase(0, self->stream_->write_now(boost::asio::buffer(bytes)));
+    if (bytes.empty()) co_return;
+    const RedisOptions& options = target->options;
+    auto writing = write(self, std::move(bytes));
+    try {
+      co_await with_deadline(std::move(writing), executor, *options.clock, options.command_timeout);
+    } catch (const boost::system::system_error& error) {
+      self->close(describe(error, options.command_timeout));
+    }
+  }
+
+  /// The next reply, as far as it has come.
+  [[nodiscard]] std::optional<RedisReply> next() { return reader_.next(); }
+  /// Waits for more to come. One at a time.
+  static boost::asio::awaitable<void> read_more(Ptr self) {
+    if (const std::string error = self->reader_.error(); !error.empty()) {
+      throw RedisTrouble(error);
+    }
+    const auto buffer = boost::asio::buffer(self->buffer_);
+    const std::size_t size = co_await self->stream_->read_some(buffer);
+    self->reader_.feed({self->buffer_.data(), size});
+  }
+  static boost::asio::awaitable<RedisReply> read(Ptr self) {
+    std::optional<RedisReply> reply = self->next();
+    while (!reply) {
+      co_await read_more(self);
+      reply = self->next();
+    }
+    co_return std::move(*reply);
+  }
+
+  /// What is under way fails; the first reason counts.
+  void close(std::string_view why) noexcept {
+    if (!is_open_) return;
+    is_open_ = false;
+    try {
+      why_ = why;
+    } catch (...) {  // it closes, even without a reason
+    }
+    stream_->close();
+  }
+  [[nodiscard]] bool is_open() const noexcept { return is_open_; }
+  [[nodiscard]] const std::string& why() const noexcept { return why_; }
+
+  explicit RedisLink(std::unique_ptr<RedisStream> stream) noexcept : stream_(std::move(stream)) {}
+
+  /// What to say of an error on the way to Redis.
+  static std::string describe(const boost::system::system_error& error, Clock::duration limit) {
+    if (error.code() == errc::timed_out) {
+      const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(limit);
+      return "no answer within " + std::to_string(ms.count()) + " ms";
+    }
+    if (error.code() == boost::asio::error::eof) return "it closed the connection";
+    return error.code().message();
+  }
+
+ private:
+  static boost::asio::awaitable<Ptr> open(boost::asio::any_io_executor executor,
+                                          RedisTargetPtr target) {
+    auto stream = co_await connect_stream(executor, target->url, target->options.ca_file);
+    auto link = std::make_shared<RedisLink>(std::move(stream));
+    co_await log_in(link, target);
+    co_return link;
+  }
+
+  static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
+    const RedisUrl& url = target->url;
+    const std::string& name = target->options.client_name;
+    std::string commands;
+    std::vector<const char*> sent;
+    const std::string database = std::to_string(url.database);
+    if (!url.user.empty()) {
+      append_command(commands, {"AUTH", url.user, url.password});
+      sent.push_back("AUTH");
+    } else if (!url.password.empty()) {
+      append_command(commands, {"AUTH", url.password});
+      sent.push_back("AUTH");
+    }
+    append_command(commands, {"PING"});  // tells if there is a place, and if a password is needed
+    sent.push_back("PING");
+    if (url.database != 0) {
+      append_command(commands, {"SELECT", database});
+      sent.push_back("SELECT");
+    }
+    if (!name.empty()) {
+      append_command(commands, {"CLIENT", "SETNAME", name});
+      sent.push_back("CLIENT");
+    }
+    auto writing = write(self, std::move(commands));
+    co_await std::move(writing);
+    for (const std::string_view command : sent) {
+      const RedisReply reply = co_await read(self);
+      // Neither a name nor a ping is worth a permission.
+      const bool is_needed = command == "AUTH" || command == "SELECT" ||
+                             (command == "PING" && !reply.text.starts_with("NOPERM"));
+      if (!reply.is_error() || !is_needed) continue;
+      throw RedisTrouble(std::string(command) + ": " + reply.text);
+    }
+  }
+
+  const std::unique_ptr<RedisStream> stream_;
+  RedisReader reader_;
+  std::array<char, 16'384> buffer_;
+  bool is_open_ = true;
+  std::string why_;
+};
+
+/// A connection and the coroutine that reads from it; both end with this.
+class RedisReading {
+ public:
+  RedisReading(boost::asio::any_io_executor executor, RedisLink::Ptr link,
+               boost::asio::awaitable<void> reader)
+      : link_(std::move(link)), child_(Child<void>::start(executor, std::move(reader))) {}
+  RedisReading(const RedisReading&) = delete;
+  RedisReading& operator=(const RedisReading&) = delete;
+  ~RedisReading() {
+    link_->close("stopped");
+    child_->cancel();
+  }
+
+ private:
+  const RedisLink::Ptr link_;
+  const std::shared_ptr<Child<void>> child_;
+};
+
+}  // namespace roost::detail

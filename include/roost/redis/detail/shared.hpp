@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "roost/clock.hpp"
+#include "roost/detail/random_id.hpp"
+#include "roost/log.hpp"
+#include "roost/redis/detail/link.hpp"
+#include "roost/redis/options.hpp"
+
+namespace roost::detail {
+
+/// What the two connections of a `RedisBackplane` have in common.
+class RedisShared {
+ public:
+  RedisShared(boost::asio::any_io_executor executor, RedisTarget target)
+      : target_(std::make_shared<const RedisTarget>(std::move(target))),
+        executor_(std::move(executor)) {}
+
+  [[nodiscard]] const RedisTargetPtr& target() const noexcept { return target_; }
+  [[nodiscard]] const RedisOptions& options() const noexcept { return target_->options; }
+  [[nodiscard]] Clock& clock() const noexcept { return *options().clock; }
+  [[nodiscard]] Clock::time_point now() const noexcept { return clock().now(); }
+  /// Tells this backplane from all others.
+  [[nodiscard]] const std::string& node() const noexcept { return node_; }
+
+  [[nodiscard]] std::string control_channel() const { return options().channel + ":control"; }
+  [[nodiscard]] std::string probe_channel() const { return options().channel + ":probe:" + node_; }
+
+  /// From any thread; none: the backplane or its `io_context` is gone.
+  [[nodiscard]] boost::asio::any_io_executor executor() const {
+    const std::lock_guard lock(mutex_);
+    return executor_;
+  }
+  void drop_executor() noexcept {
+    const std::lock_guard lock(mutex_);
+    executor_ = boost::asio::any_io_executor();
+  }
+  [[nodiscard]] bool is_gone() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return !executor_;
+  }
+
+  void log(Severity severity, std::string_view event,
+           std::initializer_list<LogField> fields) const noexcept {
+    if (!is_gone()) detail::log(options().logger, severity, event, fields);
+  }
+  void log_connected(std::string_view connection) const {
+    log(Severity::info, "redis_connected",
+        {{"connection", connection}, {"where", target_->url.where()}});
+  }
+  void log_lost(std::string_view connection, std::string_view why) const {
+    log(Severity::warning, "redis_lost",
+        {{"connection", connection}, {"where", target_->url.where()}, {"why", why}});
+  }
+
+  /// Evenly distributed, from 0 to below 1.
+  static double random_share() {
+    std::random_device device;
+    return static_cast<double>(device()) / (static_cast<double>(std::random_device::max()) + 1.0);
+  }
+
+  /// On the executor.
+  RedisStats stats;
+
+ private:
+  const RedisTargetPtr target_;
+  const std::string node_ = random_id();
+  mutable std::mutex mutex_;
+  boost::asio::any_io_executor executor_;
+};
+using RedisSharedPtr = std::shared_ptr<RedisShared>;
+
+}  // namespace roost::detail

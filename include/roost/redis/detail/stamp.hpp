@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "roost/redis/detail/sequences.hpp"
+
+// The fields that this backplane adds to a message, in front of the publisher's own:
+//   {"v": 1, "node": "<32 hex digits>", "epoch": 1764074000000, "seq": 7, "kind": ...}
+// Other replicas may ignore them, and need not send any. And what it says on its control channel:
+//   {"v": 1, "node": ..., "epoch": ..., "last": {"<channel>": 7, ...}}
+// the last number it has sent on each of the channels.
+
+namespace roost::detail {
+
+inline constexpr std::initializer_list<const char*> stamp_fields = {"v", "node", "epoch", "seq"};
+
+/// The field of a publisher's message that is not its to set; null if there is none.
+[[nodiscard]] inline const char* reserved_field(const nlohmann::json& message) {
+  for (const char* field : stamp_fields) {
+    if (message.contains(field)) return field;
+  }
+  return nullptr;
+}
+
+inline std::string stamp_prefix(std::string_view node, std::uint64_t epoch) {
+  std::string prefix = R"({"v":1,"node":")";
+  prefix.append(node).append(R"(","epoch":)").append(std::to_string(epoch));
+  return prefix;
+}
+
+/// @param text  a JSON object, serialised
+[[nodiscard]] inline std::string stamped(std::string_view text, const SequenceStamp& stamp) {
+  std::string result = stamp_prefix(stamp.node, stamp.epoch);
+  result.append(R"(,"seq":)").append(std::to_string(stamp.sequence));
+  if (text != "{}") result += ',';
+  return result.append(text.substr(1));
+}
+
+inline std::optional<std::uint64_t> unsigned_field(const nlohmann::json& object, const char* name) {
+  const auto field = object.find(name);
+  if (field == object.end() || !field->is_number_unsigned()) return std::nullopt;
+  return field->get<std::uint64_t>();
+}
+
+/// Who sent an object of ours; nothing for those of others. The number is left out.
+inline std::optional<SequenceStamp> read_sender(const nlohmann::json& object) {
+  constexpr std::size_t longest_node = 64;
+  const auto node = object.find("node");
+  const auto epoch = unsigned_field(object, "epoch");
+  if (unsigned_field(object, "v") != 1U || !epoch || node == object.end() || !node->is_string())
+    return std::nullopt;
+  const auto& name = node->get_ref<const std::string&>();
+  if (name.empty() || name.size() > longest_node) return std::nullopt;
+  return SequenceStamp{.node = name, .epoch = *epoch};
+}
+
+/// Takes our fields off a message; nothing, and no change, if it is a message of others.
+[[nodiscard]] inline std::optional<SequenceStamp> take_stamp(nlohmann::json& message) {
+  std::optional<SequenceStamp> stamp = read_sender(message);
+  const auto sequence = unsigned_field(message, "seq");
+  if (!stamp || !sequence) return std::nullopt;
+  stamp->sequence = *sequence;
+  for (const char* field : stamp_fields) message.erase(field);
+  return stamp;
+}
+
+/// The same where the fields stand in front, as ours do, without parsing the rest: that is left in
+/// @p text. Nothing, and no change, if they stand otherwise.
+[[nodiscard]] inline std::optional<SequenceStamp> cut_stamp(std::string& text) {
+  constexpr std::string_view before_node = R"({"v":1,"node":")";
+  constexpr std::string_view before_epoch = R"(","epoch":)";
+  constexpr std::string_view before_sequence = R"(,"seq":)";
+  constexpr std::size_t node_size = 32;
+  constexpr std::size_t epoch_at = before_node.size() + node_size;
+  const std::string_view whole = text;
+  const bool is_ours = whole.size() > epoch_at && whole.starts_with(before_node) &&
+                       whole.substr(epoch_at).starts_with(before_epoch);
+  if (!is_ours) return std::nullopt;
+  SequenceStamp stamp{.node = text.substr(before_node.size(), node_size)};
+  if (stamp.node.find_first_not_of("0123456789abcdef") != std::string::npos) return std::nullopt;
+  const char* const end = text.data() + text.size();
+  const auto epoch =
+      std::from_chars(text.data() + epoch_at + before_epoch.size(), end, stamp.epoch);
+  if (epoch.ec != std::errc()) return std::nullopt;
+  std::string_view rest(epoch.ptr, static_cast<std::size_t>(end - epoch.ptr));
+  if (!rest.starts_with(before_sequence)) return std::nullopt;
+  const auto sequence = std::from_chars(epoch.ptr + before_sequence.size(), end, stamp.sequence);
+  if (sequence.ec != std::errc() || sequence.ptr == end || *sequence.ptr != ',')
+    return std::nullopt;
+  const auto rest_at = static_cast<std::size_t>(sequence.ptr - text.data());
+  text[rest_at] = '{';
+  text.erase(0, rest_at);
+  return stamp;
+}
+
+/// What a node says it has sent last.
+struct Announcement {
+  SequenceStamp sender;
+  std::vector<std::pair<std::string, std::uint64_t>> last;
+};
+
+[[nodiscard]] inline std::string announcement_text(std::string_view node, std::uint64_t epoch,
+                                                   const nlohmann::json& last) {
+  return stamp_prefix(node, epoch) + R"(,"last":)" + last.dump() + "}";
+}
+
+[[nodiscard]] inline std::optional<Announcement> read_announcement(const nlohmann::json& object) {
+  const auto sender = read_sender(object);
+  const auto last = object.find("last");
+  if (!sender || last == object.end() || !last->is_object()) return std::nullopt;
+  Announcement announcement{.sender = *sender, .last = {}};
+  for (const auto& [channel, sequence] : last->items()) {
+    if (!sequence.is_number_unsigned()) return std::nullopt;
+    announcement.last.emplace_back(channel, sequence.get<std::uint64_t>());
+  }
+  return announcement;
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <utility>
+
+#include "roost/clock.hpp"
+#include "roost/detail/utf8.hpp"
+#include "roost/error.hpp"
+#include "roost/redis/detail/link.hpp"
+#include "roost/redis/detail/url.hpp"
+#include "roost/redis/options.hpp"
+
+namespace roost::detail {
+
+/// @par Errors  `errc::invalid_url`; `errc::invalid_option`, naming the field.
+[[nodiscard]] inline RedisTarget validated(RedisOptions options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  constexpr Clock::duration zero{};
+  check(!options.channel.empty() && is_utf8(options.channel), "channel must be text, not empty");
+  check(options.connect_timeout > zero, "connect_timeout must be above 0");
+  check(options.command_timeout > zero, "command_timeout must be above 0");
+  check(options.min_retry_delay > zero, "min_retry_delay must be above 0");
+  check(options.max_retry_delay >= options.min_retry_delay,
+        "max_retry_delay must be at least min_retry_delay");
+  check(options.probe_interval > zero, "probe_interval must be above 0");
+  check(options.announce_interval > zero, "announce_interval must be above 0");
+  check(options.max_message_bytes > 0, "max_message_bytes must be at least 1");
+  check(options.max_spool_bytes >= 4096 &&
+            options.max_spool_bytes - 4096 >= options.max_message_bytes,
+        "max_spool_bytes must be at least max_message_bytes + 4096");
+  check(options.max_spool_age > zero, "max_spool_age must be above 0");
+  check(options.max_queued_messages > 0, "max_queued_messages must be at least 1");
+  check(options.max_queued_bytes >= options.max_message_bytes,
+        "max_queued_bytes must be at least max_message_bytes");
+  check(options.clock != nullptr, "clock must not be null");
+  RedisUrl url = parse_redis_url(options.url);
+  return {.url = std::move(url), .options = std::move(options)};
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// A server that answers as Redis does, but for what a test wants otherwise.
+#pragma once
+
+#include <array>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <cstddef>
+#include <memory>
+#include <roost/redis/detail/codec.hpp>
+#include <string>
+#include <vector>
+
+namespace roost::test {
+
+struct FakeRedis {
+  using tcp = boost::asio::ip::tcp;
+
+  explicit FakeRedis(boost::asio::io_context& its_context) : context(its_context) {
+    boost::asio::co_spawn(context, accept(), [](auto&&...) {});
+  }
+
+  std::string url() const {
+    return "redis://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
+  }
+
+  boost::asio::io_context& context;
+  tcp::acceptor acceptor{context, {boost::asio::ip::address_v4::loopback(), 0}};
+
+  // What it does.
+  bool is_silent = false;          ///< Reads, and says nothing.
+  bool ignores_subscribe = false;  ///< Does not answer it.
+  bool closes_at_publish = false;  ///< The connection, without an answer.
+  std::string greeting = {};       ///< Sent to everybody who connects.
+  std::string answer_to_publish = ":0\r\n";
+
+  // What it has seen.
+  std::vector<std::string> channels = {};   ///< Of each PUBLISH.
+  std::vector<std::string> published = {};  ///< Of each PUBLISH, the text.
+  std::size_t connections = 0;
+  std::size_t subscriptions = 0;  ///< Commands, not channels.
+
+ private:
+  boost::asio::awaitable<void> accept() {
+    for (;;) {
+      auto socket =
+          std::make_shared<tcp::socket>(co_await acceptor.async_accept(boost::asio::use_awaitable));
+      ++connections;
+      boost::asio::co_spawn(context, serve(socket), [](auto&&...) {});
+    }
+  }
+
+  boost::asio::awaitable<void> serve(std::shared_ptr<tcp::socket> socket) {
+    using boost::asio::use_awaitable;
+    co_await boost::asio::async_write(*socket, boost::asio::buffer(greeting), use_awaitable);
+    detail::RedisReader reader({.elements = 1024});
+    std::array<char, 4096> buffer;
+    for (;;) {
+      const std::size_t size =
+          co_await socket->async_read_some(boost::asio::buffer(buffer), use_awaitable);
+      reader.feed({buffer.data(), size});
+      std::string answers;
+      while (const auto command = reader.next()) {
+        const std::string& name = command->elements.at(0).text;
+        if (name == "PUBLISH") {
+          channels.push_back(command->elements.at(1).text);
+          published.push_back(command->elements.at(2).text);
+          if (closes_at_publish) co_return socket->close();
+        }
+        if (name == "SUBSCRIBE") ++subscriptions;
+        if (name == "SUBSCRIBE" && ignores_subscribe) continue;
+        answers += answer(*command);
+      }
+      if (is_silent) continue;
+      co_await boost::asio::async_write(*socket, boost::asio::buffer(answers), use_awaitable);
+    }
+  }
+
+  std::string answer(const detail::RedisReply& command) const {
+    const std::string& name = command.elements.at(0).text;
+    if (name == "PING") return "+PONG\r\n";
+    if (name == "PUBLISH") return answer_to_publish;
+    if (name != "SUBSCRIBE") return "+OK\r\n";
+    std::string acknowledged;
+    for (std::size_t i = 1; i < command.elements.size(); ++i) {
+      const std::string& channel = command.elements[i].text;
+      acknowledged += "*3\r\n$9\r\nsubscribe\r\n$" + std::to_string(channel.size()) + "\r\n" +
+                      channel + "\r\n:" + std::to_string(i) + "\r\n";
+    }
+    return acknowledged;
+  }
+};
+
+}  // namespace roost::test

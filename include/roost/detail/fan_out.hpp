@@ -119,8 +119,9 @@ struct FanOut {
   }
 
   /// @returns how many took the frame at once; those that did not are in @p delivery.
-  static std::size_t offer_to_all(State& state, const Frame& frame, const Audience& to,
+  static std::size_t offer_to_all(State& state, const Frame& original, const Audience& to,
                                   bool awaited, std::shared_ptr<Delivery>& delivery) {
+    const Frame frame = joined(state, original, to);
     std::size_t taken = 0;
     std::size_t waiting = 0;
     std::vector<std::pair<ConnectionPtr, Offer>> refused;  // dropped after the walk
@@ -137,6 +138,11 @@ struct FanOut {
     for (const auto& [connection, offer] : refused) connection->drop_unless_taken(offer);
     state.count_broadcast(taken + waiting);
     return taken;
+  }
+
+  static Frame joined(State& state, const Frame& frame, const Audience& to) {
+    if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
+    return state.joiner(to.is_everyone ? std::string_view() : to.rooms.front()).join(frame);
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.

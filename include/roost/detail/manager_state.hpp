@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -22,6 +23,7 @@
 #include "roost/detail/closing.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/frame_joiner.hpp"
 #include "roost/detail/gate.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/registry_observer.hpp"
@@ -192,6 +194,12 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
   }
 
+  /// For frames to one room, or to everyone (an empty name). Rooms may share one: what lies between
+  /// their frames then is no harm.
+  [[nodiscard]] FrameJoiner& joiner(std::string_view room) noexcept {
+    return joiners_[StringHash()(room) % joiners_.size()];
+  }
+
   void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
   void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
 
@@ -346,6 +354,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
+  std::array<FrameJoiner, 128> joiners_;  // a fixed number: an idle one keeps its memory
 
   std::vector<Connection<Ws>*> watched_;
   WaitList watch_changed_;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -52,8 +54,7 @@ struct FanOut {
 
   static boost::asio::awaitable<std::size_t> broadcast(const StatePtr& state, Frame frame,
                                                        const BroadcastOptions& options) {
-    return on_executor(state->executor(),
-                       run_broadcast(state, std::move(frame), audience(*state, options)));
+    return run_broadcast(state, std::move(frame), audience(*state, options));
   }
 
   /// From any thread; nobody waits.
@@ -69,7 +70,7 @@ struct FanOut {
   static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection,
                                               Frame frame) {
     if (!state) return never_sent();
-    return on_executor(state->executor(), run_send(state, std::move(connection), std::move(frame)));
+    return run_send(std::move(state), std::move(connection), std::move(frame));
   }
   static boost::asio::awaitable<bool> send_to(const StatePtr& state, std::string_view id,
                                               Frame frame) {
@@ -79,8 +80,16 @@ struct FanOut {
  private:
   static boost::asio::awaitable<bool> never_sent() { co_return false; }
 
+  // Where it is awaited on the manager's executor, one coroutine has to do.
   static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame,
                                                            Audience to) {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there =
+          run_there(state->executor(), run_broadcast(state, std::move(frame), std::move(to)));
+      const auto result = co_await std::move(there);
+      co_return *result;
+    }
     std::shared_ptr<Delivery> delivery;
     const std::size_t taken = offer_to_all(*state, frame, to, true, delivery);
     if (!delivery || delivery->pending == 0) co_return taken;
@@ -108,6 +117,13 @@ struct FanOut {
 
   static boost::asio::awaitable<bool> run_send(StatePtr state, ConnectionPtr connection,
                                                Frame frame) {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there =
+          run_there(state->executor(), run_send(state, std::move(connection), std::move(frame)));
+      const auto result = co_await std::move(there);
+      co_return *result;
+    }
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
     const Offer offer = connection->offer(frame, true, delivery);

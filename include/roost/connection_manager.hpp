@@ -128,8 +128,7 @@ class ConnectionManager {
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
                                     Handler handler) {
     require(socket);
-    return here(
-        detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler)));
+    return detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler));
   }
 
   // --- who leaves ---

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/string_type.hpp>
 #include <boost/beast/websocket/error.hpp>
@@ -50,8 +51,11 @@ class Reading : public Conversation {
  private:
   // Piece by piece: each is a sign of life, also of a message that takes long.
   void read() {
-    // Beast does the same for a dynamic buffer, in one more operation around this one.
-    stream_.async_read_some(buffer_.prepare(stream_.read_size_hint(buffer_)),
+    // Beast does the same for a dynamic buffer, in one more operation around this one, and with a
+    // larger buffer for who waits for a message.
+    const std::size_t space =
+        stream_.is_message_done() ? first_piece_ : stream_.read_size_hint(buffer_);
+    stream_.async_read_some(buffer_.prepare(space),
                             [this, self = shared_from_this()](error_code error, std::size_t n) {
                               buffer_.commit(n);
                               if (!error) channel_->note_activity();
@@ -77,6 +81,7 @@ class Reading : public Conversation {
     const auto data = buffer_.cdata();
     Message message{.is_text = stream_.got_text(),
                     .payload = std::string(static_cast<const char*>(data.data()), data.size())};
+    first_piece_ = std::clamp(data.size(), smallest_piece, largest_first_piece);
     buffer_.clear();
     // An idle connection keeps no large buffer.
     if (buffer_.capacity() > largest_kept_buffer) buffer_ = boost::beast::flat_buffer();
@@ -119,6 +124,9 @@ class Reading : public Conversation {
   }
 
   static constexpr std::size_t largest_kept_buffer = 16'384;
+  static constexpr std::size_t smallest_piece = 128;
+  static constexpr std::size_t largest_first_piece = 2'048;
+  std::size_t first_piece_ = smallest_piece;  // a message is expected to be like the one before
   boost::beast::flat_buffer buffer_;
 };
 

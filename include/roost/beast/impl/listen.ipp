@@ -41,6 +41,28 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
   return acceptor;
 }
 
+/// What a handler lets escape ends its connection, not the server.
+ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) noexcept {
+  if (!error) return;
+  Severity severity = Severity::error;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error&) {
+    severity = Severity::debug;  // a peer that left, or a refusal that is in the log already
+  } catch (...) {
+  }
+  log(logger, severity, "connection_failed", {{"why", describe(error)}});
+}
+
+ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
+                      const std::shared_ptr<Listening>& listening,
+                      boost::asio::awaitable<void> coroutine) {
+  boost::asio::co_spawn(executor, std::move(coroutine),
+                        [listening, running = Running(executor)](const std::exception_ptr& error) {
+                          report(listening->logger, error);
+                        });
+}
+
 ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
                                               std::shared_ptr<Link> link,
                                               boost::asio::ip::tcp::endpoint remote_endpoint) {
@@ -77,21 +99,10 @@ ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listeni
     co_await respond(link, http_response(403, "This page may not connect.\n", version));
     co_return;
   }
+  // In a coroutine of its own: this one, with all that reading a request needs, is done.
+  const auto executor = link->get_executor();
   Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  co_await listening->handler(std::move(upgrade));
-}
-
-/// What a handler lets escape ends its connection, not the server.
-ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) noexcept {
-  if (!error) return;
-  Severity severity = Severity::error;
-  try {
-    std::rethrow_exception(error);
-  } catch (const boost::system::system_error&) {
-    severity = Severity::debug;  // a peer that left, or a refusal that is in the log already
-  } catch (...) {
-  }
-  log(logger, severity, "connection_failed", {{"why", describe(error)}});
+  spawn(executor, listening, listening->handler(std::move(upgrade)));
 }
 
 ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
@@ -99,10 +110,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   link->set_deadline(listening->options.stream.handshake_timeout);
-  boost::asio::co_spawn(executor, serve(listening, std::move(link), remote_endpoint),
-                        [listening, running = Running(executor)](const std::exception_ptr& error) {
-                          report(listening->logger, error);
-                        });
+  spawn(executor, listening, serve(listening, std::move(link), remote_endpoint));
 }
 
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,

@@ -171,13 +171,20 @@ struct FanOut {
     const auto meet = [&](Connection<Ws>& connection) {
       if (std::exchange(connection.visited_, visited) != visited) visit(connection);
     };
-    if (to.is_everyone) {
-      for (Connection<Ws>* connection : state.everyone()) meet(*connection);
-    }
-    for (const std::string& room : to.rooms) {
-      for (RoomMember* member : state.rooms().members(room)) {
-        meet(static_cast<Connection<Ws>&>(*member));
-      }
+    if (to.is_everyone) walk(state.everyone(), meet);
+    for (const std::string& room : to.rooms) walk(state.rooms().members(room), meet);
+  }
+
+  template <class Members, class Meet>
+  static void walk(const Members& members, Meet meet) {
+    constexpr std::size_t ahead = 4;
+    const auto at = [&](std::size_t i) -> Connection<Ws>& {
+      return static_cast<Connection<Ws>&>(*members[i]);
+    };
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
+      if (i + ahead < members.size()) at(i + ahead).prefetch_sink();
+      meet(at(i));
     }
   }
 };

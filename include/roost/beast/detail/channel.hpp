@@ -112,10 +112,11 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   // What each frame needs, side by side.
   const std::shared_ptr<Flusher> flusher_;
   Outbox outbox_;
+  bool is_down_ = false;
+
   const StreamOptions options_;
   Timer deadline_;
   Clock::time_point last_activity_;
-  bool is_down_ = false;
 };
 
 }  // namespace roost::detail

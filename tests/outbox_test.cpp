@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <random>
+#include <roost/detail/frame_joiner.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -127,6 +128,68 @@ TEST_CASE("a frame of which bytes were gathered counts as started", "[outbox]") 
   CHECK(outbox.front().started);
   outbox.consume(5);
   CHECK_FALSE(outbox.front().started);
+}
+
+// Frames of one burst to one room, then one to this connection alone, then the room again.
+struct Burst {
+  detail::FrameJoiner joiner;
+  std::vector<Frame> frames = {joiner.join(Frame::text("one")), joiner.join(Frame::text("two")),
+                               Frame::text("alone"), joiner.join(Frame::text("three")),
+                               joiner.join(Frame::text(std::string(900, 'x')))};
+  std::string wire;
+
+  explicit Burst(Outbox& outbox) {
+    for (const Frame& frame : frames) {
+      outbox.push(frame, start);
+      wire += wire_of(frame);
+    }
+  }
+};
+
+TEST_CASE("frames side by side in memory are one piece for an outbox that joins", "[outbox]") {
+  for (const bool joins : {false, true}) {
+    CAPTURE(joins);
+    Outbox outbox;
+    if (joins) outbox.join_frames();
+    const Burst burst(outbox);
+    std::array<std::span<const std::byte>, 8> gathered{};
+    CHECK(outbox.gather(gathered) == (joins ? 3u : 5u));
+    CHECK(outbox.bytes() == burst.wire.size());
+    CHECK(write(outbox, 2'000) == burst.wire);
+    CHECK(outbox.empty());
+  }
+}
+
+TEST_CASE("joined frames survive a partial write at every byte", "[outbox]") {
+  std::string all;
+  {
+    Outbox outbox;
+    all = Burst(outbox).wire;
+  }
+  for (std::size_t first = 0; first <= all.size(); ++first) {
+    Outbox outbox;
+    outbox.join_frames();
+    Burst burst(outbox);
+    std::string wire = write(outbox, first);
+    REQUIRE(outbox.bytes() == all.size() - first);
+    const Frame late = burst.joiner.join(Frame::text("late"));  // behind what is half written
+    outbox.push(late, start);
+    while (!outbox.empty()) wire += write(outbox, 50);
+    REQUIRE(wire == all + wire_of(late));
+  }
+}
+
+TEST_CASE("frames of another age or class are no part of the same piece", "[outbox]") {
+  Outbox outbox;
+  outbox.join_frames();
+  detail::FrameJoiner joiner;
+  outbox.push(joiner.join(Frame::text("early")), start);
+  outbox.push(joiner.join(Frame::text("late")), start + seconds(1));
+  outbox.push(joiner.join(Frame::ping()), start + seconds(1), Outbox::EntryClass::control);
+  std::array<std::span<const std::byte>, 8> gathered{};
+  CHECK(outbox.gather(gathered) == 3);
+  write(outbox, Frame::text("early").size());
+  CHECK(outbox.oldest() == start + seconds(1));
 }
 
 TEST_CASE("the marks are reported when they are crossed, once each way", "[outbox]") {

@@ -129,8 +129,7 @@ class ConnectionManager {
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
                                     Handler handler) {
     require(socket);
-    return here(
-        detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler)));
+    return detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler));
   }
 
   // --- who leaves ---
@@ -286,21 +285,21 @@ class ConnectionManager {
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
   {
-    return here(receive_kind(connection, Kind::any, max_bytes));
+    return next<Message>(connection, Kind::any, max_bytes, whole);
   }
   /// The next message, which must be text: binary closes with 1003, `errc::unsupported_data`.
   awaitable<std::string> receive_text(Connection<Ws>& connection,
                                       std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
   {
-    return here(payload(receive_kind(connection, Kind::text, max_bytes)));
+    return next<std::string>(connection, Kind::text, max_bytes, payload);
   }
   /// The next message, which must be binary: text closes with 1003, `errc::unsupported_data`.
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
     requires ReceivesMessages<Ws>
   {
-    return here(bytes(receive_kind(connection, Kind::binary, max_bytes)));
+    return next<std::vector<std::byte>>(connection, Kind::binary, max_bytes, bytes);
   }
   /// The next message, parsed. `errc::invalid_json` also for nesting over 64 levels; the connection
   /// stays as it is.
@@ -308,13 +307,13 @@ class ConnectionManager {
                                          std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
   {
-    return here(json(receive_kind(connection, Kind::text, max_bytes)));
+    return next<nlohmann::json>(connection, Kind::text, max_bytes, json);
   }
   /// Like `receive_text`, but the end of the connection is no error: `nullopt`.
   awaitable<std::optional<std::string>> next_text(Connection<Ws>& connection)
     requires ReceivingWebSocket<Ws>
   {
-    return here(text_or_end(receive_kind(connection, Kind::text, {})));
+    return next<std::optional<std::string>>(connection, Kind::text, {}, some_text, no_text);
   }
 
   // --- who is there ---
@@ -364,33 +363,22 @@ class ConnectionManager {
     return detail::on_executor(state_->executor(), std::move(operation));
   }
 
-  awaitable<Message> receive_kind(Connection<Ws>& connection, Kind kind,
-                                  std::optional<std::size_t> max_bytes)
-    requires ReceivingWebSocket<Ws>
-  {
-    return detail::Receiving<Ws>::receive(state_, connection.shared_from_this(), kind, max_bytes);
+  template <class T>
+  awaitable<T> next(Connection<Ws>& connection, Kind kind, std::optional<std::size_t> max_bytes,
+                    T (*convert)(Message), T (*at_end)() = nullptr) {
+    return detail::Receiving<Ws>::template run<T>(state_, connection.shared_from_this(), kind,
+                                                  max_bytes, convert, at_end);
   }
-  static awaitable<std::string> payload(awaitable<Message> receiving) {
-    Message message = co_await std::move(receiving);
-    co_return std::move(message.payload);
+  static Message whole(Message message) { return message; }
+  static std::string payload(Message message) { return std::move(message.payload); }
+  static std::vector<std::byte> bytes(Message message) {
+    return {message.bytes().begin(), message.bytes().end()};
   }
-  static awaitable<std::vector<std::byte>> bytes(awaitable<Message> receiving) {
-    const Message message = co_await std::move(receiving);
-    co_return std::vector<std::byte>(message.bytes().begin(), message.bytes().end());
+  static nlohmann::json json(Message message) { return detail::decode_json(message.text()); }
+  static std::optional<std::string> some_text(Message message) {
+    return std::move(message.payload);
   }
-  static awaitable<nlohmann::json> json(awaitable<Message> receiving) {
-    const Message message = co_await std::move(receiving);
-    co_return detail::decode_json(message.text());
-  }
-  static awaitable<std::optional<std::string>> text_or_end(awaitable<Message> receiving) {
-    try {
-      Message message = co_await std::move(receiving);
-      co_return std::move(message.payload);
-    } catch (const Error& error) {
-      if (!is(error, errc::connection_closed)) throw;
-    }
-    co_return std::nullopt;
-  }
+  static std::optional<std::string> no_text() { return std::nullopt; }
 
   friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;

@@ -62,12 +62,25 @@ class Frame {
 
   /// No frame; every accessor but `operator bool` and `size` requires one.
   Frame() noexcept = default;
-  Frame(const Frame& other) noexcept : block_(other.block_) {
+  Frame(const Frame& other) noexcept
+      : block_(other.block_),
+        begin_(other.begin_),
+        header_size_(other.header_size_),
+        size_(other.size_) {
     if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
   }
-  Frame(Frame&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Frame(Frame&& other) noexcept
+      : block_(std::exchange(other.block_, nullptr)),
+        begin_(std::exchange(other.begin_, nullptr)),
+        header_size_(other.header_size_),
+        size_(other.size_) {
+    other.size_ = 0;
+  }
   Frame& operator=(Frame other) noexcept {
     std::swap(block_, other.block_);
+    std::swap(begin_, other.begin_);
+    header_size_ = other.header_size_;
+    size_ = other.size_;
     return *this;
   }
   ~Frame() {
@@ -81,11 +94,9 @@ class Frame {
 
   /// Header and payload, as they go to the wire.
   [[nodiscard]] std::span<const std::byte> wire() const noexcept { return {data(), size()}; }
-  [[nodiscard]] std::size_t size() const noexcept {
-    return block_ ? block_->header_size + block_->payload_size : 0;
-  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<const std::byte> payload() const noexcept {
-    return {data() + block_->header_size, block_->payload_size};
+    return wire().subspan(header_size_);
   }
   [[nodiscard]] std::string_view payload_text() const noexcept {
     return {reinterpret_cast<const char*>(payload().data()), payload().size()};
@@ -94,23 +105,43 @@ class Frame {
     return static_cast<Opcode>(std::to_integer<std::uint8_t>(*data()) & 0x0F);
   }
   /// The bytes, to be filled by who made a raw frame and has not shared it yet.
-  [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(block_ + 1); }
-  [[nodiscard]] const std::byte* data() const noexcept {
-    return reinterpret_cast<const std::byte*>(block_ + 1);
+  [[nodiscard]] std::byte* data() noexcept { return begin_; }
+  [[nodiscard]] const std::byte* data() const noexcept { return begin_; }
+
+  // --- frames side by side in memory, see `detail::FrameJoiner` ---
+
+  /// Whether others have some of these bytes too.
+  [[nodiscard]] bool is_shared() const noexcept {
+    return block_ && block_->references.load(std::memory_order_acquire) > 1;
+  }
+  /// The frame whose bytes were copied to @p offset of this one, which it shares from now on.
+  [[nodiscard]] Frame slice(std::size_t offset, const Frame& copied) const noexcept {
+    Frame frame(*this);
+    frame.begin_ += offset;
+    frame.header_size_ = copied.header_size_;
+    frame.size_ = copied.size_;
+    return frame;
+  }
+  /// Adds what follows in memory. @returns false if @p next is elsewhere.
+  bool extend_by(const Frame& next) noexcept {
+    if (block_ != next.block_ || begin_ + size_ != next.begin_) return false;
+    size_ += next.size_;
+    return true;
   }
 
  private:
-  // One allocation: this, then header and payload.
+  static constexpr std::uint64_t max_size = ~std::uint64_t{0} >> 4;
+
+  // One allocation: this, then the bytes.
   struct Block {
     std::atomic<std::uint32_t> references{1};
-    std::uint32_t header_size;
-    std::size_t payload_size;
   };
 
   Frame(std::size_t header_size, std::size_t payload_size)
-      : block_(::new(::operator new(sizeof(Block) + header_size + payload_size)) Block{
-            .header_size = static_cast<std::uint32_t>(header_size), .payload_size = payload_size}) {
-  }
+      : block_(::new(::operator new(sizeof(Block) + header_size + payload_size)) Block),
+        begin_(reinterpret_cast<std::byte*>(block_ + 1)),
+        header_size_(header_size & 0xF),
+        size_((header_size + payload_size) & max_size) {}
 
   static std::size_t encode_header(std::array<std::byte, 10>& out, Opcode opcode,
                                    std::size_t length) noexcept {
@@ -129,6 +160,9 @@ class Frame {
   }
 
   Block* block_ = nullptr;
+  std::byte* begin_ = nullptr;
+  std::uint64_t header_size_ : 4 = 0;
+  std::uint64_t size_ : 60 = 0;
 };
 
 }  // namespace roost

@@ -25,6 +25,8 @@ class SocketObserver {
   virtual void on_outbox(OutboxEvent event) = 0;
   /// The transport or the conversation has ended: nothing more can be sent or received.
   virtual void on_closed(const Disconnect& how) = 0;
+  /// Nothing may go to its `frame_sink` any more.
+  virtual void on_sink_gone() noexcept {}
   /// A pong has come, whoever sent the ping.
   virtual void on_pong(std::string_view /*payload*/) {}
 

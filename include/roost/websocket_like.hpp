@@ -64,6 +64,13 @@ concept TakesFrames = requires(Ws& ws, const Frame& frame) {
 template <class Ws>
 concept Observable = requires(Ws& ws, OutboxWatch watch) { ws.observe(watch); };
 
+/// Tells where its frames go in the end, so that each of many recipients costs a manager fewer
+/// steps through memory. Null once it takes none; valid until its observer is told `on_sink_gone`.
+template <class Ws>
+concept HasFrameSink = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws, const Frame& frame) {
+  { ws.frame_sink()->try_send(frame) } -> std::same_as<bool>;
+};
+
 /// Has an outbox that the manager can watch.
 template <class Ws>
 concept HasOutbox = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <array>
+#include <boost/asio/post.hpp>
+#include <functional>
 
 #include "beast/support/server.hpp"
 
@@ -89,6 +91,29 @@ TEST_CASE("receive: cancelled, it harms nothing, and the next one gets the messa
   CHECK_THROWS_AS(cancelled->take(), boost::system::system_error);
   CHECK(server.run(server.manager.receive_text(*connection)) == "hello");
   CHECK(server.manager.total_connections() == 1);
+}
+
+TEST_CASE("receive: cancelled as its message has come, that one and the next are still there") {
+  Server server({.manager = {.handler_grace = 0s}});
+  server.handler = pushing_only();
+  RawClient alice = server.join("alice");
+  const auto socket = server.manager.find("alice")->websocket();
+  const auto cancelled = server.start(socket->receive());
+  server.settle();
+  alice.send(text_frame("first") + text_frame("second"));
+  // Between the message and the coroutine that it wakes.
+  const std::function<void()> watch = [&] {
+    server.clock.advance(1us);
+    const bool has_come = socket->last_activity() == server.clock.now();
+    if (has_come) return cancelled->cancel();
+    if (!cancelled->is_done()) boost::asio::post(server.context, watch);
+  };
+  watch();
+  server.until([&] { return cancelled->is_done(); });
+  CHECK_THROWS_AS(cancelled->take(), boost::system::system_error);
+  server.let_others_work();  // the second one is read meanwhile
+  CHECK(server.run(socket->receive()).text() == "first");
+  CHECK(server.run(socket->receive()).text() == "second");
 }
 
 TEST_CASE("receive: two at once are an error, and the first still gets its message") {

@@ -127,6 +127,7 @@ class BeastWebSocket final {
 
   // --- for the manager ---
 
+  [[nodiscard]] detail::Channel* frame_sink() const noexcept { return channel(); }
   void observe(OutboxWatch watch) {
     if (!channel()) return;
     inbox_->observer = watch.observer;

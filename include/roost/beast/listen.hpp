@@ -61,13 +61,15 @@ struct Listening final : Entrance {
   /// Who has come, until the application is done with it.
   class Visitor {
    public:
-    Visitor(Listening& listening, const std::shared_ptr<Link>& link)
-        : listening_(listening), link_(link) {
-      listening_.visitors.insert(this);
+    Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link)
+        : listening_(std::move(listening)), link_(link) {
+      listening_->visitors.insert(this);
     }
     Visitor(const Visitor&) = delete;
     Visitor& operator=(const Visitor&) = delete;
-    ~Visitor() { listening_.visitors.erase(this); }
+    ~Visitor() { listening_->visitors.erase(this); }
+
+    [[nodiscard]] Listening& listening() const noexcept { return *listening_; }
 
     /// Null once it is closed, or a WebSocket.
     [[nodiscard]] std::shared_ptr<Link> link() const noexcept {
@@ -77,7 +79,7 @@ struct Listening final : Entrance {
     bool is_known = false;  ///< To the application.
 
    private:
-    Listening& listening_;
+    const std::shared_ptr<Listening> listening_;
     const std::weak_ptr<Link> link_;
   };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -52,8 +54,7 @@ struct FanOut {
 
   static boost::asio::awaitable<std::size_t> broadcast(const StatePtr& state, Frame frame,
                                                        const BroadcastOptions& options) {
-    return on_executor(state->executor(),
-                       run_broadcast(state, std::move(frame), audience(*state, options)));
+    return run_broadcast(state, std::move(frame), audience(*state, options));
   }
 
   /// From any thread; nobody waits.
@@ -69,7 +70,7 @@ struct FanOut {
   static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection,
                                               Frame frame) {
     if (!state) return never_sent();
-    return on_executor(state->executor(), run_send(state, std::move(connection), std::move(frame)));
+    return run_send(std::move(state), std::move(connection), std::move(frame));
   }
   static boost::asio::awaitable<bool> send_to(const StatePtr& state, std::string_view id,
                                               Frame frame) {
@@ -79,8 +80,16 @@ struct FanOut {
  private:
   static boost::asio::awaitable<bool> never_sent() { co_return false; }
 
+  // Where it is awaited on the manager's executor, one coroutine has to do.
   static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame,
                                                            Audience to) {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there =
+          run_there(state->executor(), run_broadcast(state, std::move(frame), std::move(to)));
+      const auto result = co_await std::move(there);
+      co_return *result;
+    }
     std::shared_ptr<Delivery> delivery;
     const std::size_t taken = offer_to_all(*state, frame, to, true, delivery);
     if (!delivery || delivery->pending == 0) co_return taken;
@@ -108,6 +117,13 @@ struct FanOut {
 
   static boost::asio::awaitable<bool> run_send(StatePtr state, ConnectionPtr connection,
                                                Frame frame) {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there =
+          run_there(state->executor(), run_send(state, std::move(connection), std::move(frame)));
+      const auto result = co_await std::move(there);
+      co_return *result;
+    }
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
     const Offer offer = connection->offer(frame, true, delivery);
@@ -119,8 +135,9 @@ struct FanOut {
   }
 
   /// @returns how many took the frame at once; those that did not are in @p delivery.
-  static std::size_t offer_to_all(State& state, const Frame& frame, const Audience& to,
+  static std::size_t offer_to_all(State& state, const Frame& original, const Audience& to,
                                   bool awaited, std::shared_ptr<Delivery>& delivery) {
+    const Frame frame = joined(state, original, to);
     std::size_t taken = 0;
     std::size_t waiting = 0;
     std::vector<std::pair<ConnectionPtr, Offer>> refused;  // dropped after the walk
@@ -139,6 +156,11 @@ struct FanOut {
     return taken;
   }
 
+  static Frame joined(State& state, const Frame& frame, const Audience& to) {
+    if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
+    return state.joiner(to.is_everyone ? std::string_view() : to.rooms.front()).join(frame);
+  }
+
   /// Calls @p visit for each recipient once. It must not change who is in which room.
   template <class Visit>
   static void for_each(State& state, const Audience& to, Visit visit) {
@@ -149,13 +171,20 @@ struct FanOut {
     const auto meet = [&](Connection<Ws>& connection) {
       if (std::exchange(connection.visited_, visited) != visited) visit(connection);
     };
-    if (to.is_everyone) {
-      for (Connection<Ws>* connection : state.everyone()) meet(*connection);
-    }
-    for (const std::string& room : to.rooms) {
-      for (RoomMember* member : state.rooms().members(room)) {
-        meet(static_cast<Connection<Ws>&>(*member));
-      }
+    if (to.is_everyone) walk(state.everyone(), meet);
+    for (const std::string& room : to.rooms) walk(state.rooms().members(room), meet);
+  }
+
+  template <class Members, class Meet>
+  static void walk(const Members& members, Meet meet) {
+    constexpr std::size_t ahead = 4;
+    const auto at = [&](std::size_t i) -> Connection<Ws>& {
+      return static_cast<Connection<Ws>&>(*members[i]);
+    };
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
+      if (i + ahead < members.size()) at(i + ahead).prefetch_sink();
+      meet(at(i));
     }
   }
 };

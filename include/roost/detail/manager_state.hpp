@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -23,6 +24,7 @@
 #include "roost/detail/closing.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/frame_joiner.hpp"
 #include "roost/detail/gate.hpp"
 #include "roost/detail/hook_calls.hpp"
 #include "roost/detail/hooks.hpp"
@@ -209,6 +211,12 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// The drain under way, or the last one.
   [[nodiscard]] std::shared_ptr<Child<DrainReport>>& drain() noexcept { return drain_; }
 
+  /// For frames to one room, or to everyone (an empty name). Rooms may share one: what lies between
+  /// their frames then is no harm.
+  [[nodiscard]] FrameJoiner& joiner(std::string_view room) noexcept {
+    return joiners_[StringHash()(room) % joiners_.size()];
+  }
+
   void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
   void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
 
@@ -367,6 +375,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
+  std::array<FrameJoiner, 128> joiners_;  // a fixed number: an idle one keeps its memory
 
   std::vector<Connection<Ws>*> watched_;
   WaitList watch_changed_;

@@ -51,16 +51,15 @@ class Outbox {
     if (blocked_) notify(OutboxEvent::blocked);
   }
 
+  /// From now on an entry may be several frames that lie side by side in memory.
+  void join_frames() noexcept { joins_frames_ = true; }
+
   /// Queues a frame.
   /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
-  bool push(Frame frame, time_point now, EntryClass entry_class = EntryClass::message) {
+  bool push(const Frame& frame, time_point now, EntryClass entry_class = EntryClass::message) {
     const bool was_empty = empty();
-    if (head_ > 32 && head_ * 2 > entries_.size()) {
-      entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
-      head_ = 0;
-    }
+    if (was_empty || !extend_last(frame, now, entry_class)) add(frame, now, entry_class);
     const std::size_t size = frame.size();
-    entries_.push_back({.frame = std::move(frame), .queued_at = now, .entry_class = entry_class});
     bytes_ += size;
     if (watch_.total_bytes) *watch_.total_bytes += size;
     above_low_ = above_low_ || bytes_ > watch_.high_water / 2;
@@ -71,7 +70,6 @@ class Outbox {
     }
     return was_empty;
   }
-
   /// The next bytes to write, as many buffers as fit into @p out.
   /// @returns how many were filled in. They stay valid until consumed.
   std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
@@ -153,6 +151,21 @@ class Outbox {
   }
 
  private:
+  void add(const Frame& frame, time_point now, EntryClass entry_class) {
+    if (head_ > 32 && head_ * 2 > entries_.size()) {
+      entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
+      head_ = 0;
+    }
+    entries_.push_back({.frame = frame, .queued_at = now, .entry_class = entry_class});
+  }
+
+  // All of an entry is of one age and one class.
+  bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
+    Entry& last = entries_.back();
+    return joins_frames_ && last.queued_at == now && last.entry_class == entry_class &&
+           last.frame.extend_by(frame);
+  }
+
   // An idle connection keeps next to nothing.
   void release_storage() noexcept {
     constexpr std::size_t kept = 8;
@@ -171,6 +184,7 @@ class Outbox {
   std::size_t bytes_ = 0;
   std::uint64_t consumed_ = 0;
   OutboxWatch watch_;
+  bool joins_frames_ = false;
   bool above_high_ = false;
   bool above_low_ = false;
   bool blocked_ = false;

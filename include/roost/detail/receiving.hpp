@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -15,6 +16,7 @@
 #include "roost/detail/escape.hpp"
 #include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/on_executor.hpp"
 #include "roost/detail/scoped_value.hpp"
 #include "roost/message.hpp"
 
@@ -29,20 +31,53 @@ struct Receiving {
 
   enum class Kind { any, text, binary };
 
-  static boost::asio::awaitable<Message> receive(StatePtr state, ConnectionPtr connection,
-                                                 Kind kind, std::optional<std::size_t> max_bytes) {
+  /// The next message as @p convert makes it. What comes of the end: @p at_end, or an error.
+  ///
+  /// One coroutine, whichever executor awaits it: most connections are suspended here most of the
+  /// time, and each frame costs memory and time.
+  template <class T>
+  static boost::asio::awaitable<T> run(StatePtr state, ConnectionPtr connection, Kind kind,
+                                       std::optional<std::size_t> max_bytes, T (*convert)(Message),
+                                       T (*at_end)() = nullptr) {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there = run_there(state->executor(),
+                             run(state, std::move(connection), kind, max_bytes, convert, at_end));
+      auto result = co_await std::move(there);
+      co_return std::move(*result);
+    }
+    if (at_end && !connection->is_connected()) co_return at_end();
+    require_free(*state, *connection);
+    connection->has_received_ = true;
+    std::optional<Message> message;
+    std::exception_ptr error;
+    {
+      const ScopedValue receiving(connection->is_receiving_, true);
+      // The connection lets go of its socket when it ends; this receive must not.
+      const std::shared_ptr<Ws> socket = connection->websocket();
+      try {
+        if constexpr (ReceivesMessages<Ws>) {
+          message = co_await socket->receive();
+        } else {
+          message.emplace().payload = co_await socket->receive_text();
+        }
+      } catch (...) {
+        error = std::current_exception();
+      }
+      if (error && connection->is_connected()) {
+        const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+        if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+          std::rethrow_exception(error);
+        }
+        state->drop(*connection, how_it_ended(*socket));
+      }
+    }
+    if (at_end && !connection->is_connected()) co_return at_end();
     require_connected(*connection);
-    if (!connection->is_registered_with(*state)) {
-      throw Error(errc::not_connected, "the connection belongs to another manager");
-    }
-    if (connection->is_receiving_) {
-      throw Error(errc::already_receiving,
-                  "connection \"" + escape_for_log(connection->id()) + "\"");
-    }
-    Message message = co_await next_message(*state, connection);
-    require_size(*state, *connection, message, max_bytes);
-    require_kind(*state, *connection, message, kind);
-    co_return message;
+    connection->liveness_.note(state->now());
+    require_size(*state, *connection, *message, max_bytes);
+    require_kind(*state, *connection, *message, kind);
+    co_return convert(std::move(*message));
   }
 
  private:
@@ -54,36 +89,14 @@ struct Receiving {
                     : "it was never connected");
   }
 
-  static boost::asio::awaitable<Message> next_message(State& state, ConnectionPtr connection) {
-    connection->has_received_ = true;
-    const ScopedValue receiving(connection->is_receiving_, true);
-    // The connection lets go of its socket when it ends; this receive must not.
-    const std::shared_ptr<Ws> socket = connection->websocket();
-    std::exception_ptr error;
-    try {
-      Message message = co_await receive_from(*socket);
-      if (connection->is_connected()) {
-        connection->liveness_.note(state.now());
-        co_return message;
-      }
-    } catch (...) {
-      error = std::current_exception();
+  static void require_free(const State& state, const Connection<Ws>& connection) {
+    require_connected(connection);
+    if (!connection.is_registered_with(state)) {
+      throw Error(errc::not_connected, "the connection belongs to another manager");
     }
-    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-    const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
-    if (error && is_cancelled && connection->is_connected()) std::rethrow_exception(error);
-    if (connection->is_connected()) state.drop(*connection, how_it_ended(*socket));
-    require_connected(*connection);
-    throw Error(errc::connection_closed);  // not reached
-  }
-
-  static boost::asio::awaitable<Message> receive_from(Ws& socket) {
-    if constexpr (ReceivesMessages<Ws>) {
-      co_return co_await socket.receive();
-    } else {
-      Message message;
-      message.payload = co_await socket.receive_text();
-      co_return message;
+    if (connection.is_receiving_) {
+      throw Error(errc::already_receiving,
+                  "connection \"" + escape_for_log(connection.id()) + "\"");
     }
   }
 

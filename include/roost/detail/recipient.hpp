@@ -23,6 +23,7 @@
 #include "roost/detail/describe.hpp"
 #include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
+#include "roost/detail/prefetch.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
@@ -42,6 +43,8 @@ template <class Ws>
 class ManagerState;
 template <class Ws>
 struct FanOut;
+template <class Ws>
+struct Closing;
 
 /// What became of a frame that was offered to a connection.
 enum class Offer : unsigned char {
@@ -60,11 +63,15 @@ class Recipient : public RoomMember, private SocketObserver {
   Offer offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if constexpr (TakesFrames<Ws>) {
       if (backpressure_.is_open()) [[likely]] {
-        return socket_->try_send(frame) ? Offer::taken : Offer::failed;
+        return try_send(frame) ? Offer::taken : Offer::failed;
       }
     }
     return offer_with_care(frame, awaited, delivery);
   }
+
+  /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
+  void prefetch_recipient() const noexcept { prefetch<64>(&visited_); }
+  void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
   /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
   Offer ping(const Frame& instead) {
@@ -134,6 +141,7 @@ class Recipient : public RoomMember, private SocketObserver {
                                              .high_water = state.options().outbox_high_water,
                                              .total_bytes = state.total_queued_bytes()};
     if constexpr (Observable<Ws>) socket_->observe(watch);
+    sink_ = find_sink(*socket_);
     if constexpr (!TakesFrames<Ws>) plain_.outbox.watch(watch);
   }
 
@@ -144,7 +152,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (HasLastActivity<Ws>) liveness_.note(socket_->last_activity());
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
-        if (is_flushed) socket_->try_send(parked->frame);
+        if (is_flushed) try_send(parked->frame);
         if (parked->delivery) parked->delivery->settle_one();
       }
     } else {
@@ -159,6 +167,7 @@ class Recipient : public RoomMember, private SocketObserver {
       if (!is_flushed) plain_.outbox.discard();
     }
     state_ = nullptr;
+    sink_ = nullptr;
     return std::exchange(socket_, nullptr);
   }
 
@@ -183,14 +192,10 @@ class Recipient : public RoomMember, private SocketObserver {
     co_return true;
   }
 
-  // Null once the connection is not registered any more.
-  ManagerState<Ws>* state_ = nullptr;
-  std::shared_ptr<Ws> socket_;
-  Liveness liveness_;
-
  private:
   friend class ManagerState<Ws>;
   friend struct FanOut<Ws>;
+  friend struct Closing<Ws>;
 
   // A socket that takes no frames: they queue up here, and one detached pump at a time sends them.
   struct PlainQueue {
@@ -200,6 +205,15 @@ class Recipient : public RoomMember, private SocketObserver {
     WaitList pump_ended;
   };
   struct Nothing {};
+
+  static auto* find_sink(Ws& socket) noexcept {
+    if constexpr (HasFrameSink<Ws>) {
+      return socket.frame_sink();
+    } else {
+      return &socket;
+    }
+  }
+  bool try_send(const Frame& frame) { return sink_ && sink_->try_send(frame); }
 
   Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
 
@@ -234,7 +248,7 @@ class Recipient : public RoomMember, private SocketObserver {
 
   bool enqueue(const Frame& frame, std::shared_ptr<Delivery> delivery) {
     if constexpr (TakesFrames<Ws>) {
-      return socket_->try_send(frame);
+      return try_send(frame);
     } else {
       if (delivery) ++delivery->pending;
       plain_.deliveries.push_back(std::move(delivery));
@@ -284,6 +298,8 @@ class Recipient : public RoomMember, private SocketObserver {
     }
     state_->drop(self(), how);
   }
+
+  void on_sink_gone() noexcept override { sink_ = nullptr; }
 
   void on_pong(std::string_view payload) override {
     if (state_) liveness_.on_pong(payload, state_->now());
@@ -346,14 +362,23 @@ class Recipient : public RoomMember, private SocketObserver {
     if (delivery) delivery->settle_one();
   }
 
+  // What a broadcast needs of each recipient, side by side.
+  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
+  decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
   Backpressure backpressure_;
+
   [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue> plain_;
 
   // Where the manager keeps it among those it watches.
   static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
   std::size_t watch_position_ = not_watched;
-  std::size_t position_ = 0;   // among all connections
-  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
+  std::size_t position_ = 0;  // among all connections
+
+ protected:
+  // Null once the connection is not registered any more.
+  ManagerState<Ws>* state_ = nullptr;
+  std::shared_ptr<Ws> socket_;
+  Liveness liveness_;
 };
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
@@ -17,6 +18,8 @@
 #include "roost/detail/describe.hpp"
 #include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/on_executor.hpp"
+#include "roost/detail/wait.hpp"
 
 namespace roost::detail {
 
@@ -31,6 +34,14 @@ struct Session {
   static boost::asio::awaitable<SessionOutcome> run(StatePtr state, std::shared_ptr<Ws> socket,
                                                     typename Admission<Ws>::Request request,
                                                     Handler handler) {
+    // Suspended for as long as the connection lives: no coroutine around it, none below it.
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    if (here != state->executor()) {
+      auto there = run_there(state->executor(),
+                             run(state, std::move(socket), std::move(request), std::move(handler)));
+      auto outcome = co_await std::move(there);
+      co_return std::move(*outcome);
+    }
     ConnectionPtr connection;
     std::exception_ptr refusal;
     try {
@@ -50,7 +61,22 @@ struct Session {
     if (!connection->is_connected() && !running->is_done()) {  // by its first words
       state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, running));
     }
-    const bool is_cancelled = co_await join(state, running);
+    bool is_cancelled = false;
+    while (!running->is_done()) {
+      TimedWaiter waiter(state->executor(), *state->options().clock, Timer::never());
+      running->ended.add(waiter);
+      try {
+        co_await waiter.sleep();
+      } catch (const boost::system::system_error&) {
+        is_cancelled = true;
+      }
+      if (waiter.is_woken()) continue;
+      // The handler is waited for, whatever happens.
+      is_cancelled = true;
+      co_await boost::asio::this_coro::reset_cancellation_state(
+          boost::asio::disable_cancellation());
+      running->cancel();
+    }
     let_go_of_handler(*connection);
     std::exception_ptr error;
     try {
@@ -84,24 +110,6 @@ struct Session {
   template <class Handler>
   static boost::asio::awaitable<void> call(Handler handler, ConnectionPtr connection) {
     co_await handler(std::move(connection));
-  }
-
-  /// Waits for the handler, whatever happens. @returns whether this session was cancelled.
-  static boost::asio::awaitable<bool> join(StatePtr state, std::shared_ptr<Child<void>> handler) {
-    bool is_cancelled = false;
-    while (!handler->is_done()) {
-      try {
-        co_await wait(handler->ended, state->executor(), *state->options().clock);
-      } catch (const boost::system::system_error&) {
-        is_cancelled = true;
-      }
-      if (is_cancelled) {
-        co_await boost::asio::this_coro::reset_cancellation_state(
-            boost::asio::disable_cancellation());
-        handler->cancel();
-      }
-    }
-    co_return is_cancelled;
   }
 
   /// A refused socket is closed with a code that says why. Throws the refusal, except where the

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 #include <memory>
@@ -25,10 +26,22 @@ class TimedWaiter final : public Waiter {
     timer.expires_at(deadline);
   }
 
+  /// What a coroutine awaits to sleep: no coroutine itself, which would cost a frame.
+  [[nodiscard]] auto sleep() {
+    return boost::asio::async_initiate<const boost::asio::deferred_t, void()>(
+        [](auto handler, TimedWaiter* self) {
+          self->timer.async_wait(
+              boost::asio::redirect_error(std::move(handler), self->how_it_woke_));
+        },
+        boost::asio::deferred, this);
+  }
+
   Timer timer;
 
  private:
   void wake() override { timer.cancel(); }
+
+  boost::system::error_code how_it_woke_;
 };
 
 /// Waits until @p list is notified (true) or until @p deadline (false).
@@ -38,8 +51,7 @@ inline boost::asio::awaitable<bool> wait(WaitList& list, boost::asio::any_io_exe
                                          Clock::time_point deadline = Timer::never()) {
   TimedWaiter waiter(executor, clock, deadline);
   list.add(waiter);
-  boost::system::error_code error;
-  co_await waiter.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, error));
+  co_await waiter.sleep();
   if (waiter.is_woken()) co_return true;
   if (!waiter.timer.is_due())
     throw boost::system::system_error(boost::asio::error::operation_aborted);

@@ -109,12 +109,14 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   const boost::asio::any_io_executor executor_;
   const Running running_{executor_};
+  // What each frame needs, side by side.
   const std::shared_ptr<Flusher> flusher_;
-  const StreamOptions options_;
   Outbox outbox_;
+  bool is_down_ = false;
+
+  const StreamOptions options_;
   Timer deadline_;
   Clock::time_point last_activity_;
-  bool is_down_ = false;
 };
 
 }  // namespace roost::detail

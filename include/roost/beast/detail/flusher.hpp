@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/prefetch.hpp"
 
 namespace roost::detail {
 
@@ -130,6 +131,8 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     const std::size_t end = std::min(flushing_.size(), next_ + slice);
     for (; next_ < end; ++next_) {
       Flushable* const target = flushing_[next_];
+      // The kernel has pushed it out of the caches since its frames were queued.
+      if (next_ + 1 < flushing_.size()) prefetch<448>(flushing_[next_ + 1]);
       if (!target) continue;
       flushing_[next_] = nullptr;
       target->dirty_position_ = Flushable::not_dirty;

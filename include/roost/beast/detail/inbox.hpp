@@ -43,7 +43,7 @@ struct Inbox {
   void go_down(Clock::time_point activity) {
     last_activity = activity;
     if (!ended) ended = Disconnect{};
-    observer = nullptr;
+    if (auto* const told = std::exchange(observer, nullptr)) told->on_sink_gone();
     conversation = nullptr;
     executor = boost::asio::any_io_executor();
     changed.notify_all();

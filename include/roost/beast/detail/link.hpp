@@ -44,7 +44,9 @@ class Link final : public Channel {
 
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : Channel(std::move(executor), options), transport_(std::move(transport)) {}
+      : Channel(std::move(executor), options), transport_(std::move(transport)) {
+    outbox().join_frames();
+  }
 
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
   [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/string_type.hpp>
 #include <boost/beast/websocket/error.hpp>
@@ -50,8 +51,13 @@ class Reading : public Conversation {
  private:
   // Piece by piece: each is a sign of life, also of a message that takes long.
   void read() {
-    stream_.async_read_some(buffer_, 0,
-                            [this, self = shared_from_this()](error_code error, std::size_t) {
+    // Beast does the same for a dynamic buffer, in one more operation around this one, and with a
+    // larger buffer for who waits for a message.
+    const std::size_t space =
+        stream_.is_message_done() ? first_piece_ : stream_.read_size_hint(buffer_);
+    stream_.async_read_some(buffer_.prepare(space),
+                            [this, self = shared_from_this()](error_code error, std::size_t n) {
+                              buffer_.commit(n);
                               if (!error) channel_->note_activity();
                               if (!error && !stream_.is_message_done()) return read();
                               on_read(error);
@@ -64,17 +70,31 @@ class Reading : public Conversation {
       buffer_.clear();
       return read();
     }
+    if (inbox_->message) {
+      // The one before is not taken yet: nothing is read until it is.
+      when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
+                    [this, self = shared_from_this()](bool) {
+                      if (!channel_->is_down()) on_read({});
+                    });
+      return;
+    }
     const auto data = buffer_.cdata();
     Message message{.is_text = stream_.got_text(),
                     .payload = std::string(static_cast<const char*>(data.data()), data.size())};
+    first_piece_ = std::clamp(data.size(), smallest_piece, largest_first_piece);
     buffer_.clear();
     // An idle connection keeps no large buffer.
     if (buffer_.capacity() > largest_kept_buffer) buffer_ = boost::beast::flat_buffer();
-    when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
-                  [this, self = shared_from_this()](bool) {
-                    if (!channel_->is_down()) read();
-                  });
+    // Whoever waits takes it at once. Else nothing is read until it is taken.
+    const bool is_awaited = !inbox_->changed.empty();
+    if (!is_awaited) {
+      when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
+                    [this, self = shared_from_this()](bool) {
+                      if (!channel_->is_down()) read();
+                    });
+    }
     inbox_->put(std::move(message));
+    if (is_awaited) read();
   }
 
   void on_read_failed(error_code error) {
@@ -104,6 +124,9 @@ class Reading : public Conversation {
   }
 
   static constexpr std::size_t largest_kept_buffer = 16'384;
+  static constexpr std::size_t smallest_piece = 128;
+  static constexpr std::size_t largest_first_piece = 2'048;
+  std::size_t first_piece_ = smallest_piece;  // a message is expected to be like the one before
   boost::beast::flat_buffer buffer_;
 };
 

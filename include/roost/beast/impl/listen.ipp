@@ -66,20 +66,6 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
   return std::nullopt;
 }
 
-ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening> listening,
-                                              std::shared_ptr<Link> link,
-                                              boost::asio::ip::tcp::endpoint remote_endpoint) {
-  Listening::Visitor visitor(*listening, link);
-  HttpRequest request = co_await read_request(link);
-  if (link->is_down()) co_return;  // the listener has stopped
-  if (std::optional<std::string> response = answer(*listening, request)) {
-    co_return co_await respond(link, std::move(*response));
-  }
-  visitor.is_known = true;
-  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  co_await listening->handler(std::move(upgrade));
-}
-
 /// What a handler lets escape ends its connection, not the server.
 ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) noexcept {
   if (!error) return;
@@ -93,14 +79,41 @@ ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) no
   log(logger, severity, "connection_failed", {{"why", describe(error)}});
 }
 
+/// Runs a coroutine for somebody who has come, who is known for as long as that lasts.
+ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
+                      std::shared_ptr<Listening::Visitor> visitor,
+                      boost::asio::awaitable<void> coroutine) {
+  TaskGroup& visits = visitor->listening().gate->visits();
+  visits.spawn(executor, std::move(coroutine),
+               [visitor = std::move(visitor)](const std::exception_ptr& error) {
+                 report(visitor->listening().logger, error);
+               });
+}
+
+ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening::Visitor> visitor,
+                                              std::shared_ptr<Link> link,
+                                              boost::asio::ip::tcp::endpoint remote_endpoint) {
+  Listening& listening = visitor->listening();
+  HttpRequest request = co_await read_request(link);
+  if (link->is_down()) co_return;  // the listener has stopped
+  if (std::optional<std::string> response = answer(listening, request)) {
+    co_return co_await respond(link, std::move(*response));
+  }
+  visitor->is_known = true;
+  // In a coroutine of its own: this one, with all that reading a request needs, is done.
+  const auto executor = link->get_executor();
+  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
+  spawn(executor, visitor, listening.handler(std::move(upgrade)));
+}
+
 ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               const std::shared_ptr<Listening>& listening,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   link->set_deadline(listening->options.stream.handshake_timeout);
-  listening->gate->visits().spawn(
-      executor, serve(listening, std::move(link), remote_endpoint),
-      [listening](const std::exception_ptr& error) { report(listening->logger, error); });
+  auto visitor = std::make_shared<Listening::Visitor>(listening, link);
+  auto serving = serve(visitor, std::move(link), remote_endpoint);
+  spawn(executor, std::move(visitor), std::move(serving));
 }
 
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,

@@ -54,6 +54,8 @@ ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
 }
 
 ROOST_DECL std::size_t TcpTransport::write_some(Buffers buffers, error_code& error) {
+  // One buffer is a send(), which costs less than a sendmsg().
+  if (buffers.size() == 1) return socket_.write_some(buffers.front(), error);
   return socket_.write_some(buffers, error);
 }
 

@@ -68,7 +68,10 @@ class Chat:
     async def join(self, name, room="lobby"):
         """Returns the connection and its welcome."""
         ws = await self.connect(f"/ws/{room}?name={name}")
-        return ws, await event(ws)
+        message = await event(ws)
+        while message["event"] == "replicas":  # news that everybody got, just before
+            message = await event(ws)
+        return ws, message
 
     def get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)

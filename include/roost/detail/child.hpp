@@ -91,10 +91,16 @@ class Child : public std::enable_shared_from_this<Child<T>> {
 };
 
 /// Waits for what others may wait for as well. A caller that is cancelled only ceases to wait.
+/// @par Errors  what it throws; `errc::timed_out`
 template <class T>
 boost::asio::awaitable<T> result_of(std::shared_ptr<Child<T>> child,
-                                    boost::asio::any_io_executor executor, Clock& clock) {
-  while (!child->is_done()) co_await wait(child->ended, executor, clock);
+                                    boost::asio::any_io_executor executor, Clock& clock,
+                                    Clock::time_point deadline = Timer::never()) {
+  bool is_in_time = true;
+  while (is_in_time && !child->is_done()) {
+    is_in_time = co_await wait(child->ended, executor, clock, deadline);
+  }
+  if (!child->is_done()) throw Error(errc::timed_out);
   co_return child->result();
 }
 

@@ -12,7 +12,6 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
-#include "roost/error.hpp"
 
 namespace roost::detail {
 
@@ -29,12 +28,7 @@ class HookCalls {
                                    Clock::duration limit) {
     const Clock::time_point deadline = clock.now() + limit;
     const Call call(*this, Child<bool>::start(executor, std::move(hook)));
-    bool is_in_time = true;
-    while (is_in_time && !call.child->is_done()) {
-      is_in_time = co_await wait(call.child->ended, executor, clock, deadline);
-    }
-    if (!call.child->is_done()) throw Error(errc::timed_out);
-    co_return call.child->take();
+    co_return co_await result_of(call.child, executor, clock, deadline);
   }
 
   [[nodiscard]] bool empty() const noexcept { return under_way_.empty(); }

@@ -50,8 +50,7 @@ class TestBackplane {
   Subscription on(BackplaneHandler handler) { return inbound_->on(std::move(handler)); }
 
   void bring(json message) {
-    inbound_->deliver(
-        std::make_shared<const detail::Parcel>(detail::Parcel{std::move(message), 1}));
+    inbound_->deliver(std::make_shared<const detail::Parcel>(std::move(message), std::size_t{1}));
   }
 
   std::vector<json> published;

@@ -250,26 +250,36 @@ TEST_CASE("a value that never was JSON text is skipped, not thrown", "[wire]") {
 }
 
 TEST_CASE("a message is encoded as hawkapi-websockets does", "[wire]") {
-  const auto encoded = [](WireKind kind, json payload, WireAudience to) {
-    return detail::encode_wire(kind, std::move(payload), std::move(to)).dump();
+  const auto encoded = [](WireKind kind, std::string_view payload, const WireAudience& to) {
+    return detail::encode_wire(kind, payload, to).text;
   };
   CHECK(encoded(WireKind::text, "hello", {.rooms = {"lobby"}}) ==
         R"({"exclude":[],"kind":"text","payload":"hello","room":"lobby"})");
-  CHECK(encoded(WireKind::json, "hello", {.is_everyone = true, .exclude = {"x", "y"}}) ==
-        R"({"exclude":["x","y"],"kind":"json","payload":"hello","room":null})");
+  CHECK(encoded(WireKind::json, R"({"a":1})", {.is_everyone = true, .exclude = {"x", "y"}}) ==
+        R"({"exclude":["x","y"],"kind":"json","payload":{"a":1},"room":null})");
   CHECK(encoded(WireKind::bytes, "AP8H", {.rooms = {"a"}}) ==
         R"({"exclude":[],"kind":"bytes","payload":"AP8H","room":"a"})");
   // The first room stands where others look for it: without it, it would be a message to everyone.
   CHECK(encoded(WireKind::text, "x", {.rooms = {"a", "b", "c"}}) ==
         R"({"exclude":[],"kind":"text","payload":"x","room":"a","rooms":["b","c"]})");
+  CHECK(encoded(WireKind::text, "\"\n", {.rooms = {"\\", "\t"}, .exclude = {"\1"}}) ==
+        R"({"exclude":["\u0001"],"kind":"text","payload":"\"\n","room":"\\","rooms":["\t"]})");
+}
+
+TEST_CASE("a message for one room says so", "[wire]") {
+  const auto room = [](const WireAudience& to) {
+    return detail::encode_wire(WireKind::text, "x", to).room.value_or("none");
+  };
+  CHECK(room({.rooms = {"a"}, .exclude = {"x"}}) == "a");
+  CHECK(room({.rooms = {"a", "b"}}) == "none");
+  CHECK(room({.is_everyone = true}) == "none");
 }
 
 TEST_CASE("what is encoded is decoded", "[wire]") {
   for (const Strings& rooms : {Strings{}, Strings{"a"}, Strings{"a", "b\n", "\xC3\xA9"}}) {
     const WireAudience to{.is_everyone = rooms.empty(), .rooms = rooms, .exclude = {"x"}};
     const std::string raw("\0\xFF\x07 any bytes", 13);
-    const WireMessage wire = decoded(detail::serialize_message(
-        detail::encode_wire(WireKind::bytes, base64(raw), to), 1'000'000));
+    const WireMessage wire = decoded(detail::encode_wire(WireKind::bytes, base64(raw), to).text);
     CHECK(wire.kind == WireKind::bytes);
     CHECK(wire.payload == raw);
     CHECK(wire.to.is_everyone == to.is_everyone);

@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "roost/detail/parcel.hpp"
+#include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
 #include "roost/hook.hpp"
 
@@ -136,6 +138,15 @@ class BackplaneRef {
   Subscription on(BackplaneHandler handler) const {
     return calls().on(backplane_.get(), std::move(handler));
   }
+
+  // --- for `Cluster`, which needs no JSON values; any backplane will do ---
+
+  awaitable<Published> publish_wire(detail::OutgoingMessage message) const {
+    return calls().publish_wire(backplane_.get(), std::move(message));
+  }
+  Subscription on_parcel(detail::ParcelHandler handler) const {
+    return calls().on_parcel(backplane_.get(), std::move(handler));
+  }
   /// Null where every message goes to every replica.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
     return calls().room_routing(backplane_.get());
@@ -149,6 +160,8 @@ class BackplaneRef {
     awaitable<void> (*stop)(void*);
     awaitable<Published> (*publish)(void*, const nlohmann::json&);
     Subscription (*on)(void*, BackplaneHandler);
+    awaitable<Published> (*publish_wire)(void*, detail::OutgoingMessage);
+    Subscription (*on_parcel)(void*, detail::ParcelHandler);
     std::shared_ptr<detail::RoomRouting> (*room_routing)(void*);
   };
 
@@ -162,6 +175,24 @@ class BackplaneRef {
       return backplane.start_anyway();
     } else {
       return backplane.start();
+    }
+  }
+  template <class B>
+  static awaitable<Published> publish_wire_of(B& backplane, detail::OutgoingMessage message) {
+    if constexpr (requires { backplane.publish_wire(std::move(message)); }) {
+      return backplane.publish_wire(std::move(message));
+    } else {
+      return backplane.publish(nlohmann::json::parse(message.text));
+    }
+  }
+  template <class B>
+  static Subscription on_parcel_of(B& backplane, detail::ParcelHandler handler) {
+    if constexpr (requires { backplane.on_parcel(std::move(handler)); }) {
+      return backplane.on_parcel(std::move(handler));
+    } else {
+      return backplane.on([handler = std::move(handler)](const nlohmann::json& message) {
+        handler.call(detail::Parcel(message, 0));
+      });
     }
   }
   template <class B>
@@ -182,6 +213,14 @@ class BackplaneRef {
       .stop = [](void* b) { return as<B>(b).stop(); },
       .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
       .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); },
+      .publish_wire =
+          [](void* b, detail::OutgoingMessage message) {
+            return publish_wire_of(as<B>(b), std::move(message));
+          },
+      .on_parcel =
+          [](void* b, detail::ParcelHandler handler) {
+            return on_parcel_of(as<B>(b), std::move(handler));
+          },
       .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
 
   [[nodiscard]] const Calls& calls() const {

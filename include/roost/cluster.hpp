@@ -16,6 +16,9 @@
 #include "roost/connection_manager.hpp"
 #include "roost/detail/base64.hpp"
 #include "roost/detail/deliver.hpp"
+#include "roost/detail/encode.hpp"
+#include "roost/detail/json_depth.hpp"
+#include "roost/detail/parcel.hpp"
 #include "roost/detail/room_routing.hpp"
 #include "roost/detail/utf8.hpp"
 #include "roost/detail/validate_names.hpp"
@@ -91,7 +94,7 @@ class [[nodiscard]] Cluster {
       throw Error(errc::invalid_utf8,
                   "a text message of " + std::to_string(text.size()) + " bytes");
     }
-    return publish(detail::WireKind::text, std::string(text), options);
+    return publish(detail::WireKind::text, text, options);
   }
   /// Bytes travel as base64, four bytes for three.
   awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
@@ -100,7 +103,8 @@ class [[nodiscard]] Cluster {
   }
   template <std::same_as<nlohmann::json> Json>
   awaitable<Published> broadcast_json(const Json& json, BroadcastOptions options = {}) const {
-    return publish(detail::WireKind::json, json, options);
+    constexpr std::size_t max_depth = detail::max_json_depth - 1;
+    return publish(detail::WireKind::json, detail::dump_json(json, max_depth), options);
   }
 
   /// The manager gets nothing from the backplane any more; sending is `errc::not_bound`.
@@ -118,12 +122,12 @@ class [[nodiscard]] Cluster {
   Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
       : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
 
-  awaitable<Published> publish(detail::WireKind kind, nlohmann::json payload,
+  awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
                                const BroadcastOptions& options) const {
     if (!binding_) throw Error(errc::not_bound);
-    detail::WireAudience to = audience(options);
+    const detail::WireAudience to = audience(options);
     if (!to.is_everyone && to.rooms.empty()) return nobody();
-    return backplane_.publish(detail::encode_wire(kind, std::move(payload), std::move(to)));
+    return backplane_.publish_wire(detail::encode_wire(kind, payload, to));
   }
   static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
 
@@ -165,8 +169,8 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
     state->rooms().observe(binding->interest);
   }
   binding->subscription =
-      backplane.on([manager_state = std::weak_ptr(state), options](const nlohmann::json& message) {
-        detail::deliver<Ws>(manager_state.lock(), options.allow_global, message);
+      backplane.on_parcel([manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
+        detail::deliver<Ws>(manager_state.lock(), options.allow_global, p);
       });
   return Cluster(std::move(backplane), std::move(binding));
 }

@@ -212,8 +212,10 @@ class ConnectionManager {
   // --- rooms ---
 
   /// @returns whether it is in the room now; false for an unknown id.
-  /// @par Errors    `errc::join_denied`, `too_many_rooms`; at the call `invalid_room_name`.
-  /// @par Suspends  while `room_validator` answers.
+  /// @par Errors        `errc::join_denied`, `too_many_rooms`; at the call `invalid_room_name`.
+  /// @par Suspends      while `room_validator` answers; with a channel per room, until messages of
+  ///                    other replicas to the room arrive.
+  /// @par Cancellation  undoes it.
   awaitable<bool> join(std::string_view id, std::string_view room) {
     detail::validate_room_name(room, options().max_room_name_bytes);
     return here(detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));

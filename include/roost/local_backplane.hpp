@@ -16,6 +16,7 @@
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/local_hub.hpp"
+#include "roost/detail/parcel.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
 #include "roost/log.hpp"
@@ -110,16 +111,22 @@ class LocalBackplane {
   ///                levels) and `message_too_big`.
   /// @par Suspends  never.
   awaitable<Published> publish(const nlohmann::json& message) {
-    const std::string text = detail::serialize_message(message, options().max_message_bytes);
-    // What a reader in another process would see, rather than a copy.
-    detail::Parcel parcel{.message = detail::decode_json(text), .bytes = text.size()};
-    return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(parcel)));
+    return publish_text(detail::serialize_message(message, options().max_message_bytes));
   }
 
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
   /// @returns what removes it; it may be ignored.
   /// @par Errors  `errc::invalid_option` if the handler is empty.
   Subscription on(BackplaneHandler handler) { return state_->inbound->on(std::move(handler)); }
+
+  // For `Cluster`.
+  awaitable<Published> publish_wire(detail::OutgoingMessage message) {
+    detail::check_size(message.text, options().max_message_bytes);
+    return publish_text(std::move(message.text));
+  }
+  Subscription on_parcel(detail::ParcelHandler handler) {
+    return state_->inbound->on(std::move(handler));
+  }
 
   [[nodiscard]] LocalBackplaneStats stats() const {
     const detail::Inbound::Counts counts = state_->inbound->counts();
@@ -182,6 +189,10 @@ class LocalBackplane {
     state->hub->leave(state->options.channel, state->inbound);
     state->inbound->discard();
     co_return;
+  }
+  awaitable<Published> publish_text(std::string text) {
+    // What a reader in another process would see, rather than a copy.
+    return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(text)));
   }
   static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel) {
     ++state->published;

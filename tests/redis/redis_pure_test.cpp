@@ -369,6 +369,20 @@ TEST_CASE("a silent subscription is asked twice, then lost", "[redis]") {
 
 // --- stamp ---
 
+/// What is published of a message.
+std::string stamped(std::string_view text, const SequenceStamp& stamp) {
+  std::string bytes;
+  append_publish(bytes, "c", text, stamp);
+  RedisReader reader;
+  reader.feed(bytes);
+  const RedisReply* const command = reader.next();
+  REQUIRE(command);
+  REQUIRE(command->elements.size() == 3);
+  CHECK(command->elements[0].text == "PUBLISH");
+  CHECK(command->elements[1].text == "c");
+  return command->elements[2].text;
+}
+
 TEST_CASE("a stamp is put on a message and taken off again", "[redis]") {
   const SequenceStamp stamp{.node = "abc", .epoch = 12, .sequence = 3};
   CHECK(stamped(R"({"kind":"text"})", stamp) ==
@@ -560,6 +574,25 @@ TEST_CASE("replies are read, however they are cut", "[redis]") {
     CHECK(replies[7].elements[0].elements.at(0).integer == 1);
     CHECK(replies[7].elements[1].elements.empty());
   }
+}
+
+TEST_CASE("a reply says nothing of the one before it", "[redis]") {
+  RedisReader reader;
+  const auto read = [&](std::string_view bytes) -> const RedisReply& {
+    reader.feed(bytes);
+    const RedisReply* const reply = reader.next();
+    REQUIRE(reply);
+    return *reply;
+  };
+  CHECK(read("*3\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n$1\r\nc\r\n").elements.size() == 3);
+  const RedisReply& array = read("*2\r\n:1\r\n$-1\r\n");
+  REQUIRE(array.elements.size() == 2);
+  CHECK(array.elements[0].text.empty());
+  CHECK(array.elements[0].is_integer());
+  CHECK(array.elements[1].text.empty());
+  CHECK(read("+OK\r\n").elements.empty());
+  CHECK(read(":7\r\n").text.empty());
+  CHECK(read("*0\r\n").elements.empty());
 }
 
 TEST_CASE("what no Redis would answer is refused before it takes memory", "[redis]") {

@@ -143,6 +143,35 @@ TEST_CASE("a connect that is cancelled while it waits for Redis leaves nothing",
   CHECK(a.manager->total_connections() == 0);
 }
 
+TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis]") {
+  RedisWorld world;
+  FakeRedis fake(world.context);
+  Replica a(world, {.url = fake.url()});
+  world.run(a.backplane->start());
+  const auto alice = a.connect("alice", "lobby");
+  const std::size_t before = fake.subscriptions;
+  fake.ignores_subscribe = true;
+  const auto join = [&](std::string_view room) {
+    return detail::Child<bool>::start(world.context.get_executor(), a.manager->join("alice", room));
+  };
+  const auto joining = join("attic");
+  world.until([&] { return fake.subscriptions == before + 1; });
+  CHECK(a.manager->members("attic").size() == 1);
+  // Who asks for the same meanwhile waits too, and need not undo what was there.
+  const auto again = join("attic");
+  run_ready(world.context);
+  CHECK_FALSE(again->is_done());
+  again->cancel();
+  world.until([&] { return again->is_done(); });
+  CHECK_THROWS(again->take());
+  CHECK(a.manager->members("attic").size() == 1);
+  joining->cancel();
+  world.until([&] { return joining->is_done(); });
+  CHECK_THROWS(joining->take());
+  CHECK(a.manager->members("attic").empty());
+  CHECK(a.manager->members("lobby").size() == 1);
+}
+
 TEST_CASE("without Redis nobody waits, and rooms are subscribed when it comes", "[redis]") {
   RedisServer server;
   server.kill();

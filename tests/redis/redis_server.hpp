@@ -191,7 +191,7 @@ class RedisServer {
       rest.remove_prefix(static_cast<std::size_t>(size));
     }
     detail::RedisReader reader;
-    std::optional<detail::RedisReply> reply;
+    detail::RedisReply* reply = nullptr;
     while (!(reply = reader.next())) {
       char buffer[4096];
       const ssize_t size = ::read(fd, buffer, sizeof buffer);

@@ -478,6 +478,31 @@ TEMPLATE_TEST_CASE("a cluster reaches the connections of every replica", "[backp
   CHECK(world.log.count("backplane_message_skipped") == 0);
 }
 
+TEMPLATE_TEST_CASE("what a cluster cannot send is an error at the call", "[backplane]",
+                   ROOST_TEST_WORLD) {
+  Suite<TestType> world;
+  const auto backplane = world.started({.max_message_bytes = 100});
+  ConnectionManager<FakeWebSocket> manager(world.context.get_executor());
+  const Cluster cluster = bind_manager(*backplane, manager);
+  const auto alice = std::make_shared<FakeWebSocket>();
+  world.run(manager.connect(alice, {.rooms = {"lobby"}}));
+  const auto text = [&](std::size_t size) {
+    return cluster.broadcast_text(std::string(size, 'x'), {.room = "lobby"});
+  };
+  constexpr std::size_t around = 56;  // {"exclude":[],"kind":"text","payload":"","room":"lobby"}
+  CHECK(error_of([&] { auto unused = text(101 - around); }) == errc::message_too_big);
+  json deep = 1;
+  for (int i = 0; i < 64; ++i) {
+    json outer = json::array();
+    outer.push_back(std::move(deep));
+    deep = std::move(outer);
+  }
+  CHECK(error_of([&] { auto unused = cluster.broadcast_json(deep, {.room = "lobby"}); }) ==
+        errc::invalid_json);
+  world.run(text(100 - around));
+  world.until([&] { return alice->sent().size() == 1; });
+}
+
 TEMPLATE_TEST_CASE("backplanes, handles and managers go in any order", "[backplane]",
                    ROOST_TEST_WORLD) {
   std::string order = "bhmr";

@@ -112,17 +112,33 @@ struct Admission {
   static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
                                            std::string room) {
     if (!connection || !connection->is_registered_with(*state)) co_return false;
-    if (connection->is_in(room)) co_return true;
-    check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
-    co_await ask_room(state, room, connection);
-    // The same connection, not whoever has its id by now.
-    if (!connection->is_connected()) co_return false;
-    if (!connection->is_in(room)) {  // by another join meanwhile
+    if (!connection->is_in(room)) {
+      check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+      co_await ask_room(state, room, connection);
+      // The same connection, not whoever has its id by now.
+      if (!connection->is_connected()) co_return false;
+    }
+    const bool was_in = connection->is_in(room);  // maybe by another join meanwhile
+    if (!was_in) {
       check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
       state->join(*connection, room);
     }
-    if (!state->bindings().empty()) co_await rooms_settled(state);
+    if (!state->bindings().empty()) co_await arrive(state, connection, room, was_in);
     co_return true;
+  }
+
+  /// Waits until messages to the room arrive. A caller that gives up has not joined.
+  static boost::asio::awaitable<void> arrive(StatePtr state, ConnectionPtr connection,
+                                             std::string room, bool was_in) {
+    std::exception_ptr error;
+    try {
+      co_await rooms_settled(state);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return;
+    if (!was_in) state->leave(*connection, room);
+    std::rethrow_exception(error);
   }
 
   static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id, std::string room) {

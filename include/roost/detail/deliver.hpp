@@ -5,7 +5,6 @@
 #include <boost/asio/post.hpp>
 #include <cstddef>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "roost/detail/encode.hpp"
 #include "roost/detail/fan_out.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/parcel.hpp"
 #include "roost/detail/room_routing.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
@@ -67,14 +67,14 @@ inline std::shared_ptr<Binding> add_binding(std::vector<std::weak_ptr<const Bind
 /// @par Thread safety  From any thread: the manager may live elsewhere than the backplane.
 template <class Ws>
 void deliver(const std::shared_ptr<ManagerState<Ws>>& state, bool allow_global,
-             const nlohmann::json& message) {
+             const Parcel& parcel) {
   if (!state || !state->executor()) return;
   const auto warn = [&](std::string_view event, std::string why) {
     boost::asio::post(state->executor(), [state, event, why = std::move(why)] {
       if (!state->is_stopped()) state->log(Severity::warning, event, {{"why", why}});
     });
   };
-  OrSkipped<WireMessage> decoded = decode_wire(message);
+  OrSkipped<WireMessage> decoded = parcel.decode();
   if (const Skipped* skipped = std::get_if<Skipped>(&decoded)) {
     warn("backplane_message_skipped", skipped->why);
     return;
@@ -87,11 +87,11 @@ void deliver(const std::shared_ptr<ManagerState<Ws>>& state, bool allow_global,
   try {
     const BroadcastOptions to{.rooms = wire.to.is_everyone ? Names() : Names(wire.to.rooms),
                               .exclude = wire.to.exclude};
-    FanOut<Ws>::post(state,
-                     wire.kind == WireKind::bytes
-                         ? Frame::binary(std::as_bytes(std::span(wire.payload)))
-                         : encode_text(wire.payload),
-                     to);
+    FanOut<Ws>::dispatch(state,
+                         wire.kind == WireKind::bytes
+                             ? Frame::binary(std::as_bytes(std::span(wire.payload)))
+                             : encode_text(wire.payload),
+                         to);
   } catch (const Error& error) {
     warn("backplane_message_skipped", error.what());
   }

@@ -32,9 +32,9 @@ inline bool is_nested_over(const nlohmann::json& value, std::size_t limit) {
   return false;
 }
 
-inline std::string dump_json(const nlohmann::json& value) {
-  if (is_nested_over(value, max_json_depth)) {
-    throw Error(errc::invalid_json, "nested over " + std::to_string(max_json_depth) + " levels");
+inline std::string dump_json(const nlohmann::json& value, std::size_t max_depth = max_json_depth) {
+  if (is_nested_over(value, max_depth)) {
+    throw Error(errc::invalid_json, "nested over " + std::to_string(max_depth) + " levels");
   }
   try {
     return value.dump();

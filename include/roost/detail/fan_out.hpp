@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cstddef>
@@ -59,11 +60,11 @@ struct FanOut {
 
   /// From any thread; nobody waits.
   static void post(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    boost::asio::post(state->executor(),
-                      [state, frame = std::move(frame), to = audience(*state, options)] {
-                        std::shared_ptr<Delivery> nobody_waits;
-                        offer_to_all(*state, frame, to, false, nobody_waits);
-                      });
+    boost::asio::post(state->executor(), posted(state, std::move(frame), options));
+  }
+  /// The same, at once where that can be.
+  static void dispatch(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
+    boost::asio::dispatch(state->executor(), posted(state, std::move(frame), options));
   }
 
   /// @param connection  null: unknown, nobody gets it
@@ -79,6 +80,13 @@ struct FanOut {
 
  private:
   static boost::asio::awaitable<bool> never_sent() { co_return false; }
+
+  static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
+    return [state, frame = std::move(frame), to = audience(*state, options)] {
+      std::shared_ptr<Delivery> nobody_waits;
+      offer_to_all(*state, frame, to, false, nobody_waits);
+    };
+  }
 
   // Where it is awaited on the manager's executor, one coroutine has to do.
   static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame,

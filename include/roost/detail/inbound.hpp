@@ -13,7 +13,6 @@
 #include <initializer_list>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,18 +20,22 @@
 
 #include "roost/backplane.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/parcel.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/error.hpp"
 #include "roost/log.hpp"
 
 namespace roost::detail {
 
-/// A message on its way to handlers, shared by all of them.
-struct Parcel {
-  nlohmann::json message;
-  std::size_t bytes;  ///< Serialised.
-};
-using ParcelPtr = std::shared_ptr<const Parcel>;
+inline ParcelHandler handler_of_json(BackplaneHandler handler) {
+  if (!handler) throw Error(errc::invalid_option, "the handler is empty");
+  if (handler.is_coroutine()) {
+    return [handler = std::move(handler)](const Parcel& parcel) {
+      return handler.start(parcel.json());
+    };
+  }
+  return [handler = std::move(handler)](const Parcel& parcel) { handler.call(parcel.json()); };
+}
 
 struct InboundLimits {
   std::size_t messages;
@@ -46,10 +49,11 @@ class InboundRing {
 
   /// False if it is full.
   bool push(const ParcelPtr& parcel) {
-    const bool fits = parcels_.size() < limits_.messages && parcel->bytes <= limits_.bytes - bytes_;
+    const bool fits =
+        parcels_.size() < limits_.messages && parcel->bytes() <= limits_.bytes - bytes_;
     if (!fits) return false;
     parcels_.push_back(parcel);
-    bytes_ += parcel->bytes;
+    bytes_ += parcel->bytes();
     return true;
   }
   [[nodiscard]] bool empty() const noexcept { return parcels_.empty(); }
@@ -57,7 +61,7 @@ class InboundRing {
   ParcelPtr pop() {
     ParcelPtr parcel = std::move(parcels_.front());
     parcels_.pop_front();
-    bytes_ -= parcel->bytes;
+    bytes_ -= parcel->bytes();
     return parcel;
   }
   void clear() noexcept {
@@ -81,21 +85,44 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   Inbound(boost::asio::any_io_executor executor, InboundLimits limits, Logger logger)
       : limits_(limits), logger_(std::move(logger)), executor_(std::move(executor)) {}
 
-  Subscription on(BackplaneHandler handler) {
-    if (!handler) throw Error(errc::invalid_option, "the handler is empty");
+  Subscription on(BackplaneHandler handler) { return on(handler_of_json(std::move(handler))); }
+  Subscription on(ParcelHandler handler) {
     auto subscriber = std::make_shared<Subscriber>(weak_from_this(), std::move(handler), limits_);
     const std::lock_guard lock(mutex_);
     if (executor_) subscribers_.push_back(subscriber);
     return Subscription(subscriber);
   }
 
+  /// From any thread; handlers are called later.
   void deliver(const ParcelPtr& parcel) {
     const std::lock_guard lock(mutex_);
-    ++received_;
-    for (const std::shared_ptr<Subscriber>& subscriber : subscribers_) {
-      if (!subscriber->ring.push(parcel)) drop(*subscriber);
+    add(parcel);
+    for (const SubscriberPtr& subscriber : subscribers_) {
       if (!subscriber->is_scheduled) schedule(subscriber);
     }
+  }
+
+  /// The same for who has several, and calls `flush` after them.
+  void collect(const ParcelPtr& parcel) {
+    const std::lock_guard lock(mutex_);
+    add(parcel);
+  }
+  /// Calls handlers at once, as far as they are no coroutines. On the executor.
+  void flush() {
+    std::vector<SubscriberPtr> plain;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const SubscriberPtr& subscriber : subscribers_) {
+        if (subscriber->is_scheduled || subscriber->ring.empty()) continue;
+        if (subscriber->handler.is_coroutine()) {
+          schedule(subscriber);
+        } else {
+          plain.push_back(subscriber);
+          subscriber->is_scheduled = true;
+        }
+      }
+    }
+    for (const SubscriberPtr& subscriber : plain) work_off(subscriber);
   }
 
   /// Forgets what no handler has got yet.
@@ -130,7 +157,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
  private:
   struct Subscriber final : Subscription::Target {
-    Subscriber(std::weak_ptr<Inbound> its_owner, BackplaneHandler its_handler, InboundLimits limits)
+    Subscriber(std::weak_ptr<Inbound> its_owner, ParcelHandler its_handler, InboundLimits limits)
         : owner(std::move(its_owner)), handler(std::move(its_handler)), ring(limits) {}
 
     void cancel() noexcept override {
@@ -141,7 +168,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     }
 
     const std::weak_ptr<Inbound> owner;
-    const BackplaneHandler handler;
+    const ParcelHandler handler;
     std::atomic<bool> is_cancelled = false;
     // By the mutex.
     InboundRing ring;
@@ -156,6 +183,14 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     subscriber.is_cancelled = true;
     subscriber.ring.clear();
     std::erase_if(subscribers_, [&](const auto& other) { return other.get() == &subscriber; });
+  }
+
+  // With the mutex held.
+  void add(const ParcelPtr& parcel) {
+    ++received_;
+    for (const SubscriberPtr& subscriber : subscribers_) {
+      if (!subscriber->ring.push(parcel)) drop(*subscriber);
+    }
   }
 
   // With the mutex held. The log says when a handler begins to lose messages, and how many it lost
@@ -198,7 +233,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
         return;
       }
       try {
-        subscriber->handler.call(parcel->message);
+        subscriber->handler.call(*parcel);
       } catch (...) {
         note_failure(std::current_exception());
       }
@@ -224,7 +259,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   static boost::asio::awaitable<void> run(SubscriberPtr subscriber, ParcelPtr parcel) {
-    co_await subscriber->handler.start(parcel->message);
+    co_await subscriber->handler.start(*parcel);
   }
 
   void note_failure(const std::exception_ptr& error) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "roost/detail/base64.hpp"
 #include "roost/detail/encode.hpp"
 #include "roost/detail/json_depth.hpp"
+#include "roost/detail/json_string.hpp"
 #include "roost/detail/utf8.hpp"
 #include "roost/error.hpp"
 
@@ -63,33 +65,67 @@ using OrSkipped = std::variant<T, Skipped>;
   return message;
 }
 
+/// @par Errors  `errc::message_too_big`
+inline void check_size(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return;
+  throw Error(errc::message_too_big, "a message of " + std::to_string(text.size()) +
+                                         " bytes, max_message_bytes is " +
+                                         std::to_string(max_bytes));
+}
+
 /// The reverse, for publishers.
 /// @par Errors  `errc::invalid_json` for what `parse_message` would skip; `errc::message_too_big`.
 [[nodiscard]] inline std::string serialize_message(const nlohmann::json& message,
                                                    std::size_t max_bytes) {
   if (!message.is_object()) throw Error(errc::invalid_json, "a message must be a JSON object");
   std::string text = dump_json(message);
-  if (text.size() > max_bytes) {
-    throw Error(errc::message_too_big, "a message of " + std::to_string(text.size()) +
-                                           " bytes, max_message_bytes is " +
-                                           std::to_string(max_bytes));
-  }
+  check_size(text, max_bytes);
   return text;
 }
 
-/// @param payload  of kind bytes: the base64
-[[nodiscard]] inline nlohmann::json encode_wire(WireKind kind, nlohmann::json payload,
-                                                WireAudience to) {
-  nlohmann::json message = nlohmann::json::object();
-  message["kind"] = kind == WireKind::text ? "text" : kind == WireKind::bytes ? "bytes" : "json";
-  message["room"] = nullptr;
-  if (!to.rooms.empty()) {
-    message["room"] = std::move(to.rooms.front());
-    to.rooms.erase(to.rooms.begin());
+/// A message on its way out.
+struct OutgoingMessage {
+  std::string text;  ///< The JSON object.
+  /// Set if it is for the members of this room and nobody else.
+  std::optional<std::string> room = {};
+};
+
+inline void append_json_strings(std::string& out, std::span<const std::string> texts) {
+  char separator = '[';
+  for (const std::string& text : texts) {
+    append_json_string(out += separator, text);
+    separator = ',';
   }
-  if (!to.rooms.empty()) message["rooms"] = std::move(to.rooms);
-  message["payload"] = std::move(payload);
-  message["exclude"] = std::move(to.exclude);
+  out += texts.empty() ? "[]" : "]";
+}
+
+/// @param payload  of kind json: serialised; of kind bytes: the base64
+[[nodiscard]] inline OutgoingMessage encode_wire(WireKind kind, std::string_view payload,
+                                                 const WireAudience& to) {
+  OutgoingMessage message;
+  std::string& text = message.text;
+  text.reserve(payload.size() + 128);
+  append_json_strings(text += R"({"exclude":)", to.exclude);
+  text += kind == WireKind::text    ? R"(,"kind":"text","payload":)"
+          : kind == WireKind::bytes ? R"(,"kind":"bytes","payload":)"
+                                    : R"(,"kind":"json","payload":)";
+  if (kind == WireKind::json) {
+    text += payload;
+  } else {
+    append_json_string(text, payload);
+  }
+  text += R"(,"room":)";
+  if (to.rooms.empty()) {
+    text += "null";
+  } else {
+    append_json_string(text, to.rooms.front());
+  }
+  if (to.rooms.size() > 1) {
+    append_json_strings(text += R"(,"rooms":)", std::span(to.rooms).subspan(1));
+  } else if (to.rooms.size() == 1) {
+    message.room = to.rooms.front();
+  }
+  text += '}';
   return message;
 }
 

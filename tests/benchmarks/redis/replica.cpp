@@ -26,7 +26,6 @@
 #include <exception>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <roost/detail/room_routing.hpp>
 #include <roost/redis.hpp>
 #include <roost/roost.hpp>
@@ -200,14 +199,14 @@ class RawSocket {
       throw std::runtime_error("cannot write");
     }
   }
-  roost::detail::RedisReply receive() {
-    std::optional<roost::detail::RedisReply> reply;
+  roost::detail::RedisReply& receive() {
+    roost::detail::RedisReply* reply = nullptr;
     while (!(reply = reader_.next())) {
       const ssize_t size = ::read(fd_, buffer_.data(), buffer_.size());
       if (size <= 0) throw std::runtime_error("cannot read");
       reader_.feed({buffer_.data(), static_cast<std::size_t>(size)});
     }
-    return std::move(*reply);
+    return *reply;
   }
 
  private:
@@ -232,7 +231,7 @@ void raw_receive(const std::string& path, const std::string& channel, std::size_
   constexpr std::string_view before = R"("payload":")";
   bool is_last = false;
   while (!is_last) {
-    const roost::detail::RedisReply reply = socket.receive();
+    const roost::detail::RedisReply& reply = socket.receive();
     const std::string_view text = reply.elements.at(2).text;
     const std::size_t at = text.find(before);
     is_last = meter.note(at == text.npos ? "0" : text.substr(at + before.size()));

@@ -8,11 +8,9 @@
 #include <initializer_list>
 #include <memory>
 #include <new>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace roost::detail {
@@ -20,7 +18,7 @@ namespace roost::detail {
 /// One reply of Redis.
 struct RedisReply {
   int type = REDIS_REPLY_NIL;
-  long long integer = 0;
+  long long integer = 0;  ///< Of an integer.
   std::string text = {};  ///< Of a string, a status or an error.
   std::vector<RedisReply> elements = {};
 
@@ -36,14 +34,16 @@ inline void append_count(std::string& out, char kind, std::size_t count) {
   out.append(digits, end).append("\r\n");
 }
 
-/// Appends a command in the protocol of Redis. (hiredis formats with `sprintf` into memory of its
-/// own, which costs a publisher a seventh of its time.)
+// Commands in the protocol of Redis. (hiredis formats with `sprintf` into memory of its own, which
+// costs a publisher a seventh of its time.)
+
+inline void append_argument(std::string& out, std::string_view first, std::string_view rest = {}) {
+  append_count(out, '$', first.size() + rest.size());
+  out.append(first).append(rest).append("\r\n");
+}
 inline void append_command(std::string& out, std::span<const std::string_view> arguments) {
   append_count(out, '*', arguments.size());
-  for (const std::string_view argument : arguments) {
-    append_count(out, '$', argument.size());
-    out.append(argument).append("\r\n");
-  }
+  for (const std::string_view argument : arguments) append_argument(out, argument);
 }
 inline void append_command(std::string& out, std::initializer_list<std::string_view> arguments) {
   append_command(out, std::span(arguments.begin(), arguments.size()));
@@ -61,8 +61,8 @@ class RedisReader {
   explicit RedisReader(Limits limits)
       : limits_(limits), reader_(redisReaderCreateWithFunctions(&functions()), &redisReaderFree) {
     if (!reader_) throw std::bad_alloc();
-    reader_->maxbuf = 262'144;     // kept while it is empty: else it is allocated with each feed
-    reader_->privdata = &limits_;  // hiredis 0.14 has a macro that C++ refuses
+    reader_->maxbuf = 262'144;  // kept while it is empty: else it is allocated with each feed
+    reader_->privdata = this;   // hiredis 0.14 has a macro that C++ refuses
   }
   RedisReader(const RedisReader&) = delete;
   RedisReader& operator=(const RedisReader&) = delete;
@@ -71,16 +71,14 @@ class RedisReader {
   /// buffer to the front with each few replies.
   void feed(std::string_view bytes) { redisReaderFeed(reader_.get(), bytes.data(), bytes.size()); }
 
-  /// The next reply; nothing if it is not complete yet, or if there is an `error()`.
-  [[nodiscard]] std::optional<RedisReply> next() {
+  /// The next reply, good until the next call; null if it is not complete yet, or if there is an
+  /// `error()`.
+  [[nodiscard]] RedisReply* next() {
     void* reply = nullptr;
     redisReaderGetReply(reader_.get(), &reply);
-    if (reply) {
-      const std::unique_ptr<RedisReply> owner(static_cast<RedisReply*>(reply));
-      return std::move(*owner);
-    }
+    if (reply) return &reply_;
     is_too_long_ = reader_->len - reader_->pos > limits_.bytes;
-    return std::nullopt;
+    return nullptr;
   }
 
   /// Why no more can be read; empty: nothing is wrong.
@@ -98,68 +96,68 @@ class RedisReader {
       f.createArray = &create_array;  // of an int or a size_t, as hiredis wants it
       f.createInteger = &create_integer;
       f.createNil = &create_nil;
-      f.freeObject = &free_object;
+      f.freeObject = [](void*) {};  // all belong to the reader
+      refuse_others(f);
       return f;
     }();
     return table;
   }
+  // Of RESP3, which nobody has asked Redis for; hiredis has them since 1.0.
+  template <class Functions>
+  static void refuse_others(Functions& f) {
+    if constexpr (requires { f.createDouble = nullptr; }) {
+      f.createDouble = [](const redisReadTask*, double, char*, std::size_t) -> void* {
+        return nullptr;
+      };
+      f.createBool = [](const redisReadTask*, int) -> void* { return nullptr; };
+    }
+  }
 
-  // A place for what a task reads: in its array, or on its own. Null, which hiredis takes for a
-  // lack of memory, if there is none. Nothing may be thrown through hiredis.
-  static RedisReply* place(const redisReadTask* task) noexcept {
-    try {
-      RedisReply* reply = nullptr;
-      if (task->parent) {
-        reply = &static_cast<RedisReply*>(task->parent->obj)->elements.emplace_back();
-      } else {
-        reply = new RedisReply;
-      }
-      reply->type = task->type;
-      return reply;
-    } catch (const std::bad_alloc&) {
-      return nullptr;
-    }
-  }
-  static void* create_string(const redisReadTask* task, char* text, std::size_t size) noexcept {
-    RedisReply* const reply = place(task);
-    if (!reply) return nullptr;
-    try {
-      reply->text.assign(text, size);
-    } catch (const std::bad_alloc&) {
-      return give_up(task, reply);
-    }
+  // The place for what a task reads: in its array, or on its own. They are used again and again.
+  static RedisReply& place(const redisReadTask* task) noexcept {
+    RedisReply& reply = task->parent ? static_cast<RedisReply*>(task->parent->obj)
+                                           ->elements[static_cast<std::size_t>(task->idx)]
+                                     : static_cast<RedisReader*>(task->privdata)->reply_;
+    reply.type = task->type;
+    reply.text.clear();
     return reply;
   }
-  template <class Count>
-  static void* create_array(const redisReadTask* task, Count count) noexcept {
-    const auto& limits = *static_cast<const Limits*>(task->privdata);
-    if (static_cast<std::size_t>(count) > limits.elements) return nullptr;
-    RedisReply* const reply = place(task);
-    if (!reply) return nullptr;
-    try {
-      reply->elements.reserve(static_cast<std::size_t>(count));  // so that none of them moves
-    } catch (const std::bad_alloc&) {
-      return give_up(task, reply);
-    }
+  static RedisReply& place_of_one(const redisReadTask* task) noexcept {
+    RedisReply& reply = place(task);
+    reply.elements.clear();
     return reply;
   }
-  static void* create_integer(const redisReadTask* task, long long value) noexcept {
-    RedisReply* const reply = place(task);
-    if (reply) reply->integer = value;
-    return reply;
-  }
-  static void* create_nil(const redisReadTask* task) noexcept {
-    RedisReply* const reply = place(task);
-    if (reply) reply->type = REDIS_REPLY_NIL;
-    return reply;
-  }
-  static void* give_up(const redisReadTask* task, RedisReply* reply) noexcept {
-    if (!task->parent) delete reply;
+  // Nothing may be thrown through hiredis, which takes null for a lack of memory.
+  static void* create_string(const redisReadTask* task, char* text, std::size_t size) noexcept try {
+    RedisReply& reply = place_of_one(task);
+    reply.text.assign(text, size);
+    return &reply;
+  } catch (const std::bad_alloc&) {
     return nullptr;
   }
-  static void free_object(void* reply) noexcept { delete static_cast<RedisReply*>(reply); }
+  template <class Count>
+  static void* create_array(const redisReadTask* task, Count count) noexcept try {
+    const auto size = static_cast<std::size_t>(count);
+    if (size > static_cast<RedisReader*>(task->privdata)->limits_.elements) return nullptr;
+    RedisReply& reply = place(task);
+    reply.elements.resize(size);  // and so stays: none of them moves
+    return &reply;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+  static void* create_integer(const redisReadTask* task, long long value) noexcept {
+    RedisReply& reply = place_of_one(task);
+    reply.integer = value;
+    return &reply;
+  }
+  static void* create_nil(const redisReadTask* task) noexcept {
+    RedisReply& reply = place_of_one(task);
+    reply.type = REDIS_REPLY_NIL;  // the task is to read a string or an array
+    return &reply;
+  }
 
-  Limits limits_;
+  const Limits limits_;
+  RedisReply reply_;
   const std::unique_ptr<redisReader, decltype(&redisReaderFree)> reader_;
   bool is_too_long_ = false;
 };

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -62,28 +61,35 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     throw RedisTrouble("Redis at " + target->url.where() + ": " + why);
   }
 
-  /// Sends all of it. One at a time.
-  static boost::asio::awaitable<void> write(Ptr self, std::string bytes) {
-    co_await self->stream_->write(boost::asio::buffer(bytes));
+  /// What is to be sent. (It stays for the next time: making such memory anew costs most.)
+  [[nodiscard]] std::string& outgoing() noexcept { return outgoing_; }
+  /// Sends all that is `outgoing`, however long that takes. One at a time.
+  static boost::asio::awaitable<void> write(Ptr self) {
+    co_await self->stream_->write(boost::asio::buffer(self->outgoing_));
+    self->outgoing_.clear();
   }
-
-  /// Sends all of it within the time for a command, else closes; without a coroutine of its own
-  /// where nothing has to wait.
-  static boost::asio::awaitable<void> send(Ptr self, std::string bytes, RedisTargetPtr target,
+  /// The same within the time for a command, else closes; without a coroutine of its own where
+  /// nothing has to wait.
+  static boost::asio::awaitable<void> send(Ptr self, RedisTargetPtr target,
                                            boost::asio::any_io_executor executor) {
+    std::string& bytes = self->outgoing_;
     bytes.erase(0, self->stream_->write_now(boost::asio::buffer(bytes)));
-    if (bytes.empty()) co_return;
-    const RedisOptions& options = target->options;
-    auto writing = write(self, std::move(bytes));
-    try {
-      co_await with_deadline(std::move(writing), executor, *options.clock, options.command_timeout);
-    } catch (const boost::system::system_error& error) {
-      self->close(describe(error, options.command_timeout));
+    if (!bytes.empty()) {
+      const RedisOptions& options = target->options;
+      auto writing = write(self);
+      try {
+        co_await with_deadline(std::move(writing), executor, *options.clock,
+                               options.command_timeout);
+      } catch (const boost::system::system_error& error) {
+        co_return self->close(describe(error, options.command_timeout));
+      }
     }
+    constexpr std::size_t to_keep = 262'144;
+    if (bytes.capacity() > to_keep) bytes = std::string();
   }
 
-  /// The next reply, as far as it has come.
-  [[nodiscard]] std::optional<RedisReply> next() { return reader_.next(); }
+  /// The next reply, as far as it has come, else null; good until the next call.
+  [[nodiscard]] RedisReply* next() { return reader_.next(); }
   /// Waits for more to come. One at a time.
   static boost::asio::awaitable<void> read_more(Ptr self) {
     if (const std::string error = self->reader_.error(); !error.empty()) {
@@ -94,7 +100,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     self->reader_.feed({self->buffer_.data(), size});
   }
   static boost::asio::awaitable<RedisReply> read(Ptr self) {
-    std::optional<RedisReply> reply = self->next();
+    RedisReply* reply = self->next();
     while (!reply) {
       co_await read_more(self);
       reply = self->next();
@@ -139,7 +145,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
     const RedisUrl& url = target->url;
     const std::string& name = target->options.client_name;
-    std::string commands;
+    std::string& commands = self->outgoing_;
     std::vector<const char*> sent;
     const std::string database = std::to_string(url.database);
     if (!url.user.empty()) {
@@ -159,8 +165,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       append_command(commands, {"CLIENT", "SETNAME", name});
       sent.push_back("CLIENT");
     }
-    auto writing = write(self, std::move(commands));
-    co_await std::move(writing);
+    co_await write(self);
     for (const std::string_view command : sent) {
       const RedisReply reply = co_await read(self);
       // Neither a name nor a ping is worth a permission.
@@ -172,6 +177,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   }
 
   const std::unique_ptr<RedisStream> stream_;
+  std::string outgoing_;
   RedisReader reader_;
   std::array<char, 16'384> buffer_;
   bool is_open_ = true;

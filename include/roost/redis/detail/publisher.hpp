@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <cstddef>
@@ -21,10 +19,9 @@
 
 #include "roost/backplane.hpp"
 #include "roost/clock.hpp"
-#include "roost/detail/backoff.hpp"
-#include "roost/detail/child.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/error.hpp"
+#include "roost/redis/detail/connection.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/outcome.hpp"
 #include "roost/redis/detail/shared.hpp"
@@ -37,12 +34,10 @@ namespace roost::detail {
 /// come in the order of the commands. What was written is never written again.
 ///
 /// It connects with the first message, and again after each loss, until it is stopped.
-class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
-  using Self = std::shared_ptr<RedisPublisher>;
-
+class RedisPublisher final : public RedisConnection {
  public:
   explicit RedisPublisher(RedisSharedPtr shared)
-      : shared_(std::move(shared)),
+      : RedisConnection(std::move(shared), "publisher"),
         spool_({shared_->options().max_spool_bytes, shared_->options().max_spool_age},
                Numbering(first_epoch(), max_channels)) {}
 
@@ -67,7 +62,7 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     is_stopping_ = false;
     if (phase_ == Phase::idle) {
       phase_ = Phase::connecting;
-      child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
+      begin_connecting();
     } else {
       work_.notify_all();
     }
@@ -78,33 +73,15 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
 
   /// Ends the connection; first, but only for a moment, what is on its way may arrive.
   /// @returns what runs until then; may be null.
-  std::shared_ptr<Child<void>> stop() {
-    if (phase_ != Phase::up) return reset();
+  ChildPtr stop() {
+    if (phase_ != Phase::up) return end();
     is_stopping_ = true;
     stop_deadline_ = shared_->now() + stop_grace;
     work_.notify_all();
-    return child_;
+    return child();
   }
 
   [[nodiscard]] bool is_unused() const noexcept { return spool_.empty() && in_flight_.empty(); }
-
-  /// Ends everything at once. @returns what ends; may be null.
-  std::shared_ptr<Child<void>> reset() {
-    auto child = std::move(child_);
-    release();
-    if (child) child->cancel();
-    return child;
-  }
-  /// The same where the coroutines go by themselves, with the `io_context`.
-  void release() {
-    ++generation_;
-    child_.reset();
-    phase_ = Phase::idle;
-    is_stopping_ = false;
-    must_probe_ = false;
-    lose_what_is_in_flight();
-    spool_.clear();
-  }
 
   void fill(RedisStats& stats) const noexcept {
     stats.spooled = spool_.size();
@@ -130,45 +107,22 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
         std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
   }
 
-  static boost::asio::awaitable<void> run(Self self, std::uint64_t generation) {
-    const RedisSharedPtr shared = self->shared_;
-    const boost::asio::any_io_executor executor = shared->executor();
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    Backoff backoff(shared->options().min_retry_delay, shared->options().max_retry_delay);
-    while (self->generation_ == generation) {
-      std::string why;
-      RedisLink::Ptr link;
-      try {
-        link = co_await RedisLink::connect(executor, shared->target());
-      } catch (const RedisTrouble& trouble) {
-        why = trouble.what();
-      }
-      if (self->generation_ != generation) co_return;
-      if (link) {
-        backoff.reset();
-        self->go_up();
-        co_await serve(self, link, executor);
-        if (self->generation_ != generation) co_return;
-        if (self->is_stopping_) co_return self->release();
-        why = link->why();
-      }
-      self->go_down(why);
-      const auto delay = backoff.next(RedisShared::random_share());
-      co_await sleep_until(executor, shared->clock(), shared->now() + delay);
-    }
-  }
-
-  void go_up() {
+  boost::asio::awaitable<void> prepare(RedisLink::Ptr) override { co_return; }
+  void on_up() override {
     phase_ = Phase::up;
-    ++shared_->stats.connects;
-    shared_->log_connected("publisher");
     if (!unannounced_.empty()) announce_at_ = shared_->now();  // what was on its way may be lost
   }
-  void go_down(const std::string& why) {
-    if (phase_ != Phase::down) shared_->log_lost("publisher", why);
+  void on_down(const std::string&) override {
     phase_ = Phase::down;
     lose_what_is_in_flight();
     spool_.give_up_waiting();
+  }
+  void on_end() override {
+    phase_ = Phase::idle;
+    is_stopping_ = false;
+    must_probe_ = false;
+    lose_what_is_in_flight();
+    spool_.clear();
   }
   [[nodiscard]] bool has_messages() const noexcept {
     return !spool_.empty() || std::any_of(in_flight_.begin(), in_flight_.end(),
@@ -181,28 +135,30 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     }
   }
 
-  /// Until the connection is lost, or everything is said and it is to stop.
-  static boost::asio::awaitable<void> serve(Self self, RedisLink::Ptr link,
-                                            boost::asio::any_io_executor executor) {
+  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
+    const std::uint64_t its_generation = generation();
+    const boost::asio::any_io_executor executor = shared_->executor();
+    const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
     const RedisReading reading(executor, link, read_replies(self, link));
-    Clock& clock = self->shared_->clock();
     while (link->is_open()) {
-      std::string burst = self->take_burst();
-      if (!burst.empty()) {
-        co_await RedisLink::send(link, std::move(burst), self->shared_->target(), executor);
-      } else if (self->is_stopping_ && !self->has_messages()) {
+      take_burst(link->outgoing());
+      if (!link->outgoing().empty()) {
+        co_await RedisLink::send(link, shared_->target(), executor);
+      } else if (is_stopping_ && !has_messages()) {
         link->close("stopped");
       } else {
-        co_await wait(self->work_, executor, clock, self->next_deadline());
-        self->enforce_deadlines(*link);
+        co_await wait(work_, executor, shared_->clock(), next_deadline());
+        enforce_deadlines(*link);
       }
     }
+    if (is_stopping_ && generation() == its_generation) release();
   }
 
-  static boost::asio::awaitable<void> read_replies(Self self, RedisLink::Ptr link) {
+  static boost::asio::awaitable<void> read_replies(std::shared_ptr<RedisPublisher> self,
+                                                   RedisLink::Ptr link) {
     try {
       for (;;) {
-        while (const auto reply = link->next()) self->on_reply(*reply);
+        while (const RedisReply* reply = link->next()) self->on_reply(*reply);
         co_await RedisLink::read_more(link);
       }
     } catch (const boost::system::system_error& error) {
@@ -228,15 +184,14 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     if (is_stopping_) work_.notify_all();
   }
 
-  /// Everything that is to be sent now, within a bound.
-  std::string take_burst() {
+  /// Appends what is to be sent now, within a bound.
+  void take_burst(std::string& burst) {
     const Clock::time_point now = shared_->now();
-    std::string burst;
     while (burst.size() < burst_bytes) {
       std::optional<SpooledMessage> message = spool_.pop(now);
       if (!message) break;
       const SequenceStamp stamp{shared_->node(), message->number.epoch, message->number.sequence};
-      append_command(burst, {"PUBLISH", message->channel, stamped(message->text, stamp)});
+      append_publish(burst, message->channel, message->text, stamp);
       in_flight_.push_back({now, std::move(message->outcome), true});
       note_sent(*message, now);
     }
@@ -245,7 +200,6 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
       append_command(burst, {"PUBLISH", shared_->probe_channel(), "probe"});
       in_flight_.push_back({now, OutcomePromise(), false});
     }
-    return burst;
   }
 
   void note_sent(const SpooledMessage& message, Clock::time_point now) {
@@ -280,7 +234,6 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
     }
   }
 
-  const RedisSharedPtr shared_;
   Spool spool_;
   std::deque<InFlight> in_flight_;
   bool must_probe_ = false;
@@ -291,8 +244,6 @@ class RedisPublisher : public std::enable_shared_from_this<RedisPublisher> {
   Phase phase_ = Phase::idle;
   bool is_stopping_ = false;
   Clock::time_point stop_deadline_{};
-  std::uint64_t generation_ = 0;  // another for each run: the coroutine of an old one ends
-  std::shared_ptr<Child<void>> child_;
   WaitList work_;
 };
 

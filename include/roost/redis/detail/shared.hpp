@@ -2,7 +2,9 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/post.hpp>
 #include <cstdint>
+#include <exception>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -13,6 +15,7 @@
 #include <utility>
 
 #include "roost/clock.hpp"
+#include "roost/detail/describe.hpp"
 #include "roost/detail/random_id.hpp"
 #include "roost/log.hpp"
 #include "roost/redis/detail/link.hpp"
@@ -80,5 +83,21 @@ class RedisShared {
   boost::asio::any_io_executor executor_;
 };
 using RedisSharedPtr = std::shared_ptr<RedisShared>;
+
+/// Calls a hook of the application, which may do anything, even destroy the backplane.
+template <class Hook, class Argument>
+void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
+  const boost::asio::any_io_executor executor = shared->executor();
+  if (!executor) return;
+  boost::asio::post(executor, [shared, hook = std::move(hook), argument = std::move(argument)] {
+    if (shared->is_gone()) return;
+    try {
+      hook(argument);
+    } catch (...) {
+      shared->log(Severity::warning, "redis_hook_failed",
+                  {{"why", describe(std::current_exception())}});
+    }
+  });
+}
 
 }  // namespace roost::detail

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "roost/redis/detail/codec.hpp"
 #include "roost/redis/detail/sequences.hpp"
 
 // The fields that this backplane adds to a message, in front of the publisher's own:
@@ -39,12 +40,18 @@ inline std::string stamp_prefix(std::string_view node, std::uint64_t epoch) {
   return prefix;
 }
 
+/// Appends the command that publishes a message with its stamp.
 /// @param text  a JSON object, serialised
-[[nodiscard]] inline std::string stamped(std::string_view text, const SequenceStamp& stamp) {
-  std::string result = stamp_prefix(stamp.node, stamp.epoch);
-  result.append(R"(,"seq":)").append(std::to_string(stamp.sequence));
-  if (text != "{}") result += ',';
-  return result.append(text.substr(1));
+inline void append_publish(std::string& out, std::string_view channel, std::string_view text,
+                           const SequenceStamp& stamp) {
+  std::string prefix = stamp_prefix(stamp.node, stamp.epoch);
+  prefix.append(R"(,"seq":)").append(std::to_string(stamp.sequence));
+  if (text != "{}") prefix += ',';
+  text.remove_prefix(1);
+  append_count(out, '*', 3);
+  append_argument(out, "PUBLISH");
+  append_argument(out, channel);
+  append_argument(out, prefix, text);
 }
 
 inline std::optional<std::uint64_t> unsigned_field(const nlohmann::json& object, const char* name) {

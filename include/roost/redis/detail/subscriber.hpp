@@ -8,52 +8,39 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "roost/clock.hpp"
-#include "roost/detail/backoff.hpp"
-#include "roost/detail/child.hpp"
-#include "roost/detail/describe.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/wait.hpp"
-#include "roost/detail/wire_message.hpp"
-#include "roost/error.hpp"
 #include "roost/redis/detail/channels.hpp"
+#include "roost/redis/detail/connection.hpp"
+#include "roost/redis/detail/incoming.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/probe.hpp"
 #include "roost/redis/detail/publisher.hpp"
-#include "roost/redis/detail/sequences.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/redis/detail/stamp.hpp"
 
 namespace roost::detail {
 
 /// The connection that listens: subscribed again after each loss, and asked whether it still works
 /// while it is silent.
-class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
-  using Self = std::shared_ptr<RedisSubscriber>;
-
+class RedisSubscriber final : public RedisConnection {
  public:
   using StateHook = std::function<void(RedisState)>;
-  using LossHook = std::function<void(const RedisLoss&)>;
 
   RedisSubscriber(RedisSharedPtr shared, std::shared_ptr<RedisPublisher> publisher,
                   std::shared_ptr<Inbound> inbound)
-      : shared_(std::move(shared)),
+      : RedisConnection(shared, "subscriber"),
         publisher_(std::move(publisher)),
-        inbound_(std::move(inbound)),
-        sequences_(max_publishers) {
+        incoming_(std::move(shared), std::move(inbound)) {
     channels_.enter(shared_->options().channel);
     channels_.enter(shared_->control_channel());
     channels_.enter(shared_->probe_channel());
@@ -66,29 +53,11 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
   }
   /// Why it is down.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
-  /// Another for each `begin` and `reset`.
-  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
   /// @pre it is stopped
   void begin() {
     set_state(RedisState::connecting);
-    child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
-  }
-  /// Ends everything at once. @returns what ends; may be null.
-  std::shared_ptr<Child<void>> reset() {
-    auto child = std::move(child_);
-    release();
-    if (child) child->cancel();
-    return child;
-  }
-  /// The same where the coroutines go by themselves, with the `io_context`.
-  void release() {
-    ++generation_;
-    child_.reset();
-    probe_.reset();
-    sequences_.clear();
-    disconnect();
-    set_state(RedisState::stopped);
+    begin_connecting();
   }
 
   /// A channel of a room is wanted, or not any more. Once for each user of it.
@@ -101,7 +70,8 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     work_.notify_all();
   }
   /// Waits until Redis has acknowledged all that is wanted now; not while it is not heard.
-  static boost::asio::awaitable<void> settled(Self self, boost::asio::any_io_executor executor) {
+  static boost::asio::awaitable<void> settled(std::shared_ptr<RedisSubscriber> self,
+                                              boost::asio::any_io_executor executor) {
     co_await boost::asio::post(boost::asio::use_awaitable);  // after what was posted before
     if (!self->hears()) co_return;
     self->channels_.flush(self->outgoing_);
@@ -114,70 +84,43 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
   }
 
   void on_state(StateHook hook) { state_hooks_.push_back(std::move(hook)); }
-  void on_loss(LossHook hook) { loss_hooks_.push_back(std::move(hook)); }
+  void on_loss(RedisIncoming::LossHook hook) { incoming_.on_loss(std::move(hook)); }
 
   /// Notified when the state changes.
   WaitList changed;
 
  private:
-  static constexpr std::size_t max_publishers = 4096;
-
   void set_state(RedisState state) {
     if (state_.exchange(state) == state) return;
-    for (const StateHook& hook : state_hooks_) call_later(hook, state);
+    for (const StateHook& hook : state_hooks_) call_later(shared_, hook, state);
     changed.notify_all();
   }
 
-  // A hook may do anything, even destroy the backplane.
-  template <class Hook, class Argument>
-  void call_later(Hook hook, Argument argument) {
-    const boost::asio::any_io_executor executor = shared_->executor();
-    if (!executor) return;
-    boost::asio::post(executor,
-                      [shared = shared_, hook = std::move(hook), argument = std::move(argument)] {
-                        if (shared->is_gone()) return;
-                        try {
-                          hook(argument);
-                        } catch (...) {
-                          shared->log(Severity::warning, "redis_hook_failed",
-                                      {{"why", describe(std::current_exception())}});
-                        }
-                      });
-  }
-
-  static boost::asio::awaitable<void> run(Self self, std::uint64_t generation) {
-    const RedisSharedPtr shared = self->shared_;
-    const boost::asio::any_io_executor executor = shared->executor();
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    Backoff backoff(shared->options().min_retry_delay, shared->options().max_retry_delay);
-    while (self->generation_ == generation) {
-      std::string why;
-      RedisLink::Ptr link;
-      try {
-        link = co_await RedisLink::connect(executor, shared->target());
-        co_await with_deadline(subscribe(self, link, generation), executor, shared->clock(),
-                               shared->options().command_timeout);
-      } catch (const boost::system::system_error& error) {  // SUBSCRIBE; or it is cancelled
-        why = RedisLink::describe(error, shared->options().command_timeout);
-      } catch (const RedisTrouble& trouble) {
-        why = trouble.what();
-      }
-      if (self->generation_ != generation) co_return;
-      if (why.empty()) {
-        backoff.reset();
-        ++shared->stats.connects;
-        shared->log_connected("subscriber");
-        self->set_state(RedisState::subscribed);
-        co_await serve(self, link, executor);
-        if (self->generation_ != generation) co_return;
-        why = link->why();
-      }
-      self->go_down(why);
-      const auto delay = backoff.next(RedisShared::random_share());
-      co_await sleep_until(executor, shared->clock(), shared->now() + delay);
+  boost::asio::awaitable<void> prepare(RedisLink::Ptr link) override {
+    const std::uint64_t its_generation = generation();
+    channels_.connect();
+    channels_.flush(link->outgoing());
+    co_await RedisLink::write(link);
+    const std::uint64_t requested = channels_.requested();
+    while (channels_.acknowledged() < requested) {
+      RedisReply reply = co_await RedisLink::read(link);
+      if (generation() != its_generation) co_return;
+      on_reply(reply);
+      incoming_.flush();
     }
   }
-
+  void on_up() override { set_state(RedisState::subscribed); }
+  void on_down(const std::string& why) override {
+    disconnect();
+    why_ = why;
+    set_state(RedisState::down);
+  }
+  void on_end() override {
+    probe_.reset();
+    incoming_.clear();
+    disconnect();
+    set_state(RedisState::stopped);
+  }
   void disconnect() {
     ++connection_;
     channels_.disconnect();
@@ -185,59 +128,37 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     asked_at_.reset();
     acknowledged_.notify_all();
   }
-  void go_down(const std::string& why) {
-    disconnect();
-    why_ = why;
-    if (state_ != RedisState::down) shared_->log_lost("subscriber", why);
-    set_state(RedisState::down);
-  }
 
-  static boost::asio::awaitable<void> subscribe(Self self, RedisLink::Ptr link,
-                                                std::uint64_t generation) {
-    self->channels_.connect();
-    std::string commands;
-    self->channels_.flush(commands);
-    auto writing = RedisLink::write(link, std::move(commands));
-    co_await std::move(writing);
-    const std::uint64_t requested = self->channels_.requested();
-    while (self->channels_.acknowledged() < requested) {
-      RedisReply reply = co_await RedisLink::read(link);
-      if (self->generation_ != generation) co_return;
-      self->on_reply(reply);
-    }
-  }
-
-  /// Until the connection is lost.
-  static boost::asio::awaitable<void> serve(Self self, RedisLink::Ptr link,
-                                            boost::asio::any_io_executor executor) {
-    const RedisSharedPtr shared = self->shared_;
-    const RedisOptions& options = shared->options();
-    self->probe_.emplace(options.probe_interval, options.command_timeout, shared->now());
-    const RedisReading reading(executor, link, read_messages(self, link, self->generation_));
+  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
+    const boost::asio::any_io_executor executor = shared_->executor();
+    const RedisOptions& options = shared_->options();
+    probe_.emplace(options.probe_interval, options.command_timeout, shared_->now());
+    const auto self = std::static_pointer_cast<RedisSubscriber>(shared_from_this());
+    const RedisReading reading(executor, link, read_messages(self, link, generation()));
     while (link->is_open()) {
-      std::string commands = self->take_commands();
-      if (!commands.empty()) {
-        co_await RedisLink::send(link, std::move(commands), shared->target(), executor);
+      take_commands(link->outgoing());
+      if (!link->outgoing().empty()) {
+        co_await RedisLink::send(link, shared_->target(), executor);
         continue;
       }
-      const Probe::Step step = self->probe_->next(shared->now());
+      const Probe::Step step = probe_->next(shared_->now());
       if (step.action == Probe::Action::wait) {
-        const Clock::time_point next = std::min(step.until, self->answer_due());
-        co_await wait(self->work_, executor, shared->clock(), next);
-        if (shared->now() >= self->answer_due()) link->close("SUBSCRIBE is not answered");
+        const Clock::time_point next = std::min(step.until, answer_due());
+        co_await wait(work_, executor, shared_->clock(), next);
+        if (shared_->now() >= answer_due()) link->close("SUBSCRIBE is not answered");
       } else if (step.action == Probe::Action::lost) {
         link->close("no probe comes back");
       } else {
-        if (step.action == Probe::Action::suspect) self->suspect();
-        self->publisher_->send_probe();
+        if (step.action == Probe::Action::suspect) suspect();
+        publisher_->send_probe();
       }
     }
   }
 
-  std::string take_commands() {
+  void take_commands(std::string& commands) {
     channels_.flush(outgoing_);
     if (!outgoing_.empty() && !asked_at_) asked_at_ = shared_->now();
-    return std::exchange(outgoing_, {});
+    commands += std::exchange(outgoing_, {});
   }
   [[nodiscard]] Clock::time_point answer_due() const {
     const bool is_answered = channels_.acknowledged() == channels_.requested();
@@ -250,13 +171,15 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     set_state(RedisState::suspect);
   }
 
-  static boost::asio::awaitable<void> read_messages(Self self, RedisLink::Ptr link,
-                                                    std::uint64_t generation) {
+  static boost::asio::awaitable<void> read_messages(std::shared_ptr<RedisSubscriber> self,
+                                                    RedisLink::Ptr link, std::uint64_t generation) {
     try {
       for (;;) {
-        while (auto reply = link->next()) self->on_reply(*reply);
+        while (RedisReply* reply = link->next()) self->on_reply(*reply);
+        self->incoming_.flush();
+        if (self->generation() != generation) co_return;  // a handler may do anything
         co_await RedisLink::read_more(link);
-        if (self->generation_ != generation || !link->is_open()) co_return;
+        if (self->generation() != generation || !link->is_open()) co_return;
         self->probe_->heard(self->shared_->now());
         self->set_state(RedisState::subscribed);
       }
@@ -265,6 +188,7 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     } catch (const std::exception& error) {
       link->close(error.what());
     }
+    self->incoming_.flush();
     self->work_.notify_all();
   }
 
@@ -281,77 +205,18 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
     } else if (kind != "message" || channel == shared_->probe_channel()) {
       return;
     } else if (channel == shared_->control_channel()) {
-      on_control(reply.elements[2].text);
+      incoming_.on_control(reply.elements[2].text, channels_);
     } else if (const Channels::Channel* wanted = channels_.find(channel)) {
-      on_message(channel, wanted->subscription, reply.elements[2].text);
+      incoming_.on_message(channel, wanted->subscription, reply.elements[2].text);
     }
   }
 
-  void on_message(const std::string& channel, std::uint64_t subscription, std::string& text) {
-    std::optional<SequenceStamp> stamp = cut_stamp(text);
-    if (stamp && stamp->node == shared_->node()) return note_echo();
-    OrSkipped<nlohmann::json> parsed = parse_message(text);
-    if (const auto* skipped = std::get_if<Skipped>(&parsed)) {
-      ++shared_->stats.skipped;
-      return shared_->log(Severity::warning, "backplane_message_skipped",
-                          {{"channel", channel}, {"why", skipped->why}});
-    }
-    auto& message = std::get<nlohmann::json>(parsed);
-    if (!stamp) stamp = take_stamp(message);
-    if (stamp) {
-      if (stamp->node == shared_->node()) return note_echo();
-      const SequenceVerdict verdict = sequences_.note(channel, subscription, *stamp);
-      report(channel, stamp->node, verdict);
-      if (verdict.kind == SequenceVerdict::Kind::duplicate) return;
-    }
-    inbound_->deliver(std::make_shared<const Parcel>(
-        Parcel{.message = std::move(message), .bytes = text.size()}));
-  }
-
-  // Its handlers have the message already.
-  void note_echo() noexcept { ++shared_->stats.echoes; }
-
-  void on_control(const std::string& text) {
-    const OrSkipped<nlohmann::json> parsed = parse_message(text);
-    const auto* message = std::get_if<nlohmann::json>(&parsed);
-    if (!message) return;
-    const auto announcement = read_announcement(*message);
-    if (!announcement || announcement->sender.node == shared_->node()) return;
-    for (const auto& [channel, sequence] : announcement->last) {
-      const Channels::Channel* wanted = channels_.find(channel);
-      if (!wanted || wanted->pending > 0) continue;
-      SequenceStamp stamp = announcement->sender;
-      stamp.sequence = sequence;
-      report(channel, stamp.node, sequences_.announced(channel, wanted->subscription, stamp));
-    }
-  }
-
-  void report(const std::string& channel, const std::string& node, const SequenceVerdict& verdict) {
-    if (verdict.kind == SequenceVerdict::Kind::expected) return;
-    const RedisLoss loss{.is_duplicate = verdict.kind == SequenceVerdict::Kind::duplicate,
-                         .node = node,
-                         .channel = channel,
-                         .first = verdict.first,
-                         .last = verdict.last};
-    (loss.is_duplicate ? shared_->stats.duplicates : shared_->stats.lost) += loss.count();
-    shared_->log(Severity::warning,
-                 loss.is_duplicate ? "redis_duplicate_messages" : "redis_lost_messages",
-                 {{"channel", channel},
-                  {"node", node},
-                  {"first", std::to_string(loss.first)},
-                  {"last", std::to_string(loss.last)}});
-    for (const LossHook& hook : loss_hooks_) call_later(hook, loss);
-  }
-
-  const RedisSharedPtr shared_;
   const std::shared_ptr<RedisPublisher> publisher_;
-  const std::shared_ptr<Inbound> inbound_;
+  RedisIncoming incoming_;
   std::vector<StateHook> state_hooks_;
-  std::vector<LossHook> loss_hooks_;
 
   std::atomic<RedisState> state_ = RedisState::stopped;
   std::string why_;
-  Sequences sequences_;
   Channels channels_;
   std::uint64_t connection_ = 0;  // another for each
   std::string outgoing_;
@@ -359,8 +224,6 @@ class RedisSubscriber : public std::enable_shared_from_this<RedisSubscriber> {
   WaitList acknowledged_;  // notified when something is, or is not waited for any more
   WaitList work_;
   std::optional<Probe> probe_;
-  std::uint64_t generation_ = 0;  // the coroutine of an old one ends
-  std::shared_ptr<Child<void>> child_;
 };
 
 }  // namespace roost::detail

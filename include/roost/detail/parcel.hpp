@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "roost/detail/wire_fields.hpp"
+#include "roost/detail/wire_message.hpp"
+#include "roost/hook.hpp"
+
+namespace roost::detail {
+
+/// A message on its way to handlers, shared by all of them. Values are made of its text only where
+/// a handler wants them.
+/// @par Thread safety  From any thread.
+class Parcel {
+ public:
+  /// @pre `parse_message` takes @p text; or nobody looks into it unless `is_scanned`
+  explicit Parcel(std::string text) : text_(std::move(text)), fields_(find_fields(text_)) {}
+  /// @param bytes  of it, serialised
+  Parcel(nlohmann::json message, std::size_t bytes)
+      : bytes_(bytes), is_parsed_(true), json_(std::move(message)) {}
+  Parcel(const Parcel&) = delete;
+  Parcel& operator=(const Parcel&) = delete;
+
+  /// Whether it is certain, without a parser, that this is a message.
+  [[nodiscard]] bool is_scanned() const noexcept { return fields_.has_value(); }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return is_parsed_ ? bytes_ : text_.size(); }
+
+  [[nodiscard]] const nlohmann::json& json() const {
+    if (!is_parsed_) std::call_once(once_, [this] { json_ = nlohmann::json::parse(text_); });
+    return json_;
+  }
+  /// What clients get.
+  [[nodiscard]] OrSkipped<WireMessage> decode() const {
+    std::optional<WireMessage> decoded;
+    if (fields_) decoded = decode_fields(*fields_);
+    if (!decoded) return decode_wire(json());
+    return std::move(*decoded);
+  }
+
+ private:
+  const std::string text_;
+  const std::optional<WireFields> fields_;
+  const std::size_t bytes_ = 0;
+  const bool is_parsed_ = false;
+  mutable std::once_flag once_;
+  mutable nlohmann::json json_;
+};
+using ParcelPtr = std::shared_ptr<const Parcel>;
+using ParcelHandler = Hook<void(const Parcel&)>;
+
+}  // namespace roost::detail

@@ -30,6 +30,9 @@ struct Published {
   std::optional<std::size_t> receivers = {};
   /// Set if it may not have reached the other replicas, and why. This replica has it nevertheless.
   boost::system::error_code error = {};
+  /// How many handlers of this replica it was given to, whatever became of it elsewhere; a bound
+  /// manager is one of them.
+  std::size_t local = 0;
 
   /// Whether nothing went wrong.
   [[nodiscard]] explicit operator bool() const noexcept { return !error; }

@@ -196,7 +196,7 @@ class LocalBackplane {
   }
   static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel) {
     ++state->published;
-    co_return Published{.receivers = state->hub->publish(state->options.channel, parcel)};
+    co_return state->hub->publish(state->options.channel, parcel, *state->inbound);
   }
 
   const StatePtr state_;

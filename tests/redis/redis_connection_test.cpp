@@ -334,6 +334,27 @@ TEST_CASE("states are told to a hook, which may do anything", "[redis]") {
   CHECK(world.log.count("redis_hook_failed") == 1);
 }
 
+TEST_CASE("a handler may destroy the backplane that calls it", "[redis]") {
+  RedisWorld world;
+  const auto a = world.make(RedisOptions{});
+  auto b = world.make(RedisOptions{});
+  int calls = 0;
+  b->on([&](const json&) {
+    ++calls;
+    b.reset();
+  });
+  Recorder never;
+  b->on(never.handler());
+  world.run(b->start());
+  const auto executor = world.context.get_executor();
+  const auto first = detail::Child<Published>::start(executor, a->publish(numbered(1)));
+  const auto second = detail::Child<Published>::start(executor, a->publish(numbered(2)));
+  world.until([&] { return !b && first->is_done() && second->is_done(); });
+  run_ready(world.context);
+  CHECK(calls == 1);
+  CHECK(never.got().empty());
+}
+
 TEST_CASE("a Redis backplane and its io_context go in any order, in any state", "[redis]") {
   ManualClock clock;
   RedisServer server;

@@ -66,6 +66,7 @@ TEST_CASE("own handlers have a message once, also while Redis is down", "[redis]
   const Published published = a.publish(2);  // at once
   CHECK(published.error == errc::backplane_unavailable);
   CHECK_FALSE(published.receivers);
+  CHECK(published.local == 1);
   a.until_got(2);
   server.start();
   a.until([&] { return a.backplane->stats().spooled == 0; });

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Replicas that are none of ours: redis-cli, and Python in the manner of hawkapi-websockets.
+#include <algorithm>
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <roost/cluster.hpp>
@@ -11,6 +18,7 @@
 #include "catch.hpp"
 #include "redis/redis_world.hpp"
 #include "support/bench.hpp"
+#include "support/recorder.hpp"
 
 namespace roost {
 namespace {
@@ -56,7 +64,8 @@ TEST_CASE("redis-cli publishes what hawkapi-websockets would", "[redis]") {
   publish(R"({"kind": "text", "room": null, "payload": "to everyone", "exclude": []})");
   publish("no JSON");
   publish(R"({"kind": "text", "room": "lobby", "payload": "end"})");
-  replica.until_alice_got({"t\xC3\xA9xt", R"({"n":[1,null]})", "1", "2", "end"});
+  // JSON as its publisher wrote it, which is how hawkapi-websockets would send it.
+  replica.until_alice_got({"t\xC3\xA9xt", R"({"n": [1, null]})", "1", "2", "end"});
 }
 
 TEST_CASE("redis-cli sees what hawkapi-websockets would publish", "[redis]") {
@@ -77,6 +86,56 @@ TEST_CASE("redis-cli sees what hawkapi-websockets would publish", "[redis]") {
                         {"room", "lobby"},
                         {"payload", "text"},
                         {"exclude", {"bob", "carol"}}});
+}
+
+// One of three, in a process of its own: on "go" it publishes its number, and ends with all three.
+TEST_CASE("a process of its own", "[.replica]") {
+  boost::asio::io_context context;
+  RedisBackplane backplane(context.get_executor(), {.url = std::getenv("ROOST_TEST_REDIS")});
+  const json mine = numbered(std::atoi(std::getenv("ROOST_TEST_NUMBER")));
+  std::vector<int> got;
+  backplane.on([&](const json& message) {
+    if (message.contains("go")) {
+      boost::asio::co_spawn(context, backplane.publish(mine), [](auto&&...) {});
+    } else {
+      got.push_back(message.at("n"));
+    }
+    if (message.contains("end")) context.stop();
+  });
+  run(context, backplane.start());
+  std::cout << "ready" << std::endl;
+  context.restart();
+  context.run();
+  std::sort(got.begin(), got.end());
+  std::cout << "got " << json(got).dump() << std::endl;
+}
+
+TEST_CASE("each of three processes reaches all three, once", "[redis]") {
+  RedisServer server;
+  constexpr int count = 3;
+  std::array<Pipe, count> pipes;
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int n = 0; n < count; ++n) {
+    const std::vector<std::string> command{"/usr/bin/env", "ROOST_TEST_REDIS=" + server.url(),
+                                           "ROOST_TEST_NUMBER=" + std::to_string(n),
+                                           std::filesystem::read_symlink("/proc/self/exe"),
+                                           "[.replica]"};
+    Pipe& pipe = pipes.at(static_cast<std::size_t>(n));
+    processes.push_back(std::make_unique<Process>(command, pipe.writer()));
+    pipe.close_writer();
+  }
+  for (Pipe& pipe : pipes) pipe.read_until("ready\n");
+  // Hears the three, so that the end comes after them.
+  RedisWorld world(server);
+  const auto listener = std::make_unique<RedisBackplane>(world.context.get_executor(),
+                                                         RedisOptions{.url = server.url()});
+  std::size_t heard = 0;
+  listener->on([&](const json& message) { heard += message.contains("n") ? 1 : 0; });
+  world.run(listener->start());
+  server.ask({"PUBLISH", "hawkapi:ws", R"({"go":true})"});
+  world.until([&] { return heard == count; });
+  server.ask({"PUBLISH", "hawkapi:ws", R"({"end":true,"n":9})"});
+  for (Pipe& pipe : pipes) CHECK(contains(pipe.read_all(), "got [0,1,2,9]\n"));
 }
 
 TEST_CASE("a replica in Python and ours share a channel", "[redis]") {

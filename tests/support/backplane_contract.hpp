@@ -141,10 +141,14 @@ TEMPLATE_TEST_CASE("publishing needs no start, receiving does", "[backplane]", R
   Recorder not_started, started;
   publisher->on(not_started.handler());
   listener->on(started.handler());
-  CHECK(world.publish(*publisher, 1).receivers.value_or(1) == 1);
+  const Published first = world.publish(*publisher, 1);
+  CHECK(first.receivers.value_or(1) == 1);
+  CHECK(first.local == 0);
   world.until_got(started, {1});
   world.run(publisher->start());
-  CHECK(world.publish(*publisher, 2).receivers.value_or(2) == 2);
+  const Published second = world.publish(*publisher, 2);
+  CHECK(second.receivers.value_or(2) == 2);
+  CHECK(second.local == 1);
   world.until_got(started, {1, 2});
   world.until_got(not_started, {2});
 }

@@ -94,12 +94,14 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   /// From any thread; handlers are called later.
-  void deliver(const ParcelPtr& parcel) {
+  /// @returns how many of them have a place for it
+  std::size_t deliver(const ParcelPtr& parcel) {
     const std::lock_guard lock(mutex_);
-    add(parcel);
+    const std::size_t taken = add(parcel);
     for (const SubscriberPtr& subscriber : subscribers_) {
       if (!subscriber->is_scheduled) schedule(subscriber);
     }
+    return taken;
   }
 
   /// The same for who has several, and calls `flush` after them.
@@ -186,11 +188,17 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   // With the mutex held.
-  void add(const ParcelPtr& parcel) {
+  std::size_t add(const ParcelPtr& parcel) {
     ++received_;
+    std::size_t taken = 0;
     for (const SubscriberPtr& subscriber : subscribers_) {
-      if (!subscriber->ring.push(parcel)) drop(*subscriber);
+      if (subscriber->ring.push(parcel)) {
+        ++taken;
+      } else {
+        drop(*subscriber);
+      }
     }
+    return taken;
   }
 
   // With the mutex held. The log says when a handler begins to lose messages, and how many it lost

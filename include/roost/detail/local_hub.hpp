@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "roost/backplane.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/room_index.hpp"
 
@@ -41,13 +42,17 @@ class LocalHubState {
     if (found->second.empty()) channels_.erase(found);
   }
 
-  /// @returns how many took it.
-  std::size_t publish(std::string_view channel, const ParcelPtr& parcel) {
+  /// @param own  the publisher's
+  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own) {
     const std::lock_guard lock(mutex_);
     const auto found = channels_.find(channel);
-    if (found == channels_.end()) return 0;
-    for (const std::shared_ptr<Inbound>& inbound : found->second) inbound->deliver(parcel);
-    return found->second.size();
+    if (found == channels_.end()) return {.receivers = 0};
+    Published published{.receivers = found->second.size()};
+    for (const std::shared_ptr<Inbound>& inbound : found->second) {
+      const std::size_t taken = inbound->deliver(parcel);
+      if (inbound.get() == &own) published.local = taken;
+    }
+    return published;
   }
 
  private:

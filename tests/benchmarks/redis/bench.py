@@ -1,12 +1,15 @@
 """Measures the Redis backplane against Redis itself: how many messages arrive at the manager of a
 second process, against redis-benchmark with one subscriber; how long one takes at low load, against
-nothing but sockets; and how long it takes to subscribe to many rooms. Servers and replicas share the cores of this machine.
+nothing but sockets; and how long it takes to subscribe to many rooms. Servers and replicas share the
+cores of this machine, so that what a message costs all of them in CPU time tells more than a rate.
 
 Usage: bench.py --build FOLDER [--quick]
 """
 
 import argparse
+import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +31,13 @@ class Redis:
             if not line:
                 sys.exit("redis-server does not start")
         return self
+
+    def cpu_seconds(self):
+        """Used so far, by the server and by all programs that have ended."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                + children.ru_utime + children.ru_stime)
 
     def __exit__(self, *_):
         self.process.kill()
@@ -84,6 +94,13 @@ def rooms_ms(program, redis):
     return float(result.stdout)
 
 
+def with_cpu(measure, program, redis, count):
+    """(what it measures, microseconds of CPU for a message)"""
+    before = redis.cpu_seconds()
+    result = measure(program, redis, count)
+    return result, (redis.cpu_seconds() - before) * 1e6 / count
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
@@ -91,19 +108,25 @@ def main():
     options = parser.parse_args()
     program = options.build / "benchmarks" / "redis_replica"
     rounds, messages, singles = (1, 10_000, 100) if options.quick else (5, 500_000, 2_000)
-    rates, floors, latencies, raw_latencies = [], [], [], []
+    rates, floors, latencies, raw_latencies, cpu, cpu_floors = [], [], [], [], [], []
     with Redis() as redis:
         for _ in range(rounds):  # in turn, so that a slow moment of the machine hits all
-            floors.append(redis_benchmark(program, redis, messages))
-            rates.append(roost_rate(program, redis, messages))
+            for measure, results, costs in ((redis_benchmark, floors, cpu_floors),
+                                            (roost_rate, rates, cpu)):
+                result, cost = with_cpu(measure, program, redis, messages)
+                results.append(result)
+                costs.append(cost)
             raw_latencies.append(raw_latency(program, redis, singles))
             latencies.append(roost_latency(program, redis, singles))
-            print(f"{floors[-1]:10.0f}/s redis-benchmark {rates[-1]:10.0f}/s roost   "
-                  f"{raw_latencies[-1]:6.0f} us raw {latencies[-1]:6.0f} us roost", flush=True)
+            print(f"{floors[-1]:9.0f}/s {cpu_floors[-1]:5.2f} us CPU redis-benchmark   "
+                  f"{rates[-1]:9.0f}/s {cpu[-1]:5.2f} us CPU roost   "
+                  f"{raw_latencies[-1]:5.0f} us raw {latencies[-1]:5.0f} us roost", flush=True)
         rooms = statistics.median(rooms_ms(program, redis) for _ in range(rounds))
     rate = statistics.median(ours / floor for ours, floor in zip(rates, floors))
     latency = statistics.median(ours / raw for ours, raw in zip(latencies, raw_latencies))
     print(f"messages per second: {rate:.2f} of redis-benchmark's (wanted: {WANTED_RATE})")
+    cost = statistics.median(ours / floor for ours, floor in zip(cpu, cpu_floors))
+    print(f"CPU per message: {cost:.2f} of that with redis-benchmark")
     print(f"latency: {latency:.2f} of a raw pair's (wanted: at most {WANTED_LATENCY})")
     print(f"{ROOMS} rooms subscribed: {rooms:.0f} ms (wanted: at most {WANTED_ROOMS_MS})")
 

@@ -54,6 +54,7 @@ class RedisReader {
  public:
   struct Limits {
     std::size_t elements = 64;                  ///< Of an array.
+    std::size_t depth = 8;                      ///< Of arrays in arrays.
     std::size_t bytes = std::size_t{64} << 20;  ///< Of one string.
   };
 
@@ -137,13 +138,19 @@ class RedisReader {
   }
   template <class Count>
   static void* create_array(const redisReadTask* task, Count count) noexcept try {
+    const Limits& limits = static_cast<RedisReader*>(task->privdata)->limits_;
     const auto size = static_cast<std::size_t>(count);
-    if (size > static_cast<RedisReader*>(task->privdata)->limits_.elements) return nullptr;
+    if (size > limits.elements || depth_of(task) > limits.depth) return nullptr;
     RedisReply& reply = place(task);
     reply.elements.resize(size);  // and so stays: none of them moves
     return &reply;
   } catch (const std::bad_alloc&) {
     return nullptr;
+  }
+  static std::size_t depth_of(const redisReadTask* task) noexcept {
+    std::size_t depth = 0;
+    for (; task; task = task->parent) ++depth;
+    return depth;
   }
   static void* create_integer(const redisReadTask* task, long long value) noexcept {
     RedisReply& reply = place_of_one(task);

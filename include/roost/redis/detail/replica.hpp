@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -78,11 +79,15 @@ class RedisReplica final : private ContextGuard {
       auto publishing = publish(std::move(self), std::move(message));
       co_return co_await on_executor(executor, std::move(publishing));
     }
-    const auto outcome = publish_now(*self, std::move(message));
+    const std::size_t local = deliver_here(*self, message.text);
+    auto channel = channel_of(self->shared->options(), message);
+    const auto outcome = self->publisher->push(std::move(channel), std::move(message.text));
     while (!outcome->known) {
       co_await wait(outcome->changed, executor, self->shared->clock());
     }
-    co_return *outcome->known;
+    Published published = *outcome->known;
+    published.local = local;
+    co_return published;
   }
   static boost::asio::awaitable<void> ready(Ptr self) {
     const boost::asio::any_io_executor executor = self->shared->executor();
@@ -156,14 +161,11 @@ class RedisReplica final : private ContextGuard {
     const bool is_for_room = options.routing == Routing::per_room && message.room;
     return is_for_room ? room_channel(options, *message.room) : options.channel;
   }
-  static std::shared_ptr<Outcome> publish_now(RedisReplica& self, OutgoingMessage message) {
+  static std::size_t deliver_here(RedisReplica& self, const std::string& text) {
     ++self.shared->stats.published;
-    if (self.subscriber->state() != RedisState::stopped) {
-      // What a reader in another process sees, rather than a copy.
-      self.inbound->deliver(std::make_shared<const Parcel>(message.text));
-    }
-    return self.publisher->push(channel_of(self.shared->options(), message),
-                                std::move(message.text));
+    if (self.subscriber->state() == RedisState::stopped) return 0;
+    // What a reader in another process sees, rather than a copy.
+    return self.inbound->deliver(std::make_shared<const Parcel>(text));
   }
   static boost::asio::awaitable<void> wait_ready(Ptr self) {
     const boost::asio::any_io_executor executor = self->shared->executor();

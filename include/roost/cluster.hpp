@@ -101,6 +101,7 @@ class [[nodiscard]] Cluster {
                                        BroadcastOptions options = {}) const {
     return publish(detail::WireKind::bytes, detail::base64_encode(bytes), options);
   }
+  /// Clients get the JSON as its publisher wrote it, also where that is a replica of another kind.
   template <std::same_as<nlohmann::json> Json>
   awaitable<Published> broadcast_json(const Json& json, BroadcastOptions options = {}) const {
     constexpr std::size_t max_depth = detail::max_json_depth - 1;

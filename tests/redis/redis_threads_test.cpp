@@ -29,6 +29,7 @@ namespace {
 
 namespace asio = boost::asio;
 using nlohmann::json;
+using test::RedisServer;
 using testing::FakeWebSocket;
 template <class T = void>
 using awaitable = asio::awaitable<T>;

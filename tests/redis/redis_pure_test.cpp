@@ -3,13 +3,18 @@
 #include <roost/detail/backoff.hpp>
 #include <roost/redis/detail/channels.hpp>
 #include <roost/redis/detail/codec.hpp>
+#include <roost/redis/detail/incoming.hpp>
 #include <roost/redis/detail/probe.hpp>
 #include <roost/redis/detail/sequences.hpp>
+#include <roost/redis/detail/shared.hpp>
 #include <roost/redis/detail/spool.hpp>
 #include <roost/redis/detail/stamp.hpp>
 #include <roost/redis/detail/url.hpp>
+#include <roost/redis/detail/validate.hpp>
 
+#include <boost/asio/io_context.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -535,6 +540,36 @@ TEST_CASE("a new connection is asked for everything, in batches", "[redis]") {
   CHECK(s.flush().empty());
   s.channels.connect();
   CHECK(s.flush() == "S1029 ");
+}
+
+// --- incoming ---
+
+TEST_CASE("a number told before a subscription is acknowledged says nothing about it", "[redis]") {
+  boost::asio::io_context context;
+  const auto executor = context.get_executor();
+  const auto shared = std::make_shared<RedisShared>(executor, validated(RedisOptions{}));
+  const auto inbound = std::make_shared<Inbound>(executor, InboundLimits{10, 1000}, Logger());
+  RedisIncoming incoming(shared, inbound);
+  Subscribing s;
+  s.channels.enter("c");
+  s.channels.connect();
+  CHECK(s.flush() == "Sc ");
+  const auto tell = [&](int last) {
+    incoming.on_control(announcement_text("abc", 1, json{{"c", last}}), s.channels);
+  };
+  const auto hear = [&](std::uint64_t sequence) {
+    std::string text = stamped(R"({"a":1})", {"abc", 1, sequence});
+    incoming.on_message("c", s.channels.find("c")->subscription, text);
+  };
+  tell(4);
+  s.channels.acknowledge("c");
+  hear(6);  // 5 was sent before Redis knew of the subscription
+  CHECK(shared->stats.lost == 0);
+  tell(8);
+  CHECK(shared->stats.lost == 2);
+  hear(10);
+  CHECK(shared->stats.lost == 3);
+  inbound->close();
 }
 
 // --- codec ---

@@ -108,6 +108,7 @@ struct RedisLoss {
 /// What a `RedisBackplane` counts, since it was made; and two gauges.
 struct RedisStats {
   std::uint64_t published = 0;  ///< Messages it was given to publish.
+  std::uint64_t writes = 0;     ///< Bursts of them that were sent, each in one write to its socket.
   std::uint64_t received = 0;   ///< Messages its handlers were given, its own included.
   std::uint64_t echoes = 0;     ///< Its own messages that came back from Redis.
   std::uint64_t skipped = 0;    ///< Messages that came and were no JSON object, or nested too deep.

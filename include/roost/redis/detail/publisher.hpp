@@ -143,6 +143,7 @@ class RedisPublisher final : public RedisConnection {
     while (link->is_open()) {
       take_burst(link->outgoing());
       if (!link->outgoing().empty()) {
+        ++shared_->stats.writes;
         co_await RedisLink::send(link, shared_->target(), executor);
       } else if (is_stopping_ && !has_messages()) {
         link->close("stopped");

@@ -102,7 +102,9 @@ TEST_CASE("a process of its own", "[.replica]") {
     }
     if (message.contains("end")) context.stop();
   });
-  run(context, backplane.start());
+  const auto start = detail::Child<void>::start(context.get_executor(), backplane.start());
+  testing::run_until(context, [&] { return start->is_done(); });
+  start->take();
   std::cout << "ready" << std::endl;
   context.restart();
   context.run();

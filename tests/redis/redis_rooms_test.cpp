@@ -66,6 +66,7 @@ TEST_CASE("a message goes to the replicas with members in its room", "[redis]") 
   const auto alice = a.connect("alice", "lobby");
   CHECK(a.subscribers("lobby") == 1);  // when `connect` returns
   CHECK(b.send("1", "lobby").receivers == 1U);
+  world.until([&] { return alice->sent().size() == 1; });
   const auto bob = b.connect("bob", {});
   CHECK(a.send("2", "lobby").receivers == 1U);
   world.run(b.manager->join("bob", "lobby"));

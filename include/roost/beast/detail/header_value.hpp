@@ -29,7 +29,8 @@ inline void join_repeated(boost::beast::http::fields& fields, boost::beast::http
   std::string all;
   const auto range = fields.equal_range(name);
   for (auto header = range.first; header != range.second; ++header) {
-    all.append(all.empty() ? "" : ", ").append(to_std(header->value()));
+    if (header != range.first) all += ", ";
+    all += to_std(header->value());
   }
   fields.set(name, all);
 }

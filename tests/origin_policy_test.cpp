@@ -177,7 +177,7 @@ TEST_CASE("an entry that cannot be meant so is refused, with its name and the re
                                {"https://[::g]", "no IPv6 address"},
                                {"https://[1:2:3]", "no IPv6 address"},
                                {"https://[" + std::string(100, '1') + "]", "no IPv6 address"},
-                               {"https://[::1]x", "1 to 65535"},
+                               {"https://[::1]x80", "1 to 65535"},
                                {"*", "dangerously_allow_any_origin()"},
                                {"https://*", "a * stands for subdomains only"},
                                {"https://*:443", "a * stands for subdomains only"},

@@ -298,7 +298,7 @@ namespace {
 struct Visit {
   std::string event;  ///< That is in the log at its end; empty: nothing needs to be.
   std::function<void(ServerOptions&)> configure = [](ServerOptions&) {};
-  /// What it returns is kept for so long.
+  /// What it returns lives until the visit is over.
   std::function<std::shared_ptr<void>(Server&)> prepare = [](Server&) { return nullptr; };
   std::string query = {};
   std::string headers = {};

@@ -309,7 +309,7 @@ TEST_CASE("with allowed origins the others are refused and logged", "[manager]")
         R"(origin_denied origin="https://evil.example\x0aforged line" host="app.example.com")");
   CHECK_FALSE(bench.manager.check_origin(none));
   CHECK(bench.log.count("origin_denied") == 2);
-  CHECK(bench.log.last("origin_denied") == R"(origin_denied origin="(none)" host = "(none)") ");
+  CHECK(bench.log.last("origin_denied") == R"_(origin_denied origin="(none)" host="(none)")_");
 }
 
 TEST_CASE("the same host's pages pass where the policy says so", "[manager]") {

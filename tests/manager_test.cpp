@@ -299,15 +299,17 @@ TEST_CASE("with allowed origins the others are refused and logged", "[manager]")
   good.set_header("origin", "https://app.example.com");
   FakeWebSocket bad;
   bad.set_header("Origin", "https://evil.example\nforged line");
+  bad.set_header("Host", "app.example.com");
   const FakeWebSocket none;
   CHECK(bench.manager.check_origin(good));
   CHECK(bench.log.count("origin_denied") == 0);
   CHECK_FALSE(bench.manager.check_origin(bad));
   CHECK(bench.log.count(Severity::warning, "origin_denied") == 1);
   CHECK(bench.log.last("origin_denied") ==
-        R"(origin_denied origin="https://evil.example\x0aforged line")");
+        R"(origin_denied origin="https://evil.example\x0aforged line" host="app.example.com")");
   CHECK_FALSE(bench.manager.check_origin(none));
   CHECK(bench.log.count("origin_denied") == 2);
+  CHECK(bench.log.last("origin_denied") == R"_(origin_denied origin="(none)" host="(none)")_");
 }
 
 TEST_CASE("the same host's pages pass where the policy says so", "[manager]") {

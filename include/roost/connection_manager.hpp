@@ -18,6 +18,7 @@
 
 #include "roost/connection.hpp"
 #include "roost/detail/admission.hpp"
+#include "roost/detail/check_origin.hpp"
 #include "roost/detail/closing.hpp"
 #include "roost/detail/drain.hpp"
 #include "roost/detail/encode.hpp"
@@ -90,10 +91,8 @@ class ConnectionManager {
   /// @par Thread safety  From any thread; the logger is called there.
   template <HasHeaders T>
   [[nodiscard]] bool check_origin(const T& request) const {
-    const std::optional<std::string_view> origin = request.header("Origin");
-    if (options().allowed_origins.allows(origin, request.header("Host"))) return true;
-    state_->log(Severity::warning, "origin_denied", {{"origin", origin.value_or("(none)")}});
-    return false;
+    return detail::check_origin(options().allowed_origins, options().logger,
+                                request.header("Origin"), request.header("Host"));
   }
 
   /// Registers a socket. In this order: a place within `max_connections` is taken, `on_connect` is

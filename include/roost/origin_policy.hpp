@@ -2,30 +2,46 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "roost/detail/origin_pattern.hpp"
+#include "roost/detail/page_origin.hpp"
 
 namespace roost {
 
 /// Which pages may open a WebSocket: the Origin header of the upgrade request is what tells them
 /// apart (RFC 6455, section 10.2). Browsers do not apply CORS to WebSockets, so without a policy
 /// any page on the internet can connect with the cookies of its visitor.
+///
+/// A client that is no browser can send any Origin: this keeps out pages, not people.
 class OriginPolicy {
  public:
-  /// Not set: every request passes `check`. `listen` then applies `same_host()`.
+  /// Not set: every request passes `check_origin`. `listen` then applies `same_host()`.
   OriginPolicy() noexcept = default;
 
-  /// Exactly these origins, such as `https://app.example.com`. A missing Origin is refused.
-  OriginPolicy(std::initializer_list<std::string_view> origins)
-      : mode_(Mode::listed), origins_(origins.begin(), origins.end()) {}
-  explicit OriginPolicy(std::vector<std::string> origins)
-      : mode_(Mode::listed), origins_(std::move(origins)) {}
+  /// Pages of these origins: `https://app.example.com`, with a port unless it is the scheme's
+  /// default, or `https://*.example.com` for all its subdomains, at any depth, but not for
+  /// `example.com` itself. Names of other scripts are given in punycode. A request without an
+  /// Origin is refused, see `allow_missing()`.
+  /// @par Errors  `errc::invalid_option`, naming the entry and what is wrong with it.
+  OriginPolicy(std::initializer_list<std::string_view> origins) : OriginPolicy(Mode::listed) {
+    for (const std::string_view origin : origins) patterns_.emplace_back(origin);
+  }
+  explicit OriginPolicy(const std::vector<std::string>& origins) : OriginPolicy(Mode::listed) {
+    for (const std::string_view origin : origins) patterns_.emplace_back(origin);
+  }
 
-  /// The page must come from the host that the request names, or send no Origin (no browser).
+  /// The page must come from the host and port that the Host header names, or send no Origin (no
+  /// browser). The scheme may be http or https, for TLS may have ended before this server.
+  ///
+  /// Behind a proxy that does not pass Host on, list the origins instead: `Forwarded` and
+  /// `X-Forwarded-Host` are not looked at. List them also where clients are trusted for the network
+  /// that they are in: a page can make its own name point to a server there (DNS rebinding).
   [[nodiscard]] static OriginPolicy same_host() { return OriginPolicy(Mode::same_host); }
 
   /// Any page may connect as its visitor. Only for servers that use no cookies and no addresses
@@ -34,41 +50,54 @@ class OriginPolicy {
     return OriginPolicy(Mode::any);
   }
 
+  /// The same, and clients that send no Origin: apps and servers, never pages.
+  [[nodiscard]] OriginPolicy allow_missing() const {
+    OriginPolicy policy = *this;
+    policy.allows_missing_ = true;
+    return policy;
+  }
+
+  /// The same, and pages without an origin of their own (`null`, of some browsers `file://`):
+  /// files, as in some app frameworks, and sandboxed frames, which any page on the internet can
+  /// make.
+  [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const {
+    OriginPolicy policy = *this;
+    policy.allows_null_ = true;
+    return policy;
+  }
+
   [[nodiscard]] bool is_set() const noexcept { return mode_ != Mode::unset; }
 
   /// @param origin  the Origin header, or nothing where there is none
   /// @param host    the Host header; only `same_host()` looks at it
   [[nodiscard]] bool allows(std::optional<std::string_view> origin,
                             std::optional<std::string_view> host = {}) const noexcept {
-    switch (mode_) {
-      case Mode::unset:
-      case Mode::any: return true;
-      case Mode::listed:
-        return origin && std::find(origins_.begin(), origins_.end(), *origin) != origins_.end();
-      case Mode::same_host: return !origin || (host && is_same_host(*origin, *host));
-    }
-    return false;
+    if (mode_ == Mode::unset || mode_ == Mode::any) return true;
+    if (!origin) return allows_missing_;
+    if (*origin == "null" || *origin == "file://") return allows_null_;
+    detail::PageOrigin page;
+    if (detail::parse_origin(*origin, page) != nullptr) return false;
+    if (mode_ == Mode::same_host) return host && is_from(page, *host);
+    return std::any_of(patterns_.begin(), patterns_.end(),
+                       [&](const auto& pattern) { return pattern.matches(page); });
   }
 
  private:
   enum class Mode { unset, listed, same_host, any };
-  explicit OriginPolicy(Mode mode) : mode_(mode) {}
+  explicit OriginPolicy(Mode mode) : mode_(mode), allows_missing_(mode == Mode::same_host) {}
 
-  static constexpr char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-
-  // Browsers leave out the default port of the scheme in both headers alike.
-  static bool is_same_host(std::string_view origin, std::string_view host) noexcept {
-    const std::size_t scheme_end = origin.find("://");
-    if (scheme_end == std::string_view::npos || host.empty()) return false;
-    const std::string_view authority = origin.substr(scheme_end + 3);
-    return std::equal(authority.begin(), authority.end(), host.begin(), host.end(),
-                      [](char a, char b) { return lower(a) == lower(b); });
+  static bool is_from(const detail::PageOrigin& page, std::string_view host) noexcept {
+    const std::uint16_t default_port = detail::default_port(page.scheme);
+    if (default_port == 0) return false;  // no page of the web
+    detail::PageOrigin asked;
+    return detail::parse_host_and_port(host, default_port, asked) == nullptr &&
+           asked.port == page.port && detail::is_same_host(asked.host, page.host);
   }
 
   Mode mode_ = Mode::unset;
-  std::vector<std::string> origins_;
+  bool allows_missing_ = false;
+  bool allows_null_ = false;
+  std::vector<detail::OriginPattern> patterns_;
 };
 
 }  // namespace roost

@@ -43,6 +43,8 @@ struct AcceptOptions {
 struct RejectOptions {
   /// When the client may come back, for a 503 or 429 (RFC 9110, section 10.2.3).
   std::optional<std::chrono::seconds> retry_after = {};
+  /// How a client could say who it is, for a 401 (RFC 9110, section 11.6.1).
+  std::string_view challenge = "Bearer";
 };
 
 namespace detail {

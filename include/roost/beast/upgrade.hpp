@@ -53,6 +53,7 @@ class Upgrade {
           const StreamOptions& options = {})
       : request_(request.base()) {
     require_upgrade(request_);
+    detail::join_repeated_origins(request_);
     detail::validate(options);
     boost::system::error_code ignored;
     remote_endpoint_ = stream.lowest_layer().remote_endpoint(ignored);
@@ -89,6 +90,12 @@ class Upgrade {
   /// The first parameter of that name in the query, decoded.
   [[nodiscard]] std::optional<std::string> query(std::string_view name) const {
     return detail::query_parameter(target(), name);
+  }
+  /// What follows @p prefix in the first subprotocol that the client offers and that begins with
+  /// it: of `chat, bearer.TOKEN`, the prefix `bearer.` gives `TOKEN`. The list of subprotocols is
+  /// the only header that a page can set: accept another of them, which is all that is answered.
+  [[nodiscard]] std::optional<std::string> subprotocol_after(std::string_view prefix) const {
+    return detail::subprotocol_after(request_, prefix);
   }
   /// A header; names in any case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

@@ -57,6 +57,7 @@ std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, St
 struct ResponseOptions {
   bool is_head = false;
   std::optional<std::chrono::seconds> retry_after = {};
+  std::string_view challenge = "Bearer";  ///< Of a 401.
 };
 
 /// A complete response with a plain text body; its default is the name of the status.

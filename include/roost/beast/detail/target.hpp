@@ -71,17 +71,34 @@ inline std::optional<std::string> query_parameter(std::string_view target, std::
   return std::nullopt;
 }
 
+/// The first subprotocol that the client offers and that satisfies @p predicate.
+template <class Predicate>
+std::optional<std::string> find_subprotocol(const boost::beast::http::fields& request,
+                                            Predicate predicate) {
+  const auto range = request.equal_range(boost::beast::http::field::sec_websocket_protocol);
+  for (auto header = range.first; header != range.second; ++header) {
+    for (const auto& offered : boost::beast::http::token_list(header->value())) {
+      if (predicate(to_std(offered))) return std::string(to_std(offered));
+    }
+  }
+  return std::nullopt;
+}
+
 /// The first of @p spoken that the client offers.
 inline std::string choose_subprotocol(const boost::beast::http::fields& request, Names spoken) {
   for (const std::string_view candidate : spoken) {
-    const auto range = request.equal_range(boost::beast::http::field::sec_websocket_protocol);
-    for (auto header = range.first; header != range.second; ++header) {
-      for (const auto& offered : boost::beast::http::token_list(header->value())) {
-        if (to_std(offered) == candidate) return std::string(candidate);
-      }
-    }
+    const auto is_it = [&](std::string_view offered) { return offered == candidate; };
+    if (find_subprotocol(request, is_it)) return std::string(candidate);
   }
   return {};
+}
+
+inline std::optional<std::string> subprotocol_after(const boost::beast::http::fields& request,
+                                                    std::string_view prefix) {
+  auto found = find_subprotocol(
+      request, [&](std::string_view offered) { return offered.starts_with(prefix); });
+  if (found) found->erase(0, prefix.size());
+  return found;
 }
 
 }  // namespace roost::detail

@@ -38,6 +38,7 @@ ROOST_DECL std::string http_response(unsigned status, std::string_view body, uns
   response.result(status);
   response.set(http::field::content_type, "text/plain; charset=utf-8");
   if (status == 426) response.set(http::field::upgrade, "websocket");
+  if (status == 401) response.set(http::field::www_authenticate, options.challenge);
   if (options.retry_after) {  // RFC 9110, section 10.2.3
     response.set(http::field::retry_after, std::to_string(options.retry_after->count()));
   }
@@ -93,6 +94,7 @@ read_request(std::shared_ptr<Link> link) {
     throw boost::system::system_error(error, "reading the upgrade request");
   }
   link->put_back(buffer.cdata());
+  join_repeated_origins(parser.get());
   co_return parser.release();
 }
 

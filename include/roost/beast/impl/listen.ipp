@@ -16,6 +16,7 @@
 
 #include "roost/beast/impl/http.ipp"
 #include "roost/beast/listen.hpp"
+#include "roost/detail/check_origin.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/scoped_value.hpp"
@@ -57,10 +58,8 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
     const auto retry = std::chrono::ceil<std::chrono::seconds>(listening.gate->next_retry());
     return http_response(503, {}, version, {.retry_after = retry});
   }
-  const auto origin = header_value(request, "Origin");
-  if (!listening.origins.allows(origin, header_value(request, "Host"))) {
-    log(listening.logger, Severity::warning, "origin_denied",
-        {{"origin", origin.value_or("(none)")}});
+  if (!check_origin(listening.origins, listening.logger, header_value(request, "Origin"),
+                    header_value(request, "Host"))) {
     return http_response(403, "This page may not connect.\n", version);
   }
   return std::nullopt;

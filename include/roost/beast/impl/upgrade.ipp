@@ -10,6 +10,7 @@
 #include <boost/system/system_error.hpp>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "roost/beast/detail/link_conversation.hpp"
@@ -39,15 +40,18 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::acce
 ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body,
                                                         const RejectOptions& options) {
   std::string response =
-      detail::http_response(status, body, request_.version(), {.retry_after = options.retry_after});
+      detail::http_response(status, body, request_.version(),
+                            {.retry_after = options.retry_after, .challenge = options.challenge});
   const std::shared_ptr<detail::Link> link = take_link();
   return detail::on_executor(link->get_executor(), detail::respond(link, std::move(response)));
 }
 
 ROOST_DECL void Upgrade::require_upgrade(const Request& request) {
   if (boost::beast::websocket::is_upgrade(request)) return;
+  // Without the query, which may hold a token.
+  const std::string_view path = detail::path_of(detail::to_std(request.target()));
   throw Error(errc::not_an_upgrade, std::string(detail::to_std(request.method_string())) + " " +
-                                        detail::escape_for_log(detail::to_std(request.target())));
+                                        detail::escape_for_log(path));
 }
 
 ROOST_DECL std::shared_ptr<detail::Link> Upgrade::take_link() {

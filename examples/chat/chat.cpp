@@ -12,7 +12,6 @@
 #include <string_view>
 #include <utility>
 
-#include "chat_page.hpp"
 #include "replicas.hpp"
 #include "settings.hpp"
 
@@ -21,6 +20,8 @@ using asio::awaitable;
 using namespace std::chrono_literals;
 using nlohmann::json;
 using Manager = roost::ConnectionManager<roost::BeastWebSocket>;
+
+extern const std::string_view chat_page;  // page.html
 
 json event(std::string_view what, const Manager::ConnectionPtr& member) {
   return {{"event", what}, {"id", member->id()}, {"name", member->metadata()["name"]}};

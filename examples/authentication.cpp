@@ -3,7 +3,7 @@
 //   authentication [PORT]
 //
 // - `Authorization: Bearer TOKEN`: for clients that can set headers, so not for browsers.
-// - The subprotocols `chat, token.TOKEN`: for browsers, `new WebSocket(url, ['chat', 'token.' +
+// - The subprotocols `chat, bearer.TOKEN`: for browsers, `new WebSocket(url, ['chat', 'token.' +
 // t])`.
 //   The server answers with `chat` only.
 // - `?ticket=TICKET`: a ticket is good once and for 30 s, so that it may turn up in logs. It is had
@@ -40,7 +40,7 @@ class Door {
   std::optional<User> user_of(const roost::Upgrade& upgrade) {
     if (const auto header = upgrade.header("Authorization")) return user_of_header(*header);
     if (const auto offered = upgrade.header("Sec-WebSocket-Protocol")) {
-      constexpr std::string_view prefix = "token.";
+      constexpr std::string_view prefix = "bearer.";
       const std::size_t found = offered->find(prefix);
       if (found != offered->npos) {
         const std::string_view rest = offered->substr(found + prefix.size());

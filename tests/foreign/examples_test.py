@@ -138,7 +138,7 @@ class Authentication(ExampleTest):
         await self.assert_is(await self.server.connect("/ws/lobby", extra_headers=self.alice), "Alice")
 
     async def test_a_token_as_a_subprotocol_is_enough_and_does_not_come_back(self):
-        ws = await self.server.connect("/ws/lobby", subprotocols=["chat", "token.bobs-secret"])
+        ws = await self.server.connect("/ws/lobby", subprotocols=["chat", "bearer.bobs-secret"])
         self.assertEqual(ws.subprotocol, "chat")
         await self.assert_is(ws, "Bob")
 
@@ -152,7 +152,7 @@ class Authentication(ExampleTest):
     async def test_without_a_token_that_is_known_nobody_comes_in(self):
         for options in ({}, {"extra_headers": {"Authorization": "Bearer guessed"}},
                         {"extra_headers": {"Authorization": "Basic alices-secret"}},
-                        {"subprotocols": ["chat"]}, {"subprotocols": ["chat", "token.guessed"]}):
+                        {"subprotocols": ["chat"]}, {"subprotocols": ["chat", "bearer.guessed"]}):
             with self.subTest(options):
                 await self.assert_refused(401, self.server.connect("/ws/lobby", **options))
         await self.assert_refused(401, self.server.connect("/ws/lobby?ticket=guessed"))

@@ -3,9 +3,8 @@
 //   authentication [PORT]
 //
 // - `Authorization: Bearer TOKEN`: for clients that can set headers, so not for browsers.
-// - The subprotocols `chat, bearer.TOKEN`: for browsers, `new WebSocket(url, ['chat', 'token.' +
-// t])`.
-//   The server answers with `chat` only.
+// - The subprotocols `chat, bearer.TOKEN`: for browsers,
+//   `new WebSocket(url, ['chat', 'bearer.' + token])`. The server answers with `chat` only.
 // - `?ticket=TICKET`: a ticket is good once and for 30 s, so that it may turn up in logs. It is had
 //   at `/ticket` with the header.
 //

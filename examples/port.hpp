@@ -1,13 +1,14 @@
-// The only argument of these examples: a port; 0 is any that is free.
+// The only argument of most of these examples: a port; 0 is any that is free.
 #pragma once
 
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <charconv>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
+#include <cstdlib>
+#include <iostream>
 #include <string_view>
+#include <system_error>
 
 inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
   std::uint16_t port = 8080;
@@ -15,7 +16,8 @@ inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
     const std::string_view text = argv[1];
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
     if (error != std::errc() || end != text.data() + text.size()) {
-      throw std::invalid_argument("the port must be 0 to 65535, not " + std::string(text));
+      std::cerr << "the port must be a number from 0 to 65535, not " << text << '\n';
+      std::exit(2);
     }
   }
   return {boost::asio::ip::address_v4::loopback(), port};

@@ -107,6 +107,15 @@ class Echo(ExampleTest):
         self.assertRegex(ws.close_reason, r"^retry-ms=\d+$")
 
 
+    async def test_a_port_that_is_none_is_named(self):
+        for port in ("banana", "65536", "-1", ""):
+            with self.subTest(port):
+                run = subprocess.run([f"{FOLDER}/echo", port], capture_output=True, text=True,
+                                     timeout=TIMEOUT)
+                self.assertEqual(run.returncode, 2)
+                self.assertIn(f"not {port}", run.stderr)
+
+
 class Tls(ExampleTest):
     async def test_what_is_sent_comes_back_over_tls(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -26,6 +26,22 @@ if(TARGET roost_redis)
   install(EXPORT roostRedisTargets NAMESPACE roost:: DESTINATION "${package_dir}")
   install(FILES cmake/hiredis.cmake DESTINATION "${package_dir}")
 endif()
+# Likewise prometheus-cpp and spdlog.
+if(TARGET roost_prometheus)
+  install(TARGETS roost_prometheus
+    EXPORT roostPrometheusTargets
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+    FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(EXPORT roostPrometheusTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+  install(FILES cmake/prometheus.cmake DESTINATION "${package_dir}")
+endif()
+if(TARGET roost_spdlog)
+  install(TARGETS roost_spdlog
+    EXPORT roostSpdlogTargets
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+    FILE_SET compiled DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(EXPORT roostSpdlogTargets NAMESPACE roost:: DESTINATION "${package_dir}")
+endif()
 
 configure_package_config_file(cmake/roostConfig.cmake.in roostConfig.cmake
   INSTALL_DESTINATION "${package_dir}")

@@ -14,7 +14,13 @@ for argument do
   esac
 done
 
-have_command() { command -v "$1" >/dev/null 2>&1; }
+# have_command <name>...: one of them is there.
+have_command() {
+  for command do
+    command -v "$command" >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
 
 # have_header <condition> <header>...: the compiler finds one of the headers, and the condition
 # of the preprocessor holds once it is included.
@@ -67,7 +73,9 @@ install_missing() {
   need libssl-dev 'OpenSSL (headers), for TLS' have_header 1 openssl/ssl.h
   need nlohmann-json3-dev 'nlohmann/json 3.9 or later (headers)' have_header 1 nlohmann/json.hpp
   need libhiredis-dev 'hiredis (headers), for Redis' have_header 1 hiredis/hiredis.h
+  need prometheus-cpp-dev 'prometheus-cpp, for metrics' have_header 1 prometheus/collectable.h
   if [ "${1-}" = tests ]; then
+    need libspdlog-dev 'spdlog' have_header 1 spdlog/version.h
     need catch2 'Catch2, version 2 or 3' have_header 1 catch2/catch_all.hpp catch2/catch.hpp
     need openssl 'the openssl command' have_command openssl
     need redis-server 'the redis-server command' have_command redis-server
@@ -75,6 +83,9 @@ install_missing() {
     need python3-redis "Python's redis, for /usr/bin/python3" have_python_module redis
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
+    need nodejs 'Node.js 18 or later' have_command node
+    need npm 'the npm command' have_command npm
+    need chromium 'the chromium command' have_command chromium chromium-browser google-chrome
   fi
   if [ "${1-}" = benchmarks ]; then
     need libbenchmark-dev 'Google Benchmark' have_header 1 benchmark/benchmark.h

@@ -22,7 +22,7 @@ function(roost_library name exported)
 
   # All targets share one directory: the core leaves out what belongs to an adapter.
   if(name STREQUAL "roost")
-    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|redis|testing)(/|\\.hpp$)|src\\.hpp$)")
+    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|prometheus|redis|spdlog|testing)(/|\\.hpp$)|src\\.hpp$)")
   elseif(name STREQUAL "roost_beast")
     list(FILTER headers EXCLUDE REGEX "/beast/((detail/|impl/)?tls[a-z_]*)\\.[hi]pp$")
   endif()
@@ -65,6 +65,22 @@ if(TARGET hiredis::hiredis AND TARGET OpenSSL::SSL)
   roost_library(roost_redis redis
     HEADERS redis.hpp redis/*.hpp
     LINK roost::roost hiredis::hiredis OpenSSL::SSL)
+endif()
+
+# Metrics, and a log that is there already.
+include("${CMAKE_CURRENT_LIST_DIR}/prometheus.cmake")
+if(TARGET prometheus-cpp::core)
+  roost_library(roost_prometheus prometheus
+    HEADERS prometheus.hpp prometheus/*.hpp
+    LINK roost::roost prometheus-cpp::core)
+endif()
+if(NOT TARGET spdlog::spdlog)
+  find_package(spdlog QUIET)
+endif()
+if(TARGET spdlog::spdlog)
+  roost_library(roost_spdlog spdlog
+    HEADERS spdlog.hpp
+    LINK roost::roost spdlog::spdlog)
 endif()
 
 roost_library(roost_testing testing

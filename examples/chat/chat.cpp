@@ -7,14 +7,15 @@
 #include <csignal>
 #include <iostream>
 #include <roost/beast/tls.hpp>
+#include <roost/log_sinks.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "chat_page.hpp"
 #include "replicas.hpp"
 #include "settings.hpp"
+#include "web.hpp"
 
 namespace asio = boost::asio;
 using asio::awaitable;
@@ -80,22 +81,6 @@ awaitable<void> serve(const Chat& chat, roost::Upgrade upgrade) {
   co_await chat.manager.session(socket, {.metadata = who, .rooms = *room}, handler);
 }
 
-roost::HttpResponse page(const roost::HttpRequest& request) {
-  namespace http = boost::beast::http;
-  roost::HttpResponse response;
-  if (request.target() == "/") {
-    response.set(http::field::content_type, "text/html; charset=utf-8");
-    response.body() = chat_page;
-  } else if (request.target().starts_with("/ws/")) {
-    response.result(http::status::upgrade_required);
-    response.set(http::field::upgrade, "websocket");
-  } else {
-    response.result(http::status::not_found);
-    response.body() = "There is nothing here.\n";
-  }
-  return response;
-}
-
 int main(int argc, char** argv) try {
   const Settings settings = parse({argv + 1, argv + argc});
   if (settings.help) {
@@ -112,9 +97,7 @@ int main(int argc, char** argv) try {
   if (!settings.allowed_origins.empty()) {
     options.allowed_origins = roost::OriginPolicy(settings.allowed_origins);
   }
-  options.logger = [](const roost::LogEvent& e) {
-    if (e.severity >= roost::Severity::warning) std::cerr << e.to_string() << '\n';
-  };
+  options.logger = roost::log_to_stderr({.least = roost::Severity::warning});
   Replicas replicas(context, settings.redis, options.logger);
   roost::ServiceOptions around;
   around.backplane = replicas.backplane();
@@ -124,6 +107,8 @@ int main(int argc, char** argv) try {
   replicas.attach(service);
   const Chat chat{manager, replicas};
   announce(chat);
+  const Web web(service, replicas);
+  const roost::ListenOptions listen{.on_http = [&](const auto& r) { return web.answer(r); }};
   const auto handler = [&](roost::Upgrade upgrade) { return serve(chat, std::move(upgrade)); };
   asio::ssl::context tls(asio::ssl::context::tls_server);
   const bool is_secure = !settings.certificate.empty();
@@ -132,8 +117,8 @@ int main(int argc, char** argv) try {
     tls.use_private_key_file(settings.key, asio::ssl::context::pem);
   }
   const asio::ip::tcp::endpoint endpoint(address, settings.port);
-  auto listener = is_secure ? roost::listen(manager, endpoint, tls, {.on_http = page}, handler)
-                            : roost::listen(manager, endpoint, {.on_http = page}, handler);
+  auto listener = is_secure ? roost::listen(manager, endpoint, tls, listen, handler)
+                            : roost::listen(manager, endpoint, listen, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
   std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
             << '/' << std::endl;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <roost/beast.hpp>
+#include <roost/prometheus.hpp>
 #include <roost/redis.hpp>
 #include <span>
 #include <string>
@@ -43,6 +44,10 @@ class Replicas {
       const nlohmann::json event = {{"event", "replicas"}, {"reachable", is_reachable}};
       service_->manager().post_json(event);
     });
+  }
+
+  void add_to(roost::Metrics& metrics) const {
+    if (redis_) metrics.add(redis_);
   }
 
   [[nodiscard]] bool is_alone() const { return !redis_; }

@@ -11,8 +11,13 @@
 #include "roost/detail/heartbeat.hpp"
 #include "roost/detail/on_executor.hpp"
 #include "roost/heartbeat_options.hpp"
+#include "roost/stats.hpp"
 
 namespace roost {
+
+namespace detail {
+struct MonitorAccess;
+}
 
 /// Finds out which peers are still there: pings every connection of a manager once per interval,
 /// and drops those of which nothing was heard for the timeout.
@@ -72,6 +77,8 @@ class HeartbeatMonitor {
   /// @returns how many pings were sent.
   awaitable<std::size_t> tick() { return here(detail::Heartbeat<Ws>::ping_all(state_)); }
 
+  [[nodiscard]] HeartbeatStats stats() const noexcept { return state_->stats(); }
+
  private:
   template <class T>
   awaitable<T> here(awaitable<T> operation) const {
@@ -80,7 +87,20 @@ class HeartbeatMonitor {
     return executor ? detail::on_executor(executor, std::move(operation)) : std::move(operation);
   }
 
+  friend struct detail::MonitorAccess;
   const std::shared_ptr<detail::Heartbeat<Ws>> state_;
 };
+
+namespace detail {
+
+/// For the parts of roost that outlive a monitor.
+struct MonitorAccess {
+  template <class Ws>
+  static const std::shared_ptr<Heartbeat<Ws>>& state(const HeartbeatMonitor<Ws>& monitor) {
+    return monitor.state_;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace roost

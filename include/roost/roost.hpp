@@ -19,6 +19,7 @@
 #include "roost/hook.hpp"
 #include "roost/local_backplane.hpp"
 #include "roost/log.hpp"
+#include "roost/log_sinks.hpp"
 #include "roost/message.hpp"
 #include "roost/names.hpp"
 #include "roost/options.hpp"

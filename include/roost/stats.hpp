@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "roost/clock.hpp"
 #include "roost/disconnect.hpp"
 
 namespace roost {
@@ -26,6 +27,14 @@ struct Stats {
   [[nodiscard]] std::uint64_t ended_by(DisconnectReason reason) const noexcept {
     return ended[static_cast<std::size_t>(reason)];
   }
+};
+
+/// What a `HeartbeatMonitor` counts, since it was made; and a gauge. Connections that it dropped
+/// are `Stats::ended_by(DisconnectReason::heartbeat_timeout)`.
+struct HeartbeatStats {
+  std::size_t watched = 0;    ///< Gauge: connections that it watches over.
+  std::uint64_t pings = 0;    ///< Counter: pings that were taken, to be sent.
+  Clock::duration late = {};  ///< Counter: how long the loop was late in all.
 };
 
 }  // namespace roost

@@ -127,6 +127,22 @@ class Pages(ChatTest):
         self.assertEqual(response.headers["Upgrade"], "websocket")  # RFC 9110, 15.5.22
 
 
+class Operations(ChatTest):
+    async def test_what_it_counts_is_there_for_prometheus(self):
+        await self.two_members()
+        response = self.chat.get("/metrics")
+        self.assertEqual(response.headers["Content-Type"],
+                         "text/plain; version=0.0.4; charset=utf-8")
+        lines = response.text.splitlines()
+        for line in ("roost_connections 2", "roost_heartbeat_connections 2", "roost_rooms 1",
+                     'roost_connections_ended_total{reason="peer_closed"} 0'):
+            self.assertIn(line, lines)
+
+    async def test_it_is_ready_when_it_has_started(self):
+        response = self.chat.get("/healthz")
+        self.assertEqual((response.status, response.text), (200, "ok\n"))
+
+
 class Rooms(ChatTest):
     async def test_a_new_member_is_welcomed_and_the_others_see_who_joined(self):
         alice, welcome = await self.chat.join("Alice")
@@ -330,6 +346,7 @@ class Ending(ChatTest):
             await self.chat.connect("/ws/lobby")
         self.assertEqual(refusal.exception.status_code, 503)
         self.assertRegex(refusal.exception.headers["Retry-After"], r"^\d+$")
+        self.assertEqual(self.chat.get("/healthz").status, 503)
         writer.close()
         self.assertEqual(await soon(self.chat.process.wait()), 0)
 
@@ -420,11 +437,14 @@ class Replicas(ChatTest):
         await self.redis.kill()
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, False)
+        self.assertEqual(here.get("/healthz").status, 503)
+        self.assertIn("roost_redis_subscribed 0", here.get("/metrics").text.splitlines())
         await alice.send("still here?")
         self.assertEqual(await text(bob), "still here?")
         await self.redis.start()
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, True)
+        self.assertEqual(here.get("/healthz").status, 200)
         # What was said meanwhile may come first, or have been said before the other one listened.
         await carol.send("hello again")
         self.assertEqual(await text(bob), "hello again")

@@ -34,6 +34,9 @@ struct ListenOptions {
   /// after each. Not set: 426.
   std::function<HttpResponse(const HttpRequest&)> on_http = {};
   int backlog = boost::asio::socket_base::max_listen_connections;
+  /// Whether several listeners may share the port (`SO_REUSEPORT`): one for each thread, say, and
+  /// the kernel spreads those that come over them. `errc::address_unavailable` where it cannot.
+  bool reuse_port = false;
 };
 
 namespace detail {

@@ -27,6 +27,7 @@
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/heartbeat_options.hpp"
+#include "roost/stats.hpp"
 
 namespace roost::detail {
 
@@ -89,6 +90,12 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     const auto entry = entries_.find(connection.get());
     return entry == entries_.end() ? manager_->now() < seen + options_.timeout
                                    : schedule_.is_alive(entry->second, seen, manager_->now());
+  }
+
+  [[nodiscard]] HeartbeatStats stats() const noexcept {
+    HeartbeatStats stats = stats_;
+    stats.watched = entries_.size();
+    return stats;
   }
 
   static boost::asio::awaitable<std::size_t> ping_all(std::shared_ptr<Heartbeat> self) {
@@ -154,6 +161,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   void beat() {
     const HeartbeatSchedule::Due due = schedule_.advance(
         manager_->now(), [](const auto& entry) { return connection_of(entry).last_activity(); });
+    stats_.late += due.late_by;
     if (due.late_by >= std::chrono::seconds(1)) {  // less is everyday life under load
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(due.late_by).count();
       manager_->log(Severity::warning, "loop_late", {{"ms", std::to_string(ms)}});
@@ -182,6 +190,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     if (!connection.is_connected()) return false;
     const Offer offer = connection.ping(message_);
     connection.drop_unless_taken(offer);
+    if (offer == Offer::taken) ++stats_.pings;
     return offer == Offer::taken;
   }
 
@@ -192,6 +201,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   HeartbeatSchedule schedule_;
   std::unordered_map<const Connection<Ws>*, Entry> entries_;  // none while it is stopped
   WaitList changed_;  // there is nobody to beat for any more
+  HeartbeatStats stats_;
   bool is_running_ = false;
   bool is_beating_ = false;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
@@ -25,15 +26,25 @@
 namespace roost {
 namespace detail {
 
+ROOST_DECL void share_port(boost::asio::ip::tcp::acceptor& acceptor) {
+#if defined(SO_REUSEPORT)
+  // As one of Asio's own options, which has none for this.
+  acceptor.set_option(boost::asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>(true));
+#else
+  throw boost::system::system_error(boost::asio::error::operation_not_supported);
+#endif
+}
+
 ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
-    int backlog) {
+    const ListenOptions& options) {
   boost::asio::ip::tcp::acceptor acceptor(executor);
   try {
     acceptor.open(endpoint.protocol());
     acceptor.set_option(boost::asio::socket_base::reuse_address(true));
+    if (options.reuse_port) share_port(acceptor);
     acceptor.bind(endpoint);
-    acceptor.listen(backlog);
+    acceptor.listen(options.backlog);
   } catch (const boost::system::system_error& error) {
     std::ostringstream what;
     what << "cannot listen on " << endpoint << ": " << error.code().message();
@@ -143,7 +154,7 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
                                 const boost::asio::ip::tcp::endpoint& endpoint,
                                 const std::shared_ptr<Listening>& listening) {
   if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes nobody any more");
-  auto acceptor = open_acceptor(executor, endpoint, listening->options.backlog);
+  auto acceptor = open_acceptor(executor, endpoint, listening->options);
   listening->local_endpoint = acceptor.local_endpoint();
   listening->gate->add(listening);
   listening->gate->visits().spawn(

@@ -1,0 +1,60 @@
+// Live cursors: everybody on a board sees where the pointers of the others are.
+//
+//   cursors [PORT]      a client sends {"x": 1, "y": 2}, the others get {"id": ..., "x": 1, "y": 2}
+
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <roost/beast.hpp>
+#include <string>
+#include <utility>
+
+#include "port.hpp"
+
+using boost::asio::awaitable;
+using nlohmann::json;
+using Ws = roost::BeastWebSocket;
+using Manager = roost::ConnectionManager<Ws>;
+
+bool is_position(const json& at) {
+  return at.is_object() && at.contains("x") && at["x"].is_number() && at.contains("y") &&
+         at["y"].is_number();
+}
+
+awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
+  const auto board = upgrade.path_after("/boards/");
+  if (!board) {
+    co_await upgrade.reject(404);
+    co_return;
+  }
+  auto socket = co_await upgrade.accept();
+  auto handler = [&](Manager::ConnectionPtr self) -> awaitable<void> {
+    for (;;) {
+      // What is no JSON ends the session with 1007. A position is short: longer gets a 1009.
+      const json at = co_await manager.receive_json(*self, /*max_bytes=*/256);
+      if (!is_position(at)) {
+        co_await manager.close(self->id(), roost::close_code::policy_violation, "x and y wanted");
+        co_return;
+      }
+      const json moved = {{"id", self->id()}, {"x", at["x"]}, {"y", at["y"]}};
+      co_await manager.broadcast_json(moved, {.room = *board, .exclude = self->id()});
+    }
+  };
+  co_await manager.session(socket, {.rooms = *board}, handler);
+}
+
+int main(int argc, char** argv) {
+  boost::asio::io_context context(1);
+  auto& service = roost::init_websockets<Ws>(context);
+  Manager& manager = service.manager();
+  manager.on_left([&](Manager::ConnectionPtr self, std::string_view board) {
+    const json gone = {{"id", self->id()}};  // no position: take the pointer away
+    manager.post_json(gone, {.room = board});
+  });
+  const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };
+  auto listener = roost::listen(manager, endpoint_of(argc, argv), {}, handler);
+  service.shutdown_on_signals({SIGINT, SIGTERM});
+  std::cout << "cursors: ws://" << listener.local_endpoint() << '/' << std::endl;
+  context.run();
+}

@@ -1,0 +1,41 @@
+// The smallest server: whatever a client sends, text or binary, comes back.
+//
+//   echo [PORT]
+
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+#include <iostream>
+#include <roost/beast.hpp>
+
+#include "port.hpp"
+
+using boost::asio::awaitable;
+using Ws = roost::BeastWebSocket;
+using Manager = roost::ConnectionManager<Ws>;
+
+// One client, from its upgrade request to its end.
+awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
+  auto socket = co_await upgrade.accept();
+  auto echo = [&](Manager::ConnectionPtr self) -> awaitable<void> {
+    for (;;) {  // until the client leaves: then receive throws, which ends the session
+      const roost::Message message = co_await manager.receive(*self);
+      if (message.is_text) {
+        co_await self->send_text(message.text());
+      } else {
+        co_await self->send_bytes(message.bytes());
+      }
+    }
+  };
+  co_await manager.session(socket, {}, echo);
+}
+
+int main(int argc, char** argv) {
+  boost::asio::io_context context(1);
+  auto& service = roost::init_websockets<Ws>(context);
+  Manager& manager = service.manager();
+  const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };
+  auto listener = roost::listen(manager, endpoint_of(argc, argv), {}, handler);
+  service.shutdown_on_signals({SIGINT, SIGTERM});
+  std::cout << "echo: ws://" << listener.local_endpoint() << '/' << std::endl;
+  context.run();
+}

@@ -1,0 +1,105 @@
+// A Beast server that was there before, several threads and all, gains WebSocket rooms on the same
+// port. What roost adds is marked with `+`: a manager on a strand, and a way off for upgrades.
+//
+//   existing_server [PORT]      http://.../ answers, ws://.../ws/{room} is a room
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <roost/beast.hpp>  // +
+#include <thread>
+#include <vector>
+
+#include "port.hpp"
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using namespace std::chrono_literals;
+using Service = roost::Service<roost::BeastWebSocket>;            // +
+using Manager = roost::ConnectionManager<roost::BeastWebSocket>;  // +
+
+// + One member of a room. Runs on the manager's strand, whichever thread accepted the socket.
+asio::awaitable<void> chat(Manager& manager, roost::Upgrade upgrade) {
+  const auto room = upgrade.path_after("/ws/");
+  if (manager.is_draining()) {
+    co_await upgrade.reject(503, {}, {.retry_after = 10s});
+  } else if (!room || !manager.check_origin(upgrade)) {
+    co_await upgrade.reject(room ? 403 : 404);
+  } else {
+    auto socket = co_await upgrade.accept();
+    auto handler = [&](Manager::ConnectionPtr self) -> asio::awaitable<void> {
+      while (auto text = co_await manager.next_text(*self)) {
+        co_await manager.broadcast_text(*text, {.room = *room, .exclude = self->id()});
+      }
+    };
+    co_await manager.session(socket, {.rooms = *room}, handler);
+  }
+}
+
+// One HTTP connection, with as many requests as its client likes.
+asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
+  beast::tcp_stream stream(std::move(socket));
+  beast::flat_buffer buffer;
+  for (bool keep_alive = true; keep_alive;) {
+    stream.expires_after(30s);
+    http::request<http::string_body> request;
+    co_await http::async_read(stream, buffer, request, asio::use_awaitable);
+    if (beast::websocket::is_upgrade(request)) {  // +
+      roost::Upgrade upgrade(manager.get_executor(), stream.release_socket(), request,
+                             buffer.data());
+      co_spawn(manager.get_executor(), chat(manager, std::move(upgrade)), asio::detached);
+      co_return;
+    }
+    http::response<http::string_body> response(http::status::ok, request.version());
+    response.body() = "You asked for " + std::string(request.target()) + "\n";
+    response.keep_alive(request.keep_alive());
+    response.prepare_payload();
+    co_await http::async_write(stream, response, asio::use_awaitable);
+    keep_alive = response.keep_alive();
+  }
+} catch (const boost::system::system_error&) {
+  // The client has gone.
+}
+
+asio::awaitable<void> accept_all(Manager& manager, tcp::acceptor& acceptor) {
+  while (acceptor.is_open()) {
+    auto strand = asio::make_strand(acceptor.get_executor());
+    tcp::socket socket = co_await acceptor.async_accept(strand, asio::use_awaitable);
+    co_spawn(strand, serve(manager, std::move(socket)), asio::detached);
+  }
+}
+
+// + At a signal the members are told to come back; only then the server stops as it always did.
+asio::awaitable<void> end_at_signal(asio::io_context& context, Service& service) {
+  asio::signal_set signals(context, SIGINT, SIGTERM);
+  co_await signals.async_wait(asio::use_awaitable);
+  co_await service.shutdown();  // +
+  context.stop();
+}
+
+int main(int argc, char** argv) {
+  asio::io_context context;
+  Manager manager(asio::make_strand(context),
+                  {.allowed_origins = roost::OriginPolicy::same_host()});  // +
+  Service& service = roost::init_websockets(context, manager);             // +
+  tcp::acceptor acceptor(context, endpoint_of(argc, argv));
+  std::cout << "existing_server: http://" << acceptor.local_endpoint() << '/' << std::endl;
+  co_spawn(context, accept_all(manager, acceptor), asio::detached);
+  co_spawn(context, end_at_signal(context, service), asio::detached);
+
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back([&] { context.run(); });
+  context.run();
+  for (std::thread& thread : threads) thread.join();
+}

@@ -1,0 +1,73 @@
+// One room on all cores: each thread has an `io_context`, a manager and a listener of its own. The
+// listeners share the port, and a `LocalBackplane` carries what is said from thread to thread.
+// Nothing is locked, and no connection ever leaves its thread.
+//
+//   shards [PORT] [THREADS]
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <roost/beast.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "port.hpp"
+
+using boost::asio::awaitable;
+using boost::asio::ip::tcp;
+using Ws = roost::BeastWebSocket;
+using Manager = roost::ConnectionManager<Ws>;
+
+class Shard {
+ public:
+  Shard(const roost::LocalHub& hub, const tcp::endpoint& endpoint, std::size_t number)
+      : number_(number),
+        backplane_(context_.get_executor(), hub),
+        service_(roost::init_websockets<Ws>(context_, {}, {.backplane = backplane_})),
+        listener_(roost::listen(service_.manager(), endpoint, {.reuse_port = true},
+                                [this](roost::Upgrade u) { return serve(std::move(u)); })) {
+    service_.shutdown_on_signals({SIGINT, SIGTERM});  // each shard lets its own connections go
+  }
+
+  [[nodiscard]] const tcp::endpoint& endpoint() const { return listener_.local_endpoint(); }
+  void run() { context_.run(); }
+
+ private:
+  awaitable<void> serve(roost::Upgrade upgrade) {
+    auto socket = co_await upgrade.accept();
+    auto handler = [this](Manager::ConnectionPtr self) -> awaitable<void> {
+      co_await self->send_text("you are on shard " + std::to_string(number_));
+      while (auto text = co_await service_.manager().next_text(*self)) {
+        co_await service_.cluster().broadcast_text(*text, {.room = "lobby", .exclude = self->id()});
+      }
+    };
+    co_await service_.manager().session(socket, {.rooms = "lobby"}, handler);
+  }
+
+  const std::size_t number_;
+  boost::asio::io_context context_{1};  // one thread: nothing of it is locked
+  roost::LocalBackplane backplane_;
+  roost::Service<Ws>& service_;
+  roost::Listener listener_;
+};
+
+int main(int argc, char** argv) {
+  const std::size_t cores =
+      argc > 2 ? std::strtoul(argv[2], nullptr, 10) : std::thread::hardware_concurrency();
+  const roost::LocalHub hub;
+  std::vector<std::unique_ptr<Shard>> shards;
+  tcp::endpoint endpoint = endpoint_of(argc, argv);
+  for (std::size_t i = 0; i < std::max<std::size_t>(cores, 1); ++i) {
+    shards.push_back(std::make_unique<Shard>(hub, endpoint, i));
+    endpoint = shards.front()->endpoint();  // the others join the first, whichever port that got
+  }
+  std::cout << "shards: ws://" << endpoint << '/' << std::endl;
+
+  std::vector<std::thread> threads;
+  for (const auto& shard : shards) threads.emplace_back([&] { shard->run(); });
+  for (std::thread& thread : threads) thread.join();
+}

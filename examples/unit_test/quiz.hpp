@@ -1,0 +1,45 @@
+// The application: a quiz. The first in the room to send the right answer wins the round. A
+// template, so that it runs over any socket: over Beast's in the server, over the fake in its test.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <roost/roost.hpp>
+#include <string>
+#include <utility>
+
+template <class Manager>
+class Quiz {
+ public:
+  using ConnectionPtr = typename Manager::ConnectionPtr;
+
+  Quiz(Manager& manager, std::string answer) : manager_(manager), answer_(std::move(answer)) {
+    manager_.on_left([this](const ConnectionPtr& player, std::string_view) {
+      const nlohmann::json left = {{"left", player->id()}};
+      manager_.post_json(left, {.room = "quiz"});
+    });
+  }
+
+  /// One player, from its connection to its end.
+  boost::asio::awaitable<void> play(std::shared_ptr<typename Manager::WebSocket> socket,
+                                    std::string name) {
+    auto handler = [this](ConnectionPtr player) -> boost::asio::awaitable<void> {
+      while (auto guess = co_await manager_.next_text(*player)) {
+        if (is_won_ || *guess != answer_) {
+          co_await player->send_text(is_won_ ? "too late" : "no");
+          continue;
+        }
+        is_won_ = true;
+        const nlohmann::json winner = {{"winner", player->id()}};
+        co_await manager_.broadcast_json(winner, {.room = "quiz"});
+      }
+    };
+    co_await manager_.session(socket, {.connection_id = name, .rooms = "quiz"}, handler);
+  }
+
+ private:
+  Manager& manager_;
+  const std::string answer_;
+  bool is_won_ = false;
+};

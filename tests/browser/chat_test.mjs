@@ -1,0 +1,217 @@
+// The chat's page, as people use it: in a real browser.
+//
+// Usage: node chat_test.mjs CHAT CHROMIUM SCREENSHOT; the last is written. Needs redis-server.
+
+import assert from 'node:assert/strict';
+import {after, afterEach, before, test} from 'node:test';
+
+import {chromium} from 'playwright-core';
+
+import {Chat, deadline, Redis, startOtherSite} from './support.mjs';
+
+const [, , chatPath, chromiumPath, screenshot] = process.argv;
+Chat.path = chatPath;
+
+const phone = {viewport: {width: 360, height: 640}, isMobile: true, hasTouch: true};
+const markup = '<img src=x onerror="document.title=1">';
+
+let browser;
+let atEnd = [];  // what a test has begun, ended in reverse order
+
+before(async () => { browser = await chromium.launch({executablePath: chromiumPath}); });
+after(() => browser.close());
+afterEach(async () => {
+  for (const end of atEnd.splice(0).reverse()) await end();
+});
+
+async function startChat(...options) {
+  const chat = await Chat.start(...options);
+  // With a sanitizer the status also says that nothing leaked.
+  atEnd.push(async () => assert.equal(await chat.stop(), 0, chat.errors));
+  return chat;
+}
+
+async function startRedis() {
+  const redis = await Redis.create();
+  atEnd.push(() => redis.destroy());
+  return redis;
+}
+
+/** A window of its own, as if on another computer. */
+async function openWindow(options = {}) {
+  const context = await browser.newContext(
+      {viewport: {width: 900, height: 460}, deviceScaleFactor: 2, colorScheme: 'light', ...options});
+  context.setDefaultTimeout(deadline);
+  const page = await context.newPage();
+  const mistakes = [];
+  page.on('pageerror', (error) => mistakes.push(error));
+  atEnd.push(async () => {
+    await context.close();
+    assert.deepEqual(mistakes, [], 'the page threw');
+  });
+  return page;
+}
+
+/** A member of a room, whose page is connected. */
+async function join(chat, name, {room, ...options} = {}) {
+  const page = await openWindow(options);
+  await page.goto(chat.url);
+  await page.getByLabel('Your name').fill(name);
+  if (room) await page.getByLabel('Room').fill(room);
+  await page.getByRole('button', {name: 'Join'}).click();
+  await hasStatus(page, /^connected$/);
+  return page;
+}
+
+const hasStatus = (page, text) => page.getByRole('status').filter({hasText: text}).waitFor();
+const shows = (page, text) => page.getByRole('log').getByText(text, {exact: true}).waitFor();
+const isMember = (page, name) => page.locator('#members').getByText(name, {exact: true}).waitFor();
+
+async function say(page, text) {
+  await page.getByLabel('Message', {exact: true}).fill(text);
+  await page.getByRole('button', {name: 'Send'}).click();
+  await shows(page, text);
+}
+
+/** Nothing lies outside of the window, and what is needed to write is in it, and of use to a thumb. */
+async function assertFits(page) {
+  const [width, content] = await page.evaluate(
+      () => [innerWidth, document.scrollingElement.scrollWidth]);
+  assert.ok(content <= width, `the page is ${content} px wide, the window ${width}`);
+  const size = page.viewportSize();
+  for (const element of [page.getByLabel('Message', {exact: true}),
+                         page.getByRole('button', {name: 'Send'}),
+                         page.getByRole('button', {name: 'Leave'})]) {
+    const box = await element.boundingBox();
+    const isInside = box.x >= 0 && box.y >= 0 &&
+        box.x + box.width <= size.width && box.y + box.height <= size.height;
+    assert.ok(isInside && box.width >= 44 && box.height >= 44, `${element} is at ${JSON.stringify(box)}`);
+  }
+}
+
+test('two windows chat', async () => {
+  const chat = await startChat();
+  const alice = await join(chat, 'Alice');
+  const bob = await join(chat, 'Bob');
+  await shows(alice, 'Bob joined');
+  await say(bob, 'Morning! Did the restart go through?');
+  await shows(alice, 'Morning! Did the restart go through?');
+  await say(alice, 'It did. Everybody was back within four seconds, and most have not noticed.');
+  await shows(bob, 'It did. Everybody was back within four seconds, and most have not noticed.');
+  const carol = await join(chat, 'Carol', phone);
+  await shows(alice, 'Carol joined');
+  await say(carol, 'I have: my phone said “reconnecting in 3 s”. And then it did.');
+  await shows(alice, 'I have: my phone said “reconnecting in 3 s”. And then it did.');
+  for (const name of ['Alice (you)', 'Bob', 'Carol']) await isMember(alice, name);
+  await alice.screenshot({path: screenshot});
+
+  await bob.getByRole('button', {name: 'Leave'}).click();
+  await shows(alice, 'Bob left');
+  assert.equal(await alice.locator('#members li').count(), 2);
+});
+
+test('markup in a name, a room or a text is shown as text', async () => {
+  const chat = await startChat();
+  const alice = await join(chat, 'Alice', {room: markup});
+  const mallory = await join(chat, markup, {room: markup});
+  await shows(alice, `${markup} joined`);
+  await isMember(alice, markup);
+  await say(mallory, markup + '!');
+  await shows(alice, markup + '!');
+  for (const page of [alice, mallory]) {
+    assert.equal(await page.locator('img').count(), 0);
+    assert.equal(await page.title(), `${markup} · roost chat`);
+  }
+});
+
+test('when the server restarts the page says so, and comes back by itself', async () => {
+  const chat = await Chat.start();
+  const alice = await join(chat, 'Alice');
+  const bob = await join(chat, 'Bob');
+  assert.equal(await chat.stop(), 0, chat.errors);
+  for (const page of [alice, bob]) {
+    await hasStatus(page, /^server closing, reconnecting$/);  // after the time the server asked for
+    await page.getByText(/^ in [1-5] s$/).waitFor();
+    assert.ok(await page.getByRole('button', {name: 'Send'}).isDisabled());
+  }
+  await startChat('--port', chat.port);
+  for (const page of [alice, bob]) {
+    await hasStatus(page, /^connected$/);
+    await shows(page, 'connected again');
+  }
+  await isMember(alice, 'Bob');
+  await say(bob, 'there you are');
+  await shows(alice, 'there you are');
+});
+
+test('a page whose server has vanished tries until it is back', async () => {
+  const chat = await Chat.start();
+  const alice = await join(chat, 'Alice');
+  await chat.stop('SIGKILL');
+  await hasStatus(alice, /^reconnecting$/);
+  await startChat('--port', chat.port);
+  await hasStatus(alice, /^connected$/);
+});
+
+test('without Redis the members of one server go on, and see that the others are missing', async () => {
+  const redis = await startRedis();
+  const here = await startChat('--redis', redis.url);
+  const there = await startChat('--redis', redis.url);
+  const alice = await join(here, 'Alice');
+  const bob = await join(here, 'Bob', phone);
+  const carol = await join(there, 'Carol');
+  const everybody = [alice, bob, carol];
+  await isMember(alice, 'Carol');
+  await say(carol, 'hello from there');
+  for (const page of [alice, bob]) await shows(page, 'hello from there');
+
+  await redis.stop('SIGKILL');
+  for (const page of everybody) await hasStatus(page, /other servers .* cannot be reached/);
+  await assertFits(bob);
+  await say(alice, 'still here?');
+  await shows(bob, 'still here?');
+
+  await redis.start();
+  for (const page of everybody) await hasStatus(page, /^connected$/);
+  await say(carol, 'here again');
+  await shows(alice, 'here again');
+});
+
+test('a page of another site gets no WebSocket', async () => {
+  const site = await startOtherSite();
+  atEnd.push(site.close);
+  const strict = await Chat.start();
+  const lenient = await startChat('--allow-origin', site.origin);
+  const page = await openWindow();
+  await page.goto(site.origin);
+  const connect = (chat) => page.evaluate((url) => new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    socket.onopen = () => resolve('open');
+    socket.onclose = ({code}) => resolve(code);
+  }), `ws://127.0.0.1:${chat.port}/ws/lobby`);
+
+  assert.equal(await connect(strict), 1006);
+  assert.equal(await connect(lenient), 'open');
+  assert.equal(await strict.stop(), 0);
+  assert.match(strict.errors, new RegExp(`origin_denied.*${site.origin}`));
+});
+
+test('a small phone is enough, whatever people write', async () => {
+  const chat = await startChat();
+  const long = {name: 'A'.repeat(40), room: 'r'.repeat(80), text: 'x'.repeat(400)};
+  const alice = await join(chat, 'Alice', {...phone, room: long.room});
+  await alice.getByText('Open this page in a second window').waitFor();  // what to do, alone in a room
+  await assertFits(alice);
+  for (let i = 0; i < 2; ++i) await join(chat, long.name, {room: long.room});
+  const bob = await join(chat, long.name, {...phone, room: long.room});
+  for (let i = 0; i < 5; ++i) await say(bob, `${i} ${long.text}`);
+  await shows(alice, `4 ${long.text}`);
+  await assertFits(alice);
+
+  await alice.setViewportSize({width: 360, height: 300});  // the keyboard is open
+  await assertFits(alice);
+  await alice.getByLabel('Message', {exact: true}).tap();
+  await alice.keyboard.type('by thumb');
+  await alice.getByRole('button', {name: 'Send'}).tap();
+  await shows(bob, 'by thumb');
+});

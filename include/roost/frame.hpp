@@ -126,6 +126,11 @@ class Frame {
     block_->account = &account;
   }
 
+  /// What that comes to.
+  [[nodiscard]] std::size_t charged_bytes() const noexcept {
+    return block_->account ? block_->bytes : 0;
+  }
+
   // --- frames side by side in memory, see `detail::FrameJoiner` ---
 
   /// Whether others have some of these bytes too.

@@ -3,10 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "roost/log.hpp"
 
 namespace roost::detail {
 
@@ -44,5 +48,21 @@ class LogThrottle {
 
   std::vector<Kind> kinds_;  // a handful
 };
+
+/// Logs it unless it is kept back.
+inline void log_throttled(const Logger& logger, LogThrottle& throttle, LogThrottle::time_point now,
+                          Severity severity, std::string_view event,
+                          std::initializer_list<LogField> fields) noexcept {
+  if (!logger) return;
+  try {
+    const std::optional<std::uint64_t> kept_back = throttle.admit(event, now);
+    if (!kept_back) return;
+    if (*kept_back == 0) return log(logger, severity, event, fields);
+    std::vector<LogField> all(fields);
+    all.emplace_back("kept_back", std::to_string(*kept_back));
+    logger({severity, event, all});
+  } catch (...) {  // see `log`
+  }
+}
 
 }  // namespace roost::detail

@@ -47,6 +47,16 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     push(frame, entry_class);
     return true;
   }
+  /// Queues a frame that may be dropped, or replaces another.
+  Queueing offer(const Frame& frame, const FramePolicy& policy) {
+    if (outbox_.is_sealed()) return {.result = Queueing::Result::closed};
+    const bool was_empty = outbox_.empty();
+    const Queueing queueing =
+        outbox_.offer(frame, flusher_->now(clock()), policy, [](std::size_t) {});
+    if (was_empty && !outbox_.empty() && !is_writing_) flusher_->mark_dirty(*this);
+    flusher_->note_frame(outbox_.bytes());
+    return queueing;
+  }
   /// Queues the last frame.
   void send_close(const Frame& frame) {
     if (outbox_.is_sealed()) return;

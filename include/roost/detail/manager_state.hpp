@@ -114,7 +114,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Registers a connection in its first rooms. @pre its id is free
   void add(const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
            const std::vector<std::string>& rooms) {
-    everyone_.reserve(everyone_.size() + 1);
+    // Twice as much at a time: `reserve` gives what it is asked for, and no more.
+    if (everyone_.size() == everyone_.capacity()) everyone_.reserve(2 * everyone_.size() + 16);
     by_id_.emplace(connection->id(), connection);
     connection->position_ = everyone_.size();
     everyone_.push_back(connection.get());

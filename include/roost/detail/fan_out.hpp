@@ -116,7 +116,26 @@ struct FanOut {
   struct Offered {
     SendReport report = {};
     std::size_t waiting = 0;
-    std::vector<const Connection<Ws>*> dropped = {};  ///< To be compared with only.
+    std::vector<const Connection<Ws>*> dropped = {};            ///< To be compared with only.
+    std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
+
+    void note(Connection<Ws>& connection, Offer offer) {
+      switch (offer) {
+        case Offer::taken: ++report.taken; return;
+        case Offer::waiting: ++waiting; return;
+        case Offer::conflated:
+          ++report.taken;
+          ++report.conflated;
+          return;
+        case Offer::dropped:
+          ++report.dropped;
+          dropped.push_back(&connection);
+          return;
+        case Offer::overflow: ++report.overflowed; break;
+        case Offer::failed: break;
+      }
+      if (connection.is_connected()) refused.emplace_back(connection.shared_from_this(), offer);
+    }
   };
 
   // Where it is awaited on the manager's executor, one coroutine has to do.
@@ -192,35 +211,23 @@ struct FanOut {
     const Frame frame = manner.policy ? original : joined(state, original, to);
     state.charge(frame);
     Offered offered;
-    std::vector<std::pair<ConnectionPtr, Offer>> refused;  // dropped after the walk
-    const auto note = [&](Connection<Ws>& connection, Offer offer) {
-      if (offer == Offer::taken) [[likely]] {
-        ++offered.report.taken;
-      } else if (offer == Offer::waiting) {
-        ++offered.waiting;
-      } else if (offer == Offer::conflated) {
-        ++offered.report.taken;
-        ++offered.report.conflated;
-      } else if (offer == Offer::dropped) {
-        offered.dropped.push_back(&connection);
-      } else if (connection.is_connected()) {
-        refused.emplace_back(connection.shared_from_this(), offer);
-      }
-    };
     if (manner.policy) {
       for_each(state, to, [&](Connection<Ws>& connection) {
-        note(connection, connection.offer(frame, *manner.policy, awaited, delivery));
+        offered.note(connection, connection.offer(frame, *manner.policy, awaited, delivery));
       });
     } else {
+      std::size_t taken = 0;
       for_each(state, to, [&](Connection<Ws>& connection) {
-        note(connection, connection.offer(frame, awaited, delivery));
+        const Offer offer = connection.offer(frame, awaited, delivery);
+        if (offer == Offer::taken) [[likely]] {
+          ++taken;
+        } else {
+          offered.note(connection, offer);
+        }
       });
+      offered.report.taken += taken;
     }
-    for (const auto& [connection, offer] : refused) {
-      if (offer == Offer::overflow) ++offered.report.overflowed;
-      connection->drop_unless_taken(offer);
-    }
-    offered.report.dropped = offered.dropped.size();
+    for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
     state.count_broadcast(offered.report.taken + offered.waiting);
     state.relieve();
     return offered;

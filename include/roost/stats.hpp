@@ -24,6 +24,11 @@ struct Stats {
   std::uint64_t conflated = 0;    ///< Counter: frames that took the place of one with their key.
   std::uint64_t rate_limited = 0;   ///< Counter: messages that had to wait, or were the last.
   std::uint64_t rooms_refused = 0;  ///< Counter: refused as a room, or its connection's, is full.
+  // Counters of `listen`: who never came as far as to the handler.
+  std::uint64_t refused_by_key = 0;        ///< Over `per_key`.
+  std::uint64_t handshakes_evicted = 0;    ///< Over `max_handshakes`.
+  std::uint64_t handshakes_timed_out = 0;  ///< Over `handshake_timeout`.
+  std::uint64_t requests_refused = 0;      ///< With a 400, 414 or 431.
 
   /// Counter: connections that ended, by `DisconnectReason`.
   std::array<std::uint64_t, static_cast<std::size_t>(DisconnectReason::manager_stopped) + 1> ended =

@@ -321,6 +321,11 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     now.queued_bytes = queued_.bytes;
     now.outbox_memory = outbox_memory();
     now.congested = watched_.size();
+    const TurnedAway& turned_away = gate_->turned_away();
+    now.refused_by_key = turned_away.by_key;
+    now.handshakes_evicted = turned_away.evicted;
+    now.handshakes_timed_out = turned_away.timed_out;
+    now.requests_refused = turned_away.malformed;
     return now;
   }
 

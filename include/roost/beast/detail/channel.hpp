@@ -9,6 +9,7 @@
 #include "roost/beast/detail/flusher.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
+#include "roost/connection_limiter.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -78,6 +79,9 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   }
   void clear_deadline() { deadline_.expires_at(Timer::never()); }
 
+  /// Its place among those of its key, until it is down.
+  void hold(ConnectionLimiter::Slot slot) noexcept { slot_ = std::move(slot); }
+
   /// Ends the transport now; what is queued is lost.
   void abort() noexcept { go_down(/*abortively=*/true); }
   /// Ends it at the end of the conversation: nothing is left to flush.
@@ -113,6 +117,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     outbox_.discard();
     end_transport(abortively);
     clear_deadline();
+    slot_.release();
     changed_.notify_all();
     on_down();
   }
@@ -126,6 +131,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   const StreamOptions options_;
   Timer deadline_;
+  ConnectionLimiter::Slot slot_;
   Clock::time_point last_activity_;
 };
 

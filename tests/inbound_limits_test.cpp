@@ -22,7 +22,7 @@ struct Peer : FakeBench {
   std::shared_ptr<FakeWebSocket> socket;
   ConnectionPtr connection;
 
-  explicit Peer(InboundLimits limits)
+  explicit Peer(InboundRate limits)
       : FakeBench({.inbound = limits}),
         socket(connect("alice")),
         connection(manager.find("alice")) {}

@@ -33,7 +33,7 @@ enum class OverRate {
 
 /// How much one peer may send. Counted where a message is taken: what it has sent and nobody
 /// receives is held back anyway.
-struct InboundLimits {
+struct InboundRate {
   RateLimit messages = {};
   RateLimit bytes = {};  ///< Of payload. A message over the burst makes the next ones wait.
   OverRate over_rate = OverRate::wait;
@@ -71,7 +71,7 @@ struct ManagerOptions {
   /// an eighth less. What many share counts once. At least `max_outbox_bytes`. `nullopt`: no limit.
   std::optional<std::size_t> max_total_outbox_bytes = 268'435'456;
   /// What each peer may send. Off by default: only the application knows what is much.
-  InboundLimits inbound = {};
+  InboundRate inbound = {};
   std::size_t max_rooms_per_connection = 128;
   std::size_t max_room_name_bytes = 255;
   /// Connections in one room. At least 1. `nullopt`: as many as there are.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace roost {
 
@@ -14,6 +15,15 @@ enum class Overflow : unsigned char {
   /// not sent. These are messages with a drop policy of which no byte may be on the wire.
   drop_oldest,
 };
+
+[[nodiscard]] constexpr std::string_view to_string(Overflow overflow) noexcept {
+  switch (overflow) {
+    case Overflow::close: return "close";
+    case Overflow::drop_newest: return "drop_newest";
+    case Overflow::drop_oldest: return "drop_oldest";
+  }
+  return "unknown";
+}
 
 /// What became of one message.
 struct SendReport {

@@ -107,12 +107,12 @@ struct Receiving {
   // A message is taken as soon as there is anything left to take it from: how long it is, nobody
   // knows before. So a long one is paid for afterwards.
   static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
-    const InboundLimits& limits = state.options().inbound;
+    const InboundRate& limits = state.options().inbound;
     return std::max(connection.inbound_messages_.ready_at(limits.messages),
                     connection.inbound_bytes_.ready_at(limits.bytes));
   }
   static bool has_to_wait(State& state, const Connection<Ws>& connection) {
-    const InboundLimits& limits = state.options().inbound;
+    const InboundRate& limits = state.options().inbound;
     if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return false;
     if (limits.over_rate == OverRate::close) return false;
     return state.now() < next_at(state, connection);
@@ -128,7 +128,7 @@ struct Receiving {
     }
   }
   static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
-    const InboundLimits& limits = state.options().inbound;
+    const InboundRate& limits = state.options().inbound;
     if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
     const Clock::time_point now = state.now();
     const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);

@@ -105,6 +105,39 @@ TEST_CASE("what a cluster sends goes out in the format of the wire", "[cluster]"
         json::parse(R"({"kind":"text","room":"a","payload":"hi","exclude":["x"]})"));
 }
 
+TEST_CASE("policy and key of a message go with it to every replica", "[cluster]") {
+  Bound bound({.outbox_high_water = 20});
+  auto& cluster = bound.cluster;
+  CHECK(bound.publish(cluster.broadcast_text(
+            "hi", {.room = "a", .overflow = Overflow::drop_newest, .key = "k"})) ==
+        json::parse(R"({"kind":"text","room":"a","payload":"hi","exclude":[],
+                        "overflow":"drop_newest","key":"k"})"));
+  const auto alice = bound.connect("alice", {"a"});
+  alice->stall_sends();
+  const auto bring = [&](const char* payload, json how) {
+    how.update({{"kind", "text"}, {"room", "a"}, {"payload", payload}});
+    bound.bring(how);
+    bound.settle();
+  };
+  bring("first, being sent", {});
+  bring("k1", {{"key", "k"}, {"overflow", "drop_newest"}});
+  bring("no more", {{"overflow", "drop_newest"}});
+  bring("k2", {{"key", "k"}});
+  bring("must arrive", {{"overflow", "nonsense"}, {"key", 7}});
+  alice->resume_sends();
+  bound.settle();
+  CHECK(alice->sent_texts() == Strings{"first, being sent", "k2", "must arrive"});
+
+  SendReport report;
+  const auto error = [&](BroadcastOptions options) {
+    options.room = "a";
+    return error_of([&] { auto unused = cluster.broadcast_text("x", options); });
+  };
+  CHECK(error({.report = &report}) == errc::invalid_option);
+  CHECK(error({.key = ""}) == errc::invalid_option);
+  CHECK(error({.key = "\xFF"}) == errc::invalid_option);
+}
+
 TEST_CASE("an empty list of rooms is nobody: nothing is published", "[cluster]") {
   Bound bound({}, {.allow_global = true});
   const Strings none;

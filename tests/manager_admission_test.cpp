@@ -78,7 +78,7 @@ TEST_CASE("on_connect refuses by false, by an exception, plain or as a coroutine
   };
   CHECK(error_of(connecting) == errc::connection_denied);
   CHECK(contains(message_of(connecting), why));
-  CHECK(bench.log.count(Severity::warning, "connection_denied") == 2);
+  CHECK(bench.log.count(Severity::warning, "connection_denied") == 1);  // of two within a second
   CHECK(contains(bench.log.last("connection_denied"), "id=\"alice\" why=\""));
   CHECK(bench.manager.stats().refused == 2);
   check_nothing_is_left(bench, socket);
@@ -149,7 +149,7 @@ TEST_CASE("one more connection than the limit is refused, by a message that name
   const auto connecting = [&] { bench.run(bench.manager.connect(socket)); };
   CHECK(error_of(connecting) == errc::too_many_connections);
   CHECK(contains(message_of(connecting), "max_connections of 2"));
-  CHECK(bench.log.count(Severity::warning, "too_many_connections") == 2);
+  CHECK(bench.log.count(Severity::warning, "too_many_connections") == 1);  // of two within a second
   CHECK(contains(bench.log.last("too_many_connections"), "limit=\"2\""));
   CHECK(bench.manager.total_connections() == 2);
   CHECK_FALSE(socket->close_code());
@@ -210,7 +210,8 @@ TEST_CASE("an id in use is refused, and its owner is left alone", "[admission]")
   };
   CHECK(error_of(connecting) == errc::duplicate_connection_id);
   CHECK(contains(message_of(connecting), "\"alice\" is in use"));
-  CHECK(bench.log.count(Severity::warning, "duplicate_connection_id") == 2);
+  CHECK(bench.log.count(Severity::warning, "duplicate_connection_id") ==
+        1);  // of two within a second
   CHECK(asked == 1);
   CHECK_FALSE(old->close_code());
   CHECK(bench.manager.list_rooms() == Strings{"lobby"});
@@ -328,7 +329,7 @@ TEST_CASE("the room validator is asked for every join, and may look at the conne
   CHECK(error_of([&] { bench.run(bench.manager.join("alice", "secret")); }) == errc::join_denied);
   CHECK(contains(message_of([&] { bench.run(bench.manager.join("alice", "secret")); }),
                  "\"secret\""));
-  CHECK(bench.log.count(Severity::warning, "join_denied") == 2);
+  CHECK(bench.log.count(Severity::warning, "join_denied") == 1);  // of two within a second
   CHECK(bench.manager.list_rooms() == Strings{"lobby"});
   CHECK(bench.manager.total_connections() == 1);  // a denied join costs nobody the connection
   bench.manager.find("alice")->metadata()["admin"] = true;

@@ -162,17 +162,17 @@ TEST_CASE("a hook that throws is logged, and the next one runs", "[hooks]") {
   });
   bench.manager.on_disconnect([](const ConnectionPtr&, const Disconnect&) { throw 1; });
   bench.manager.on_disconnect([&](const ConnectionPtr&, const Disconnect&) { ++calls; });
-  bench.connect("al\nice");
-  CHECK(bench.run(bench.manager.disconnect("al\nice")));
+  bench.connect("al\"ice");
+  CHECK(bench.run(bench.manager.disconnect("al\"ice")));
   CHECK(calls == 1);
   CHECK(bench.log.count(Severity::warning, "hook_failed") == 3);
   Strings lines;
   for (const auto& line : bench.log.lines()) {
     if (line.event == "hook_failed") lines.push_back(line.text);
   }
-  CHECK(lines == Strings{R"(hook_failed hook="on_disconnect" id="al\x0aice" why="plain")",
-                         R"(hook_failed hook="on_disconnect" id="al\x0aice" why="coroutine")",
-                         R"(hook_failed hook="on_disconnect" id="al\x0aice" )"
+  CHECK(lines == Strings{R"(hook_failed hook="on_disconnect" id="al\x22ice" why="plain")",
+                         R"(hook_failed hook="on_disconnect" id="al\x22ice" why="coroutine")",
+                         R"(hook_failed hook="on_disconnect" id="al\x22ice" )"
                          R"(why="an exception of unknown type")"});
 }
 

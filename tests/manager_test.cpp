@@ -327,13 +327,13 @@ TEST_CASE("the same host's pages pass where the policy says so", "[manager]") {
 
 TEST_CASE("connecting and disconnecting are logged, with rooms and reason, escaped", "[manager]") {
   FakeBench bench;
-  bench.connect("al\nice", {"lobby", "at\"tic"});
+  bench.connect("al\"ice", {"lobby", "at\"tic"});
   CHECK(bench.log.count(Severity::info, "connect") == 1);
-  CHECK(bench.log.last("connect") == R"(connect id="al\x0aice" rooms="lobby,at\x22tic")");
-  bench.run(bench.manager.close("al\nice", 4001, "so\nlong"));
+  CHECK(bench.log.last("connect") == R"(connect id="al\x22ice" rooms="lobby,at\x22tic")");
+  bench.run(bench.manager.close("al\"ice", 4001, "so\nlong"));
   CHECK(bench.log.count(Severity::info, "disconnect") == 1);
   CHECK(contains(bench.log.last("disconnect"),
-                 R"(disconnect id="al\x0aice" reason="disconnected" code="4001")"));
+                 R"(disconnect id="al\x22ice" reason="disconnected" code="4001")"));
   for (const auto& line : bench.log.lines()) CHECK_FALSE(contains(line.text, "\n"));
 }
 

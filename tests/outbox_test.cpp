@@ -283,35 +283,42 @@ TEST_CASE("an observer may queue more when it is told", "[outbox]") {
 }
 
 TEST_CASE("the total counts what is queued while it is watched, and nothing else", "[outbox]") {
-  std::size_t first = 0;
-  std::size_t second = 0;
+  OutboxTotal first;
+  OutboxTotal second;
   {
     Outbox outbox;
     outbox.push(frame_of(7), start);
-    outbox.watch({.total_bytes = &first});
-    CHECK(first == 7);
+    outbox.watch({.total = &first});
+    CHECK(first.bytes == 7);
+    CHECK(first.entries == 1);
     outbox.push(frame_of(5), start);
     write(outbox, 3);
-    CHECK(first == 9);
-    outbox.watch({.total_bytes = &second});
-    CHECK(first == 0);
-    CHECK(second == 9);
+    CHECK(first.bytes == 9);
+    outbox.watch({.total = &second});
+    CHECK(first.bytes == 0);
+    CHECK(second.bytes == 9);
     outbox.push(frame_of(1), start);
-    CHECK(second == 10);
+    CHECK(second.bytes == 10);
+    CHECK(second.entries == 3);
+    write(outbox, 4);
+    CHECK(second.entries == 2);
+    outbox.push(frame_of(4), start);
     outbox.watch({});
-    CHECK(second == 0);
+    CHECK(second.bytes == 0);
+    CHECK(second.entries == 0);
     write(outbox, 2);
-    outbox.watch({.total_bytes = &first});
-    CHECK(first == 8);
+    outbox.watch({.total = &first});
+    CHECK(first.bytes == 8);
   }
-  CHECK(first == 0);  // destroyed with bytes in it
+  CHECK(first.entries == 0);
+  CHECK(first.bytes == 0);  // destroyed with bytes in it
 }
 
 TEST_CASE("what is discarded counts no more, and is not written", "[outbox]") {
-  std::size_t total = 0;
+  OutboxTotal total;
   OutboxProbe probe;
   Outbox outbox;
-  outbox.watch({.observer = &probe, .high_water = 5, .total_bytes = &total});
+  outbox.watch({.observer = &probe, .high_water = 5, .total = &total});
   outbox.push(frame_of(7), start);
   outbox.push(frame_of(7), start);
   write(outbox, 3);
@@ -319,7 +326,8 @@ TEST_CASE("what is discarded counts no more, and is not written", "[outbox]") {
   outbox.discard();
   CHECK(outbox.empty());
   CHECK(outbox.bytes() == 0);
-  CHECK(total == 0);
+  CHECK(total.bytes == 0);
+  CHECK(total.entries == 0);
   CHECK(outbox.is_sealed());
   CHECK_FALSE(outbox.oldest());
   CHECK(write(outbox, 10).empty());
@@ -357,9 +365,9 @@ TEST_CASE("an outbox behaves like a string, over many cycles", "[outbox]") {
     const std::size_t high_water = 1 + up_to(round % 2 == 0 ? 8 : 300);
     CAPTURE(round, high_water);
     OutboxProbe probe;
-    std::size_t total = 1000;  // others' bytes
+    OutboxTotal total{.bytes = 1000};  // others' bytes
     Outbox outbox;
-    outbox.watch({.observer = &probe, .high_water = high_water, .total_bytes = &total});
+    outbox.watch({.observer = &probe, .high_water = high_water, .total = &total});
 
     std::string model;              // what is queued
     std::deque<std::size_t> sizes;  // of the frames, the first may be partly written
@@ -416,13 +424,14 @@ TEST_CASE("an outbox behaves like a string, over many cycles", "[outbox]") {
       REQUIRE(probe.take() == expected);
       REQUIRE(outbox.bytes() == model.size());
       REQUIRE(outbox.empty() == model.empty());
-      REQUIRE(total == 1000 + model.size());
+      REQUIRE(total.bytes == 1000 + model.size());
       REQUIRE(outbox.is_above_high_water() == (model.size() >= high_water));
       REQUIRE(outbox.oldest() ==
               (times.empty() ? std::optional<Outbox::time_point>() : std::optional(times.front())));
     }
     outbox.watch({});
-    REQUIRE(total == 1000);
+    REQUIRE(total.bytes == 1000);
+    REQUIRE(total.entries == 0);
   }
 }
 

@@ -87,6 +87,7 @@ class [[nodiscard]] Cluster {
   /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
   ///                `invalid_json` (nested over 63 levels: the message is one itself),
   ///                `message_too_big` (the backplane's limit, over the message as JSON),
+  ///                `invalid_option` (the key; a report, which there is none of here),
   ///                `not_bound`.
   /// @par Suspends  while the backplane takes the message; never for a socket.
   awaitable<Published> broadcast_text(std::string_view text, BroadcastOptions options = {}) const {
@@ -127,10 +128,22 @@ class [[nodiscard]] Cluster {
                                const BroadcastOptions& options) const {
     if (!binding_) throw Error(errc::not_bound);
     const detail::WireAudience to = audience(options);
+    const detail::WireManner manner = how(options);
     if (!to.is_everyone && to.rooms.empty()) return nobody();
-    return backplane_.publish_wire(detail::encode_wire(kind, payload, to));
+    return backplane_.publish_wire(detail::encode_wire(kind, payload, to, manner));
   }
   static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
+
+  static detail::WireManner how(const BroadcastOptions& options) {
+    detail::Manner::of(options);
+    if (options.report) {
+      throw Error(errc::invalid_option, "report must be null: nobody knows what becomes of it");
+    }
+    if (options.key && !detail::is_utf8(*options.key)) {
+      throw Error(errc::invalid_option, "key must be UTF-8");
+    }
+    return {.overflow = options.overflow, .key = std::string(options.key.value_or(""))};
+  }
 
   [[nodiscard]] detail::WireAudience audience(const BroadcastOptions& options) const {
     detail::WireAudience to;

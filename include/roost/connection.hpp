@@ -19,7 +19,9 @@
 #include "roost/detail/encode.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/recipient.hpp"
+#include "roost/detail/token_bucket.hpp"
 #include "roost/disconnect.hpp"
+#include "roost/options.hpp"
 #include "roost/websocket_like.hpp"
 
 namespace roost {
@@ -98,15 +100,16 @@ class Connection final : private detail::Recipient<Ws>,
   [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
 
   /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
-  boost::asio::awaitable<bool> send_text(std::string_view text) {
-    return send(detail::encode_text(text));
+  boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {}) {
+    return send(detail::encode_text(text, options.key.value_or("")), options);
   }
-  boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes) {
-    return send(Frame::binary(bytes));
+  boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes,
+                                          SendOptions options = {}) {
+    return send(Frame::binary(bytes, options.key.value_or("")), options);
   }
   template <std::same_as<nlohmann::json> Json>
-  boost::asio::awaitable<bool> send_json(const Json& json) {
-    return send(detail::encode_json(json));
+  boost::asio::awaitable<bool> send_json(const Json& json, SendOptions options = {}) {
+    return send(detail::encode_json(json, options.key.value_or("")), options);
   }
 
  private:
@@ -126,8 +129,9 @@ class Connection final : private detail::Recipient<Ws>,
     return this->state_ == &manager;
   }
 
-  boost::asio::awaitable<bool> send(Frame frame) {
-    return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame));
+  boost::asio::awaitable<bool> send(Frame frame, const SendOptions& options) {
+    return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame),
+                                       options);
   }
 
   const std::weak_ptr<detail::ManagerState<Ws>> manager_;
@@ -138,6 +142,8 @@ class Connection final : private detail::Recipient<Ws>,
   std::optional<Disconnect> ended_;
   std::vector<std::string> last_rooms_;
   std::shared_ptr<detail::Child<void>> handler_;  // the session's
+  detail::TokenBucket inbound_messages_;
+  detail::TokenBucket inbound_bytes_;
   bool has_received_ = false;
   bool is_receiving_ = false;
   detail::HookProgress hooks_;

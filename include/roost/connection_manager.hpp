@@ -101,7 +101,8 @@ class ConnectionManager {
   /// socket open.
   /// @returns the connection, which may have ended by then: ask `is_connected()`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
-  ///                `join_denied`, `connection_closed`, `draining`, `manager_stopped`; at the call
+  ///                `join_denied`, `room_full`, `connection_closed`, `draining`,
+  ///                `manager_stopped`; at the call
   ///                `invalid_connection_id`, `invalid_room_name`, `too_many_rooms`.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
@@ -211,7 +212,8 @@ class ConnectionManager {
   // --- rooms ---
 
   /// @returns whether it is in the room now; false for an unknown id.
-  /// @par Errors        `errc::join_denied`, `too_many_rooms`; at the call `invalid_room_name`.
+  /// @par Errors        `errc::join_denied`, `too_many_rooms`, `room_full`; at the call
+  ///                    `invalid_room_name`.
   /// @par Suspends      while `room_validator` answers; with a channel per room, until messages of
   ///                    other replicas to the room arrive.
   /// @par Cancellation  undoes it.
@@ -232,48 +234,57 @@ class ConnectionManager {
   // --- sending ---
 
   /// Sends a message to everyone, to a room, or to the union of rooms, encoded once.
-  /// @returns how many connections took it over and are still registered.
+  /// @returns how many connections took it over and are still registered; what else became of it is
+  ///          in @p options.report.
   /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
-  ///                `invalid_json`. A recipient that cannot be reached is dropped, and no error.
+  ///                `invalid_json`, `invalid_option` (the key). A recipient that cannot be reached
+  ///                is dropped, and no error.
   /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
-  ///                that take no frames until they have sent it, at most `send_timeout`.
+  ///                that take no frames until they have sent it, at most `send_timeout`. Never
+  ///                for a message with a drop policy or a key.
   awaitable<std::size_t> broadcast_text(std::string_view text, BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text), options);
+    return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text, key_of(options)),
+                                         options);
   }
   awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
                                          BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes), options);
+    return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes, key_of(options)), options);
   }
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json), options);
+    return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json, key_of(options)),
+                                         options);
   }
 
   /// The same from any thread, without waiting for anybody: frames for the congested queue up to
-  /// `max_outbox_bytes`. The calls of one thread keep their order.
+  /// `max_outbox_bytes`. The calls of one thread keep their order. There is no report.
   void post_text(std::string_view text, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, detail::encode_text(text), options);
+    detail::FanOut<Ws>::post(state_, detail::encode_text(text, key_of(options)), options);
   }
   void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, Frame::binary(bytes), options);
+    detail::FanOut<Ws>::post(state_, Frame::binary(bytes, key_of(options)), options);
   }
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, detail::encode_json(json), options);
+    detail::FanOut<Ws>::post(state_, detail::encode_json(json, key_of(options)), options);
   }
 
   /// Sends a message to one connection.
-  /// @returns false if the id is unknown or the send failed, which also drops the connection.
+  /// @returns false if the id is unknown, a drop policy kept the message from it, or the send
+  ///          failed, which also drops the connection.
   template <std::convertible_to<std::string_view> Text>
-  awaitable<bool> send_to(std::string_view id, const Text& text) {
-    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text));
+  awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
+    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text, key_of(options)),
+                                       options);
   }
-  awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes) {
-    return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes));
+  awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes,
+                          SendOptions options = {}) {
+    return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes, key_of(options)), options);
   }
   template <std::same_as<nlohmann::json> Json>
-  awaitable<bool> send_to(std::string_view id, const Json& json) {
-    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json));
+  awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
+    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json, key_of(options)),
+                                       options);
   }
 
   // --- receiving ---
@@ -281,7 +292,9 @@ class ConnectionManager {
   /// The next message of a peer.
   /// @param max_bytes  may only lower the limit of the manager
   /// @par Errors        `errc::connection_closed` once the connection has ended;
-  ///                    `message_too_big`, which also closes with 1009; `already_receiving`.
+  ///                    `message_too_big`, which also closes with 1009; `rate_limited`, with 1008;
+  ///                    `already_receiving`.
+  /// @par Suspends      until there is a message, and until `inbound` allows it.
   /// @par Cancellation  harms nothing: the next receive gets the message.
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
@@ -357,6 +370,11 @@ class ConnectionManager {
       state_->close_in_background(socket, close_code::policy_violation, error.code().message());
       throw;
     }
+  }
+
+  template <class SomeOptions>
+  static std::string_view key_of(const SomeOptions& options) {
+    return options.key.value_or(std::string_view());
   }
 
   template <class T>

@@ -24,6 +24,8 @@ enum class DisconnectReason {
   send_failed,        ///< A send to it failed.
   send_timeout,       ///< Its oldest queued byte is older than `send_timeout`.
   outbox_overflow,    ///< Its outbox is over `max_outbox_bytes`.
+  outboxes_full,      ///< All outboxes together are over `max_total_outbox_bytes`.
+  rate_limited,       ///< The peer sent more than `inbound` allows.
   heartbeat_timeout,  ///< Nothing was heard of it for the timeout of a `HeartbeatMonitor`.
   closing_all,        ///< `close_all` was called.
   draining,           ///< `drain` was called.
@@ -45,6 +47,8 @@ enum class DisconnectReason {
     case DisconnectReason::send_failed: return "send_failed";
     case DisconnectReason::send_timeout: return "send_timeout";
     case DisconnectReason::outbox_overflow: return "outbox_overflow";
+    case DisconnectReason::outboxes_full: return "outboxes_full";
+    case DisconnectReason::rate_limited: return "rate_limited";
     case DisconnectReason::heartbeat_timeout: return "heartbeat_timeout";
     case DisconnectReason::closing_all: return "closing_all";
     case DisconnectReason::draining: return "draining";

@@ -17,31 +17,33 @@ enum class errc {
   origin_denied,            ///< The Origin of the upgrade request is not allowed.
   too_many_connections,     ///< `max_connections` is reached.
   duplicate_connection_id,  ///< The given id is in use.
-  invalid_connection_id,    ///< The given id is empty, too long, or no UTF-8.
-  room_required,            ///< A broadcast named no room, and the manager requires one.
-  invalid_room_name,        ///< A room name is empty, too long, or no UTF-8.
-  too_many_rooms,           ///< `max_rooms_per_connection` is reached.
-  message_too_big,          ///< A message is over the limit on its size.
-  invalid_utf8,             ///< Text is no UTF-8.
-  invalid_json,             ///< JSON cannot be parsed or serialised, or is nested too deep.
-  unsupported_data,         ///< A binary message where text was asked for, or the reverse.
-  already_receiving,        ///< Another receive on the same connection is still outstanding.
-  not_connected,            ///< The manager does not know this connection.
-  connection_closed,        ///< The connection has ended, by the peer or by this side.
-  timed_out,                ///< A deadline of roost's options has passed.
-  manager_stopped,          ///< The manager has been destroyed.
-  invalid_option,           ///< An option is outside its legal range.
-  wrong_executor,           ///< The stream belongs to another executor and cannot be moved.
-  not_an_upgrade,           ///< The HTTP request does not ask for a WebSocket.
-  address_unavailable,      ///< The address to listen on cannot be used.
-  draining,                 ///< The manager lets nobody in any more.
-  not_attached,             ///< The context has no service of this kind.
-  already_attached,         ///< The context has a service of this kind already.
-  backplane_unavailable,    ///< There is no backplane, or it cannot be reached.
-  already_bound,            ///< The manager is bound to this backplane already.
-  not_bound,                ///< The cluster handle is not bound to a manager, or not any more.
-  invalid_url,              ///< A URL cannot be understood.
-  outcome_unknown,          ///< It was sent, and no answer came: it may have arrived or not.
+  invalid_connection_id,  ///< The given id is empty, too long, no UTF-8, or has control characters.
+  room_required,          ///< A broadcast named no room, and the manager requires one.
+  invalid_room_name,      ///< A room name is empty, too long, no UTF-8, or has control characters.
+  too_many_rooms,         ///< `max_rooms_per_connection` is reached.
+  message_too_big,        ///< A message is over the limit on its size.
+  invalid_utf8,           ///< Text is no UTF-8.
+  invalid_json,           ///< JSON cannot be parsed or serialised, or is nested too deep.
+  unsupported_data,       ///< A binary message where text was asked for, or the reverse.
+  already_receiving,      ///< Another receive on the same connection is still outstanding.
+  not_connected,          ///< The manager does not know this connection.
+  connection_closed,      ///< The connection has ended, by the peer or by this side.
+  timed_out,              ///< A deadline of roost's options has passed.
+  manager_stopped,        ///< The manager has been destroyed.
+  invalid_option,         ///< An option is outside its legal range.
+  wrong_executor,         ///< The stream belongs to another executor and cannot be moved.
+  not_an_upgrade,         ///< The HTTP request does not ask for a WebSocket.
+  address_unavailable,    ///< The address to listen on cannot be used.
+  draining,               ///< The manager lets nobody in any more.
+  not_attached,           ///< The context has no service of this kind.
+  already_attached,       ///< The context has a service of this kind already.
+  backplane_unavailable,  ///< There is no backplane, or it cannot be reached.
+  already_bound,          ///< The manager is bound to this backplane already.
+  not_bound,              ///< The cluster handle is not bound to a manager, or not any more.
+  invalid_url,            ///< A URL cannot be understood.
+  outcome_unknown,        ///< It was sent, and no answer came: it may have arrived or not.
+  room_full,              ///< `max_room_members` is reached.
+  rate_limited,           ///< The peer sends more than its rate.
 };
 
 namespace detail {
@@ -81,6 +83,8 @@ class ErrorCategory final : public boost::system::error_category {
       case errc::not_bound: return "not bound";
       case errc::invalid_url: return "invalid URL";
       case errc::outcome_unknown: return "outcome unknown";
+      case errc::room_full: return "room full";
+      case errc::rate_limited: return "rate limited";
     }
     return "unknown roost error";
   }

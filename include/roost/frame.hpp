@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "roost/close_code.hpp"
+#include "roost/detail/frame_account.hpp"
 
 namespace roost {
 
@@ -28,20 +29,24 @@ class Frame {
  public:
   /// Encodes a whole message as a single final frame.
   /// @pre the payload of a text frame is UTF-8; that of a control frame is at most 125 bytes.
-  static Frame encode(Opcode opcode, std::span<const std::byte> payload) {
+  /// @param key  under which an `Outbox` finds it; no part of what is sent
+  static Frame encode(Opcode opcode, std::span<const std::byte> payload,
+                      std::string_view key = {}) {
     std::array<std::byte, 10> header{};
     const std::size_t header_size = encode_header(header, opcode, payload.size());
-    Frame frame(header_size, payload.size());
+    Frame frame(header_size, payload.size(), key);
     std::memcpy(frame.data(), header.data(), header_size);
     if (!payload.empty()) std::memcpy(frame.data() + header_size, payload.data(), payload.size());
     return frame;
   }
-  static Frame encode(Opcode opcode, std::string_view payload) {
-    return encode(opcode, std::as_bytes(std::span(payload)));
+  static Frame encode(Opcode opcode, std::string_view payload, std::string_view key = {}) {
+    return encode(opcode, std::as_bytes(std::span(payload)), key);
   }
-  static Frame text(std::string_view payload) { return encode(Opcode::text, payload); }
-  static Frame binary(std::span<const std::byte> payload) {
-    return encode(Opcode::binary, payload);
+  static Frame text(std::string_view payload, std::string_view key = {}) {
+    return encode(Opcode::text, payload, key);
+  }
+  static Frame binary(std::span<const std::byte> payload, std::string_view key = {}) {
+    return encode(Opcode::binary, payload, key);
   }
   static Frame ping(std::string_view payload = {}) { return encode(Opcode::ping, payload); }
 
@@ -85,6 +90,7 @@ class Frame {
   }
   ~Frame() {
     if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      if (block_->account) block_->account->subtract(block_->bytes);
       block_->~Block();
       ::operator delete(block_);
     }
@@ -104,9 +110,26 @@ class Frame {
   [[nodiscard]] Opcode opcode() const noexcept {
     return static_cast<Opcode>(std::to_integer<std::uint8_t>(*data()) & 0x0F);
   }
+  /// Empty: none.
+  [[nodiscard]] std::string_view key() const noexcept {
+    return {reinterpret_cast<const char*>(block_ + 1), block_->key_size};
+  }
   /// The bytes, to be filled by who made a raw frame and has not shared it yet.
   [[nodiscard]] std::byte* data() noexcept { return begin_; }
   [[nodiscard]] const std::byte* data() const noexcept { return begin_; }
+
+  /// Adds the memory that all copies share to @p account, until the last of them is gone. Nothing
+  /// happens if it is in one already. @pre no other thread has a copy
+  void charge_to(detail::FrameAccount& account) const {
+    if (block_->account) return;
+    account.add(block_->bytes);
+    block_->account = &account;
+  }
+
+  /// What that comes to.
+  [[nodiscard]] std::size_t charged_bytes() const noexcept {
+    return block_->account ? block_->bytes : 0;
+  }
 
   // --- frames side by side in memory, see `detail::FrameJoiner` ---
 
@@ -132,16 +155,27 @@ class Frame {
  private:
   static constexpr std::uint64_t max_size = ~std::uint64_t{0} >> 4;
 
-  // One allocation: this, then the bytes.
+  // One allocation: this, the key, then the bytes.
   struct Block {
     std::atomic<std::uint32_t> references{1};
+    std::uint32_t key_size;
+    std::size_t bytes;  // of the allocation
+    detail::FrameAccount* account = nullptr;
+    Block(std::size_t key, std::size_t all) noexcept
+        : key_size(static_cast<std::uint32_t>(key)), bytes(all) {}
   };
 
-  Frame(std::size_t header_size, std::size_t payload_size)
-      : block_(::new(::operator new(sizeof(Block) + header_size + payload_size)) Block),
-        begin_(reinterpret_cast<std::byte*>(block_ + 1)),
+  Frame(std::size_t header_size, std::size_t payload_size, std::string_view key = {})
+      : block_(allocate(key.size(), header_size + payload_size)),
+        begin_(reinterpret_cast<std::byte*>(block_ + 1) + key.size()),
         header_size_(header_size & 0xF),
-        size_((header_size + payload_size) & max_size) {}
+        size_((header_size + payload_size) & max_size) {
+    if (!key.empty()) std::memcpy(begin_ - key.size(), key.data(), key.size());
+  }
+  static Block* allocate(std::size_t key_size, std::size_t size) {
+    const std::size_t bytes = sizeof(Block) + key_size + size;
+    return ::new (::operator new(bytes)) Block(key_size, bytes);
+  }
 
   static std::size_t encode_header(std::array<std::byte, 10>& out, Opcode opcode,
                                    std::size_t length) noexcept {

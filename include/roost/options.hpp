@@ -17,11 +17,27 @@
 #include "roost/log.hpp"
 #include "roost/names.hpp"
 #include "roost/origin_policy.hpp"
+#include "roost/overflow.hpp"
+#include "roost/rate_limit.hpp"
 
 namespace roost {
 
 template <class Ws>
 class Connection;
+
+/// What to do with a peer that sends more than its rate.
+enum class OverRate {
+  wait,   ///< Its messages are taken later: nothing is read meanwhile, and the peer feels it.
+  close,  ///< It is closed with 1008.
+};
+
+/// How much one peer may send. Counted where a message is taken: what it has sent and nobody
+/// receives is held back anyway.
+struct InboundRate {
+  RateLimit messages = {};
+  RateLimit bytes = {};  ///< Of payload. A message over the burst makes the next ones wait.
+  OverRate over_rate = OverRate::wait;
+};
 
 /// The options of a `ConnectionManager`, fixed for its life.
 template <class Ws>
@@ -51,8 +67,15 @@ struct ManagerOptions {
   /// Bytes in an outbox from which on its connection is dropped. At least `outbox_high_water` +
   /// `max_message_bytes` + 14, so that one message of the largest size always fits.
   std::size_t max_outbox_bytes = 4'194'304;
+  /// Memory of all outboxes together, in bytes, from which on the fullest are dropped until it is
+  /// an eighth less. What many share counts once. At least `max_outbox_bytes`. `nullopt`: no limit.
+  std::optional<std::size_t> max_total_outbox_bytes = 268'435'456;
+  /// What each peer may send. Off by default: only the application knows what is much.
+  InboundRate inbound = {};
   std::size_t max_rooms_per_connection = 128;
   std::size_t max_room_name_bytes = 255;
+  /// Connections in one room. At least 1. `nullopt`: as many as there are.
+  std::optional<std::size_t> max_room_members = {};
   /// Takes log events. Empty: nothing is logged.
   Logger logger = {};
   /// How long a close handshake may take before the transport is aborted. 1 ms to 1 day.
@@ -89,6 +112,22 @@ struct ConnectOptions {
   JsonView metadata = {};
   Names rooms = {};
   OnDuplicate on_duplicate = OnDuplicate::refuse;
+  /// What becomes of messages to this connection while it is congested, unless they say otherwise.
+  Overflow overflow = Overflow::close;
+};
+
+/// How a message is sent.
+///
+/// One with a drop policy or a key makes nobody wait: where a connection is congested it is decided
+/// at once what becomes of it.
+struct SendOptions {
+  /// Not set: that of the connection, or with a key `drop_oldest`.
+  std::optional<Overflow> overflow = {};
+  /// The latest message of a key is all that counts (a cursor, a price): it takes the place of one
+  /// that is still queued, whatever stands between them. 1 to 255 bytes; the same in all rooms.
+  std::optional<std::string_view> key = {};
+  /// Where to say what became of it; must live until the call has completed.
+  SendReport* report = nullptr;
 };
 
 /// Who gets a broadcast: everyone, one room, or the union of several rooms, each member once.
@@ -97,6 +136,10 @@ struct BroadcastOptions {
   Names rooms = {};  ///< An empty vector is nobody; not set is everyone.
   /// Ids of connections that do not get it.
   Names exclude = {};
+  // As in `SendOptions`.
+  std::optional<Overflow> overflow = {};
+  std::optional<std::string_view> key = {};
+  SendReport* report = nullptr;
 };
 
 struct CloseAllOptions {
@@ -106,6 +149,7 @@ struct CloseAllOptions {
 
 // g++ 12 destroys an owning temporary aggregate of a `co_await` expression twice.
 static_assert(std::is_trivially_destructible_v<ConnectOptions>);
+static_assert(std::is_trivially_destructible_v<SendOptions>);
 static_assert(std::is_trivially_destructible_v<BroadcastOptions>);
 static_assert(std::is_trivially_destructible_v<CloseAllOptions>);
 
@@ -134,6 +178,13 @@ void validate(const ManagerOptions<Ws>& options) {
             options.max_outbox_bytes - options.outbox_high_water >=
                 (options.max_message_bytes ? *options.max_message_bytes + 14 : 0),
         "max_outbox_bytes must be at least outbox_high_water + max_message_bytes + 14");
+  check(!options.max_total_outbox_bytes ||
+            *options.max_total_outbox_bytes >= options.max_outbox_bytes,
+        "max_total_outbox_bytes must be at least max_outbox_bytes; nullopt lifts the limit");
+  validate(options.inbound.messages, "inbound.messages");
+  validate(options.inbound.bytes, "inbound.bytes");
+  check(!options.max_room_members || *options.max_room_members > 0,
+        "max_room_members must be at least 1; nullopt lifts the limit");
   check(options.max_room_name_bytes > 0, "max_room_name_bytes must be at least 1");
   check(options.clock != nullptr, "clock must not be null");
 }

@@ -4,11 +4,13 @@
 /// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
 /// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
 
+#include "roost/address_key.hpp"
 #include "roost/backplane.hpp"
 #include "roost/clock.hpp"
 #include "roost/close_code.hpp"
 #include "roost/cluster.hpp"
 #include "roost/connection.hpp"
+#include "roost/connection_limiter.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/drain.hpp"
@@ -24,6 +26,7 @@
 #include "roost/names.hpp"
 #include "roost/options.hpp"
 #include "roost/origin_policy.hpp"
+#include "roost/rate_limit.hpp"
 #include "roost/running.hpp"
 #include "roost/service.hpp"
 #include "roost/socket_observer.hpp"

@@ -34,11 +34,19 @@ class SocketObserver {
   ~SocketObserver() = default;
 };
 
-/// Who observes an outbox, its high-water mark, and the sum that its bytes are part of.
+/// All outboxes together.
+struct OutboxTotal {
+  std::size_t bytes = 0;    ///< What is to be written, once for each recipient.
+  std::size_t entries = 0;  ///< Pieces of memory that it is in.
+};
+
+/// Who observes an outbox, its high-water mark, the sum that it is part of, and whether what is
+/// sent to it may be dropped.
 struct OutboxWatch {
   SocketObserver* observer = nullptr;
   std::size_t high_water = std::numeric_limits<std::size_t>::max();
-  std::size_t* total_bytes = nullptr;
+  OutboxTotal* total = nullptr;
+  bool is_lossy = false;
 };
 
 }  // namespace roost

@@ -12,14 +12,24 @@ namespace roost {
 
 /// What a manager counts. Gauges are as of now, counters since the manager was made.
 struct Stats {
-  std::size_t connections = 0;   ///< Gauge: registered now.
-  std::size_t rooms = 0;         ///< Gauge: rooms with a member.
-  std::size_t queued_bytes = 0;  ///< Gauge: bytes in all outboxes together.
-  std::size_t congested = 0;     ///< Gauge: connections whose peers do not take all bytes at once.
-  std::uint64_t accepted = 0;    ///< Counter: connections registered.
-  std::uint64_t refused = 0;     ///< Counter: connections refused by `connect`.
-  std::uint64_t broadcasts = 0;  ///< Counter: broadcasts, awaited and posted.
-  std::uint64_t deliveries = 0;  ///< Counter: frames taken by connections or parked for them.
+  std::size_t connections = 0;    ///< Gauge: registered now.
+  std::size_t rooms = 0;          ///< Gauge: rooms with a member.
+  std::size_t queued_bytes = 0;   ///< Gauge: bytes in all outboxes, once for each recipient.
+  std::size_t outbox_memory = 0;  ///< Gauge: what these cost in memory, about: shared ones once.
+  std::size_t congested = 0;      ///< Gauge: connections whose peers do not take all bytes at once.
+  std::uint64_t accepted = 0;     ///< Counter: connections registered.
+  std::uint64_t refused = 0;      ///< Counter: connections refused by `connect`.
+  std::uint64_t broadcasts = 0;   ///< Counter: broadcasts, awaited and posted.
+  std::uint64_t deliveries = 0;   ///< Counter: frames taken by connections or parked for them.
+  std::uint64_t dropped = 0;      ///< Counter: frames that a drop policy kept from a connection.
+  std::uint64_t conflated = 0;    ///< Counter: frames that took the place of one with their key.
+  std::uint64_t rate_limited = 0;   ///< Counter: messages that had to wait, or were the last.
+  std::uint64_t rooms_refused = 0;  ///< Counter: refused as a room, or its connection's, is full.
+  // Counters of `listen`: who never came as far as to the handler.
+  std::uint64_t refused_by_key = 0;        ///< Over `per_key`.
+  std::uint64_t handshakes_evicted = 0;    ///< Over `max_handshakes`.
+  std::uint64_t handshakes_timed_out = 0;  ///< Over `handshake_timeout`.
+  std::uint64_t requests_refused = 0;      ///< With a 400, 414 or 431.
 
   /// Counter: connections that ended, by `DisconnectReason`.
   std::array<std::uint64_t, static_cast<std::size_t>(DisconnectReason::manager_stopped) + 1> ended =

@@ -15,6 +15,7 @@
 #include "roost/disconnect.hpp"
 #include "roost/frame.hpp"
 #include "roost/message.hpp"
+#include "roost/overflow.hpp"
 #include "roost/socket_observer.hpp"
 
 namespace roost {
@@ -69,6 +70,13 @@ concept Observable = requires(Ws& ws, OutboxWatch watch) { ws.observe(watch); };
 template <class Ws>
 concept HasFrameSink = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws, const Frame& frame) {
   { ws.frame_sink()->try_send(frame) } -> std::same_as<bool>;
+};
+
+/// Has an outbox that drops and replaces frames, itself or its sink. Where a socket that takes
+/// frames has none, a frame that may be dropped is, while the connection is congested.
+template <class Sink>
+concept OffersFrames = requires(Sink& sink, const Frame& frame, const FramePolicy& policy) {
+  { sink.offer(frame, policy) } -> std::same_as<Queueing>;
 };
 
 /// Has an outbox that the manager can watch.

@@ -62,6 +62,21 @@ class FrameFake {
     }
     return true;
   }
+  Queueing offer(const Frame& frame, const FramePolicy& policy) {
+    if (outbox_.is_sealed()) return {.result = Queueing::Result::closed};
+    const Queueing queueing = outbox_.offer(frame, clock_.now(), policy, [](std::size_t) {});
+    if (is_stalled_) {
+      outbox_.mark_blocked();
+    } else if (!is_draining_) {
+      drain_all();
+    }
+    return queueing;
+  }
+  /// Some of what is queued may be on the wire.
+  void start_writing() {
+    std::array<std::span<const std::byte>, 1> next{};
+    outbox_.gather(next);
+  }
   void observe(OutboxWatch watch) {
     observer_ = watch.observer;
     outbox_.watch(watch);

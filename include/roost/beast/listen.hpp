@@ -9,17 +9,24 @@
 #include <boost/beast/http/string_body.hpp>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <list>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <unordered_set>
 #include <utility>
 
+#include "roost/address_key.hpp"
 #include "roost/beast/detail/http.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/upgrade.hpp"
+#include "roost/connection_limiter.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/gate.hpp"
+#include "roost/detail/log_throttle.hpp"
 #include "roost/log.hpp"
 #include "roost/origin_policy.hpp"
 
@@ -33,6 +40,19 @@ struct ListenOptions {
   /// Answers requests that ask for no WebSocket: a page, a health check. The connection is closed
   /// after each. Not set: 426.
   std::function<HttpResponse(const HttpRequest&)> on_http = {};
+  /// What the connections of one key may have together.
+  KeyLimits per_key = {};
+  /// The key of a peer's address; empty: no limit, which by default is so for those that a proxy
+  /// has. Asked before anything is read. Who is over the limit is closed without a word: a flood
+  /// must cost nothing.
+  std::function<std::string(const boost::asio::ip::address&)> address_key = roost::address_key;
+  /// Set, it takes the place of `address_key`: the key of a request, such as an address that your
+  /// proxy wrote into a header. Who is over the limit gets a 429 with `Retry-After`.
+  std::function<std::string(const HttpRequest&, const boost::asio::ip::tcp::endpoint&)>
+      request_key = {};
+  /// Connections whose request has not been read at once. One more, and the oldest gives way: who
+  /// is slow on purpose loses its place to who is not. At least 1.
+  std::size_t max_handshakes = 1'000;
   int backlog = boost::asio::socket_base::max_listen_connections;
   /// Whether several listeners may share the port (`SO_REUSEPORT`): one for each thread, say, and
   /// the kernel spreads those that come over them. `errc::address_unavailable` where it cannot.
@@ -53,8 +73,23 @@ struct Listening final : Entrance {
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
   bool is_stopped = false;  // maybe before that coroutine has started
+  ConnectionLimiter limiter;
+  LogThrottle throttle;
   class Visitor;
   std::unordered_set<Visitor*> visitors;
+  std::list<Visitor*> handshakes;  // those of the visitors that are not known, the oldest first
+
+  explicit Listening(ListenOptions listen_options = {})
+      : options(std::move(listen_options)), limiter(options.per_key, *options.stream.clock) {}
+
+  /// A place among those of its key, or why there is none, which is counted and logged.
+  ConnectionLimiter::Slot admit(const std::string& key);
+  /// Until there is a place for one more.
+  void evict_handshakes() noexcept;
+  void log_limited(Severity severity, std::string_view event,
+                   std::initializer_list<LogField> fields) noexcept {
+    log_throttled(logger, throttle, options.stream.clock->now(), severity, event, fields);
+  }
 
   /// Ends the listening, and the connections that the application does not know of yet.
   void stop() noexcept;
@@ -67,10 +102,14 @@ struct Listening final : Entrance {
     Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link)
         : listening_(std::move(listening)), link_(link) {
       listening_->visitors.insert(this);
+      position_ = listening_->handshakes.insert(listening_->handshakes.end(), this);
     }
     Visitor(const Visitor&) = delete;
     Visitor& operator=(const Visitor&) = delete;
-    ~Visitor() { listening_->visitors.erase(this); }
+    ~Visitor() {
+      end_handshake();
+      listening_->visitors.erase(this);
+    }
 
     [[nodiscard]] Listening& listening() const noexcept { return *listening_; }
 
@@ -79,9 +118,23 @@ struct Listening final : Entrance {
       std::shared_ptr<Link> link = link_.lock();
       return link && !link->has_listener() ? link : nullptr;
     }
-    bool is_known = false;  ///< To the application.
+    /// To the application.
+    [[nodiscard]] bool is_known() const noexcept { return is_known_; }
+    void become_known() noexcept {
+      is_known_ = true;
+      end_handshake();
+    }
+    /// It counts no more.
+    void end_handshake() noexcept {
+      if (!std::exchange(is_in_handshake_, false)) return;
+      listening_->handshakes.erase(position_);
+    }
+    [[nodiscard]] bool is_in_handshake() const noexcept { return is_in_handshake_; }
 
    private:
+    std::list<Visitor*>::iterator position_;
+    bool is_in_handshake_ = true;
+    bool is_known_ = false;
     const std::shared_ptr<Listening> listening_;
     const std::weak_ptr<Link> link_;
   };
@@ -142,10 +195,13 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
                          const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
                          Handler handler, MakeTransport make_transport) {
   validate(options.stream);
+  validate(options.per_key.rate, "per_key.rate");
+  if (options.max_handshakes == 0) {
+    throw Error(errc::invalid_option, "max_handshakes must be at least 1");
+  }
   const auto& own = manager.options();
   options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
-  auto listening = std::make_shared<Listening>();
-  listening->options = std::move(options);
+  auto listening = std::make_shared<Listening>(std::move(options));
   listening->origins =
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
   listening->logger = own.logger;

@@ -25,6 +25,11 @@ struct StreamOptions {
   Clock::duration linger_timeout = std::chrono::seconds(2);
   /// Bytes of the request line and the headers; more is refused with 431.
   std::size_t max_header_bytes = 8'192;
+  /// Header fields of the upgrade request; more is refused with 431. 8 to 10 000.
+  std::size_t max_header_fields = 100;
+  /// Bytes of the request target, path and query; more is refused with 414. 1 to
+  /// `max_header_bytes`.
+  std::size_t max_target_bytes = 4'096;
   /// Bytes per message received, until a manager sets its own limit. 0: no limit.
   std::size_t max_message_bytes = 1'048'576;
   /// What the kernel may hold for a peer that does not read. 0: the system's default.
@@ -62,6 +67,10 @@ inline void validate(const StreamOptions& options) {
   check(is_limit(options.linger_timeout), "linger_timeout must be 1 ms to 1 day");
   check(options.max_header_bytes >= 256 && options.max_header_bytes <= 1'048'576,
         "max_header_bytes must be 256 to 1048576");
+  check(options.max_header_fields >= 8 && options.max_header_fields <= 10'000,
+        "max_header_fields must be 8 to 10000");
+  check(options.max_target_bytes >= 1 && options.max_target_bytes <= options.max_header_bytes,
+        "max_target_bytes must be 1 to max_header_bytes");
   check(options.send_buffer_bytes <= 1'073'741'824, "send_buffer_bytes must be at most 1073741824");
   check(options.clock != nullptr, "clock must not be null");
 }

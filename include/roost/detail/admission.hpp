@@ -22,6 +22,7 @@
 #include "roost/detail/random_id.hpp"
 #include "roost/detail/validate_names.hpp"
 #include "roost/options.hpp"
+#include "roost/overflow.hpp"
 
 namespace roost::detail {
 
@@ -38,6 +39,7 @@ struct Admission {
     nlohmann::json metadata;
     std::vector<std::string> rooms;
     OnDuplicate on_duplicate;
+    Overflow overflow;
   };
 
   /// Checks what the caller may get wrong, before anything is awaited.
@@ -45,7 +47,8 @@ struct Admission {
     Request request{.id = options.connection_id ? std::string(*options.connection_id) : random_id(),
                     .metadata = nlohmann::json::object(),
                     .rooms = {},
-                    .on_duplicate = options.on_duplicate};
+                    .on_duplicate = options.on_duplicate,
+                    .overflow = options.overflow};
     validate_connection_id(request.id);
     if (options.metadata.get()) request.metadata = *options.metadata.get();
     for (const std::string_view room : options.rooms) {
@@ -71,12 +74,14 @@ struct Admission {
     require_open(*state);
     require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
+    check_rooms_have_space(*state, request.rooms);
     const typename State::Reservation place(*state);
     check_id_is_free(*state, request);
 
     const auto connection = std::make_shared<Connection<Ws>>(
         typename Connection<Ws>::Key{}, state, std::move(request.id), std::move(request.metadata),
         state->now());
+    connection->overflow_ = request.overflow;
     co_await ask_on_connect(state, socket, connection);
     for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
 
@@ -91,6 +96,7 @@ struct Admission {
       if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
     }
     make_room_for_id(*state, connection->id(), request.on_duplicate);
+    check_rooms_have_space(*state, request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
     co_return connection;
   }
@@ -113,14 +119,14 @@ struct Admission {
                                            std::string room) {
     if (!connection || !connection->is_registered_with(*state)) co_return false;
     if (!connection->is_in(room)) {
-      check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+      check_may_join(*state, *connection, room);
       co_await ask_room(state, room, connection);
       // The same connection, not whoever has its id by now.
       if (!connection->is_connected()) co_return false;
     }
     const bool was_in = connection->is_in(room);  // maybe by another join meanwhile
     if (!was_in) {
-      check_room_count(*state, connection->id(), RoomIndex::room_count(*connection) + 1);
+      check_may_join(*state, *connection, room);
       state->join(*connection, room);
     }
     if (!state->bindings().empty()) co_await arrive(state, connection, room, was_in);
@@ -175,10 +181,39 @@ struct Admission {
                                           std::to_string(limit) + " rooms");
   }
 
+  static void check_may_join(State& state, const Connection<Ws>& connection,
+                             const std::string& room) {
+    try {
+      check_room_count(state, connection.id(), RoomIndex::room_count(connection) + 1);
+    } catch (const Error&) {
+      state.count_room_refused();
+      state.log_limited(Severity::warning, "too_many_rooms", {{"id", connection.id()}});
+      throw;
+    }
+    check_room_has_space(state, room);
+  }
+  static void check_room_has_space(State& state, const std::string& room) {
+    const auto& limit = state.options().max_room_members;
+    if (!limit || state.rooms().members(room).size() < *limit) return;
+    state.count_room_refused();
+    state.log_limited(Severity::warning, "room_full",
+                      {{"room", room}, {"limit", std::to_string(*limit)}});
+    throw Error(errc::room_full,
+                "room \"" + escape_for_log(room) + "\" has " + std::to_string(*limit) + " members");
+  }
+  static void check_rooms_have_space(State& state, const std::vector<std::string>& rooms) {
+    try {
+      for (const std::string& room : rooms) check_room_has_space(state, room);
+    } catch (const Error&) {
+      state.count_refused();
+      throw;
+    }
+  }
+
   [[noreturn]] static void refuse_because_full(State& state) {
     const std::string limit = std::to_string(*state.options().max_connections);
     state.count_refused();
-    state.log(Severity::warning, "too_many_connections", {{"limit", limit}});
+    state.log_limited(Severity::warning, "too_many_connections", {{"limit", limit}});
     throw Error(errc::too_many_connections, "max_connections of " + limit + " is reached");
   }
 
@@ -189,7 +224,7 @@ struct Admission {
   }
   [[noreturn]] static void refuse_duplicate(State& state, const std::string& id) {
     state.count_refused();
-    state.log(Severity::warning, "duplicate_connection_id", {{"id", id}});
+    state.log_limited(Severity::warning, "duplicate_connection_id", {{"id", id}});
     throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
   }
 
@@ -225,7 +260,8 @@ struct Admission {
     const std::string why = co_await denial(state, call_on_connect(state, socket, connection));
     if (why.empty()) co_return;
     state->count_refused();
-    state->log(Severity::warning, "connection_denied", {{"id", connection->id()}, {"why", why}});
+    state->log_limited(Severity::warning, "connection_denied",
+                       {{"id", connection->id()}, {"why", why}});
     throw Error(errc::connection_denied, why);
   }
 
@@ -241,8 +277,8 @@ struct Admission {
     const std::string why = co_await denial(state, call_room_validator(state, room, connection));
     if (why.empty()) co_return;
     if (!connection->is_connected() && !connection->ended()) state->count_refused();
-    state->log(Severity::warning, "join_denied",
-               {{"id", connection->id()}, {"room", room}, {"why", why}});
+    state->log_limited(Severity::warning, "join_denied",
+                       {{"id", connection->id()}, {"room", room}, {"why", why}});
     throw Error(errc::join_denied, "room \"" + escape_for_log(room) + "\": " + why);
   }
 

@@ -85,12 +85,15 @@ void deliver(const std::shared_ptr<ManagerState<Ws>>& state, bool allow_global,
     return;
   }
   try {
-    const BroadcastOptions to{.rooms = wire.to.is_everyone ? Names() : Names(wire.to.rooms),
-                              .exclude = wire.to.exclude};
+    const std::string_view key = wire.manner.key;
+    BroadcastOptions to{.rooms = wire.to.is_everyone ? Names() : Names(wire.to.rooms),
+                        .exclude = wire.to.exclude,
+                        .overflow = wire.manner.overflow};
+    if (!key.empty()) to.key = key;
     FanOut<Ws>::dispatch(state,
                          wire.kind == WireKind::bytes
-                             ? Frame::binary(std::as_bytes(std::span(wire.payload)))
-                             : encode_text(wire.payload),
+                             ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
+                             : encode_text(wire.payload, key),
                          to);
   } catch (const Error& error) {
     warn("backplane_message_skipped", error.what());

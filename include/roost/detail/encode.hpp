@@ -15,11 +15,11 @@ namespace roost::detail {
 
 // A caller's mistake is an error to the caller, before any connection sees it.
 
-inline Frame encode_text(std::string_view text) {
+inline Frame encode_text(std::string_view text, std::string_view key = {}) {
   if (!is_utf8(text)) {
     throw Error(errc::invalid_utf8, "a text message of " + std::to_string(text.size()) + " bytes");
   }
-  return Frame::text(text);
+  return Frame::text(text, key);
 }
 
 // Stops at the limit, so that it cannot overflow the stack itself.
@@ -43,7 +43,9 @@ inline std::string dump_json(const nlohmann::json& value, std::size_t max_depth 
   }
 }
 
-inline Frame encode_json(const nlohmann::json& value) { return Frame::text(dump_json(value)); }
+inline Frame encode_json(const nlohmann::json& value, std::string_view key = {}) {
+  return Frame::text(dump_json(value), key);
+}
 
 inline nlohmann::json decode_json(std::string_view text) {
   if (json_depth(text) > max_json_depth) {

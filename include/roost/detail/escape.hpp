@@ -22,18 +22,13 @@ namespace roost::detail {
   std::string_view rest = value.substr(0, longest);
   while (!rest.empty()) {
     const std::size_t length = utf8_sequence(rest);
-    const auto first = static_cast<std::uint8_t>(rest.front());
-    // U+0080-U+009F are control characters; U+2028 and U+2029 break lines.
-    const bool c1_control =
-        length == 2 && first == 0xC2 && static_cast<std::uint8_t>(rest[1]) < 0xA0;
-    const bool line_break =
-        length == 3 && (rest.substr(0, 3) == "\xE2\x80\xA8" || rest.substr(0, 3) == "\xE2\x80\xA9");
-    if (length == 0 || first < 0x20 || first == 0x7F || first == '"' || first == '\\') {
+    const bool is_quoting = rest.front() == '"' || rest.front() == '\\';
+    if (length == 0 || is_quoting) {
       escape(rest.front());
       rest.remove_prefix(1);
     } else {
       for (std::size_t i = 0; i < length; ++i) {
-        if (c1_control || line_break) {
+        if (is_control(rest, length)) {
           escape(rest[i]);
         } else {
           out += rest[i];

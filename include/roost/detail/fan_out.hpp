@@ -7,10 +7,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "roost/detail/validate_names.hpp"
 #include "roost/frame.hpp"
 #include "roost/options.hpp"
+#include "roost/overflow.hpp"
 
 namespace roost::detail {
 
@@ -28,6 +31,28 @@ struct Audience {
   bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
   std::vector<std::string> rooms;
   std::vector<std::string> exclude;
+};
+
+/// How a message is sent, from `SendOptions` or `BroadcastOptions`.
+struct Manner {
+  std::optional<FramePolicy> policy = {};  ///< None: that of each connection.
+  SendReport* report = nullptr;
+
+  template <class Options>
+  static Manner of(const Options& options) {
+    Manner manner{.report = options.report};
+    if (!options.overflow && !options.key) return manner;
+    manner.policy.emplace().overflow = options.overflow.value_or(Overflow::drop_oldest);
+    if (!options.key) return manner;
+    if (options.key->empty() || options.key->size() > 255) {
+      throw Error(errc::invalid_option, "key must have 1 to 255 bytes");
+    }
+    if (manner.policy->overflow == Overflow::close) {
+      throw Error(errc::invalid_option, "overflow must not be close with a key");
+    }
+    manner.policy->key_hash = static_cast<std::uint32_t>(StringHash()(*options.key)) | 1U;
+    return manner;
+  }
 };
 
 /// From one frame to many connections.
@@ -55,7 +80,7 @@ struct FanOut {
 
   static boost::asio::awaitable<std::size_t> broadcast(const StatePtr& state, Frame frame,
                                                        const BroadcastOptions& options) {
-    return run_broadcast(state, std::move(frame), audience(*state, options));
+    return run_broadcast(state, std::move(frame), audience(*state, options), Manner::of(options));
   }
 
   /// From any thread; nobody waits.
@@ -68,45 +93,76 @@ struct FanOut {
   }
 
   /// @param connection  null: unknown, nobody gets it
-  static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection,
-                                              Frame frame) {
-    if (!state) return never_sent();
-    return run_send(std::move(state), std::move(connection), std::move(frame));
+  static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection, Frame frame,
+                                              const SendOptions& options) {
+    const Manner manner = Manner::of(options);
+    if (!state) return never_sent(manner);
+    return run_send(std::move(state), std::move(connection), std::move(frame), manner);
   }
   static boost::asio::awaitable<bool> send_to(const StatePtr& state, std::string_view id,
-                                              Frame frame) {
-    return on_executor(state->executor(), run_send_by_id(state, std::string(id), std::move(frame)));
+                                              Frame frame, const SendOptions& options) {
+    return on_executor(state->executor(), run_send_by_id(state, std::string(id), std::move(frame),
+                                                         Manner::of(options)));
   }
 
  private:
-  static boost::asio::awaitable<bool> never_sent() { co_return false; }
+  static boost::asio::awaitable<bool> never_sent(Manner manner) {
+    if (manner.report) *manner.report = {};
+    co_return false;
+  }
+
+  /// What became of a frame at once.
+  struct Offered {
+    SendReport report = {};
+    std::size_t waiting = 0;
+    std::vector<const Connection<Ws>*> dropped = {};            ///< To be compared with only.
+    std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
+
+    void note(Connection<Ws>& connection, Offer offer) {
+      switch (offer) {
+        case Offer::taken: ++report.taken; return;
+        case Offer::waiting: ++waiting; return;
+        case Offer::conflated:
+          ++report.taken;
+          ++report.conflated;
+          return;
+        case Offer::dropped:
+          ++report.dropped;
+          dropped.push_back(&connection);
+          return;
+        case Offer::overflow: ++report.overflowed; break;
+        case Offer::failed: break;
+      }
+      if (connection.is_connected()) refused.emplace_back(connection.shared_from_this(), offer);
+    }
+  };
 
   static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    return [state, frame = std::move(frame), to = audience(*state, options)] {
+    if (options.report) throw Error(errc::invalid_option, "report must be null: nobody waits");
+    return [state, frame = std::move(frame), to = audience(*state, options),
+            manner = Manner::of(options)] {
       std::shared_ptr<Delivery> nobody_waits;
-      offer_to_all(*state, frame, to, false, nobody_waits);
+      offer_to_all(*state, frame, to, manner, false, nobody_waits);
     };
   }
 
   // Where it is awaited on the manager's executor, one coroutine has to do.
-  static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame,
-                                                           Audience to) {
+  static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame, Audience to,
+                                                           Manner manner) {
     const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
     if (here != state->executor()) {
-      auto there =
-          run_there(state->executor(), run_broadcast(state, std::move(frame), std::move(to)));
+      auto there = run_there(state->executor(),
+                             run_broadcast(state, std::move(frame), std::move(to), manner));
       const auto result = co_await std::move(there);
       co_return *result;
     }
     std::shared_ptr<Delivery> delivery;
-    const std::size_t taken = offer_to_all(*state, frame, to, true, delivery);
-    if (!delivery || delivery->pending == 0) co_return taken;
+    Offered offered = offer_to_all(*state, frame, to, manner, true, delivery);
+    if (manner.report) *manner.report = offered.report;
+    if (!delivery || delivery->pending == 0) co_return offered.report.taken;
 
     // Somebody is congested. Who is still registered once all have answered has the frame.
-    std::vector<ConnectionPtr> recipients;
-    for_each(*state, to, [&](Connection<Ws>& connection) {
-      recipients.push_back(connection.shared_from_this());
-    });
+    const std::vector<ConnectionPtr> recipients = who_may_have(*state, to, offered);
     frame = Frame();
     while (delivery->pending > 0) {
       co_await wait(delivery->settled, state->executor(), *state->options().clock);
@@ -115,58 +171,91 @@ struct FanOut {
     for (const ConnectionPtr& connection : recipients) {
       if (connection->is_connected()) ++still_connected;
     }
+    if (manner.report) manner.report->taken = still_connected;
     co_return still_connected;
   }
 
-  static boost::asio::awaitable<bool> run_send_by_id(StatePtr state, std::string id, Frame frame) {
+  static boost::asio::awaitable<bool> run_send_by_id(StatePtr state, std::string id, Frame frame,
+                                                     Manner manner) {
     ConnectionPtr connection = state->find(id);
-    co_return co_await run_send(std::move(state), std::move(connection), std::move(frame));
+    co_return co_await run_send(std::move(state), std::move(connection), std::move(frame), manner);
   }
 
   static boost::asio::awaitable<bool> run_send(StatePtr state, ConnectionPtr connection,
-                                               Frame frame) {
+                                               Frame frame, Manner manner) {
     const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
     if (here != state->executor()) {
-      auto there =
-          run_there(state->executor(), run_send(state, std::move(connection), std::move(frame)));
+      auto there = run_there(state->executor(),
+                             run_send(state, std::move(connection), std::move(frame), manner));
       const auto result = co_await std::move(there);
       co_return *result;
     }
+    if (manner.report) *manner.report = {};
     if (!connection || !connection->is_connected()) co_return false;
+    state->charge(frame);
     std::shared_ptr<Delivery> delivery;
-    const Offer offer = connection->offer(frame, true, delivery);
+    const Offer offer = manner.policy ? connection->offer(frame, *manner.policy, true, delivery)
+                                      : connection->offer(frame, true, delivery);
     connection->drop_unless_taken(offer);
+    state->relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->executor(), *state->options().clock);
     }
-    co_return connection->is_connected();
+    const bool is_taken = offer != Offer::dropped && connection->is_connected();
+    if (manner.report) {
+      *manner.report = {.taken = is_taken ? 1U : 0U,
+                        .conflated = offer == Offer::conflated ? 1U : 0U,
+                        .dropped = offer == Offer::dropped ? 1U : 0U,
+                        .overflowed = offer == Offer::overflow ? 1U : 0U};
+    }
+    co_return is_taken;
   }
 
-  /// @returns how many took the frame at once; those that did not are in @p delivery.
-  static std::size_t offer_to_all(State& state, const Frame& original, const Audience& to,
-                                  bool awaited, std::shared_ptr<Delivery>& delivery) {
-    const Frame frame = joined(state, original, to);
-    std::size_t taken = 0;
-    std::size_t waiting = 0;
-    std::vector<std::pair<ConnectionPtr, Offer>> refused;  // dropped after the walk
+  /// Those that did not take the frame at once are in @p delivery.
+  static Offered offer_to_all(State& state, const Frame& original, const Audience& to,
+                              const Manner& manner, bool awaited,
+                              std::shared_ptr<Delivery>& delivery) {
+    // What may be dropped or replaced is so by itself.
+    const Frame frame = manner.policy ? original : joined(state, original, to);
+    state.charge(frame);
+    Offered offered;
+    if (manner.policy) {
+      for_each(state, to, [&](Connection<Ws>& connection) {
+        offered.note(connection, connection.offer(frame, *manner.policy, awaited, delivery));
+      });
+    } else {
+      std::size_t taken = 0;
+      for_each(state, to, [&](Connection<Ws>& connection) {
+        const Offer offer = connection.offer(frame, awaited, delivery);
+        if (offer == Offer::taken) [[likely]] {
+          ++taken;
+        } else {
+          offered.note(connection, offer);
+        }
+      });
+      offered.report.taken += taken;
+    }
+    for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
+    state.count_broadcast(offered.report.taken + offered.waiting);
+    state.relieve();
+    return offered;
+  }
+
+  static std::vector<ConnectionPtr> who_may_have(State& state, const Audience& to,
+                                                 const Offered& offered) {
+    const std::unordered_set<const Connection<Ws>*> dropped(offered.dropped.begin(),
+                                                            offered.dropped.end());
+    std::vector<ConnectionPtr> recipients;
     for_each(state, to, [&](Connection<Ws>& connection) {
-      const Offer offer = connection.offer(frame, awaited, delivery);
-      if (offer == Offer::taken) [[likely]] {
-        ++taken;
-      } else if (offer == Offer::waiting) {
-        ++waiting;
-      } else if (connection.is_connected()) {
-        refused.emplace_back(connection.shared_from_this(), offer);
-      }
+      if (!dropped.contains(&connection)) recipients.push_back(connection.shared_from_this());
     });
-    for (const auto& [connection, offer] : refused) connection->drop_unless_taken(offer);
-    state.count_broadcast(taken + waiting);
-    return taken;
+    return recipients;
   }
 
   static Frame joined(State& state, const Frame& frame, const Audience& to) {
     if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
-    return state.joiner(to.is_everyone ? std::string_view() : to.rooms.front()).join(frame);
+    return state.joiner(to.is_everyone ? std::string_view() : to.rooms.front())
+        .join(frame, &state.frame_account());
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.

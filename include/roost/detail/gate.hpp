@@ -32,6 +32,14 @@ class Entrance {
   ~Entrance() = default;
 };
 
+/// Who did not come as far as to the application.
+struct TurnedAway {
+  std::uint64_t by_key = 0;
+  std::uint64_t evicted = 0;
+  std::uint64_t timed_out = 0;
+  std::uint64_t malformed = 0;
+};
+
 /// Whether a manager takes connections; shared with its entrances, which may outlive it.
 ///
 /// A drain first makes it refuse, so that who comes is told to come back later; closes the
@@ -81,6 +89,8 @@ class Gate {
   [[nodiscard]] TaskGroup& visits() noexcept { return visits_; }
   [[nodiscard]] const TaskGroup& visits() const noexcept { return visits_; }
 
+  [[nodiscard]] TurnedAway& turned_away() noexcept { return turned_away_; }
+
  private:
   struct Refusal {
     std::uint16_t code = 0;
@@ -93,6 +103,7 @@ class Gate {
   std::uint64_t phase_ = 0;
   std::vector<std::weak_ptr<Entrance>> entrances_;
   TaskGroup visits_;
+  TurnedAway turned_away_;
 };
 
 }  // namespace roost::detail

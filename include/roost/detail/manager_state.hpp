@@ -6,7 +6,9 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -24,10 +26,13 @@
 #include "roost/detail/closing.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/frame_account.hpp"
 #include "roost/detail/frame_joiner.hpp"
 #include "roost/detail/gate.hpp"
 #include "roost/detail/hook_calls.hpp"
 #include "roost/detail/hooks.hpp"
+#include "roost/detail/log_throttle.hpp"
+#include "roost/detail/outbox.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/task_group.hpp"
@@ -56,7 +61,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
   [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
-  [[nodiscard]] std::size_t* total_queued_bytes() noexcept { return &queued_bytes_; }
+  [[nodiscard]] OutboxTotal& total_queued() noexcept { return queued_; }
+  /// Of the frames that it sends.
+  [[nodiscard]] FrameAccount& frame_account() noexcept { return *frame_account_; }
   [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
@@ -71,6 +78,12 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   void log(Severity severity, std::string_view event,
            std::initializer_list<LogField> fields = {}) const noexcept {
     detail::log(options_.logger, severity, event, fields);
+  }
+
+  /// The same for what peers can cause at will.
+  void log_limited(Severity severity, std::string_view event,
+                   std::initializer_list<LogField> fields = {}) noexcept {
+    log_throttled(options_.logger, throttle_, now(), severity, event, fields);
   }
 
   // --- the registry ---
@@ -101,7 +114,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Registers a connection in its first rooms. @pre its id is free
   void add(const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
            const std::vector<std::string>& rooms) {
-    everyone_.reserve(everyone_.size() + 1);
+    // Twice as much at a time: `reserve` gives what it is asked for, and no more.
+    if (everyone_.size() == everyone_.capacity()) everyone_.reserve(2 * everyone_.size() + 16);
     by_id_.emplace(connection->id(), connection);
     connection->position_ = everyone_.size();
     everyone_.push_back(connection.get());
@@ -142,6 +156,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     connection.ended_ = std::move(how);
     rooms_.leave_all(connection);
     unwatch(connection);
+    connection.changed_.notify_all();
     for (RegistryObserver<Ws>* observer : observers_) observer->on_unregistered(connection);
     Connection<Ws>* const last = everyone_.back();
     everyone_[connection.position_] = last;
@@ -255,6 +270,20 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     if (watched_.empty()) watch_changed_.notify_all();
   }
 
+  // --- the memory of all outboxes ---
+
+  /// Before anything is queued. @pre no other thread has the frame
+  void charge(const Frame& frame) { frame.charge_to(*frame_account_); }
+  /// Whoever queues something calls this afterwards: over the limit the fullest are dropped.
+  void relieve() {
+    if (!options_.max_total_outbox_bytes) return;
+    const std::size_t limit = *options_.max_total_outbox_bytes;
+    if (frame_account_->bytes() + entry_bytes() <= limit) [[likely]]
+      return;
+    if (outbox_memory() <= limit || std::exchange(is_relieving_, true)) return;
+    spawn("relieve", drop_fullest(this->shared_from_this()));
+  }
+
   // --- numbers ---
 
   /// A place for a connection that is being admitted.
@@ -274,6 +303,13 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     return options_.max_connections && everyone_.size() + reserved_ >= *options_.max_connections;
   }
   void count_refused() noexcept { ++stats_.refused; }
+  void count_room_refused() noexcept { ++stats_.rooms_refused; }
+  void count_rate_limited() noexcept { ++stats_.rate_limited; }
+  void count(const Queueing& queueing) noexcept {
+    stats_.dropped += queueing.displaced;
+    if (queueing.result == Queueing::Result::dropped) ++stats_.dropped;
+    if (queueing.result == Queueing::Result::conflated) ++stats_.conflated;
+  }
   void count_broadcast(std::size_t recipients) noexcept {
     ++stats_.broadcasts;
     stats_.deliveries += recipients;
@@ -282,8 +318,14 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     Stats now = stats_;
     now.connections = everyone_.size();
     now.rooms = rooms_.size();
-    now.queued_bytes = queued_bytes_;
+    now.queued_bytes = queued_.bytes;
+    now.outbox_memory = outbox_memory();
     now.congested = watched_.size();
+    const TurnedAway& turned_away = gate_->turned_away();
+    now.refused_by_key = turned_away.by_key;
+    now.handshakes_evicted = turned_away.evicted;
+    now.handshakes_timed_out = turned_away.timed_out;
+    now.requests_refused = turned_away.malformed;
     return now;
   }
 
@@ -314,6 +356,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   static constexpr bool ends_at_once(DisconnectReason reason) noexcept {
     return reason == DisconnectReason::send_failed || reason == DisconnectReason::send_timeout ||
            reason == DisconnectReason::outbox_overflow ||
+           reason == DisconnectReason::outboxes_full ||
            reason == DisconnectReason::heartbeat_timeout;
   }
 
@@ -364,6 +407,45 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
   }
 
+  [[nodiscard]] std::size_t entry_bytes() const noexcept {
+    return queued_.entries * sizeof(Outbox::Entry);
+  }
+  // What idle joiners keep is no outbox's.
+  [[nodiscard]] std::size_t outbox_memory() const noexcept {
+    std::size_t bytes = frame_account_->bytes() + entry_bytes();
+    for (const FrameJoiner& joiner : joiners_) bytes -= joiner.idle_bytes();
+    return bytes;
+  }
+
+  // Those that do not take their bytes, the fullest first, until there is some room.
+  static boost::asio::awaitable<void> drop_fullest(std::shared_ptr<ManagerState> self) {
+    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever queues is not done yet
+    self->is_relieving_ = false;
+    const std::size_t before = self->outbox_memory();
+    const std::size_t limit = *self->options_.max_total_outbox_bytes;
+    if (before <= limit) co_return;
+    std::vector<std::pair<std::size_t, ConnectionPtr>> fullest;
+    fullest.reserve(self->watched_.size());
+    for (Connection<Ws>* connection : self->watched_) {
+      fullest.emplace_back(connection->queued_bytes(), connection->shared_from_this());
+    }
+    std::sort(fullest.begin(), fullest.end(),
+              [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::size_t dropped = 0;
+    for (const auto& [bytes, connection] : fullest) {
+      if (self->outbox_memory() <= limit - limit / 8) break;
+      const std::shared_ptr<Ws> socket = connection->websocket();
+      if (!socket) continue;
+      self->drop(*connection, {.reason = DisconnectReason::outboxes_full});
+      if constexpr (Aborts<Ws>) socket->abort();
+      ++dropped;
+    }
+    self->log_limited(Severity::warning, "outboxes_full",
+                      {{"bytes", std::to_string(before)},
+                       {"limit", std::to_string(limit)},
+                       {"dropped", std::to_string(dropped)}});
+  }
+
   boost::asio::any_io_executor executor_;
   const ManagerOptions<Ws> options_;
 
@@ -387,7 +469,10 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   std::shared_ptr<Child<DrainReport>> drain_;
   std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
-  std::size_t queued_bytes_ = 0;
+  OutboxTotal queued_;
+  const FrameAccount::Ptr frame_account_ = FrameAccount::open();
+  bool is_relieving_ = false;
+  LogThrottle throttle_;
   Stats stats_;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "roost/frame.hpp"
+#include "roost/overflow.hpp"
 #include "roost/socket_observer.hpp"
 
 namespace roost::detail {
@@ -23,12 +24,12 @@ class Outbox {
   using time_point = std::chrono::steady_clock::time_point;
 
   /// What an overflow policy may drop, and what it may not.
-  enum class EntryClass : std::uint8_t { message, control };
+  enum class EntryClass : std::uint8_t { message, lossy, control };
 
   struct Entry {
     Frame frame;
     time_point queued_at;
-    std::uint32_t key = 0;  ///< Frames of one key may replace each other; 0: none may.
+    std::uint32_t key_hash = 0;  ///< A frame of the same key may replace it; 0: none may.
     EntryClass entry_class = EntryClass::message;
     bool started = false;  ///< Some of it may be on the wire: it must be finished.
   };
@@ -41,9 +42,9 @@ class Outbox {
   /// Sets who is told of the marks and where the bytes are added up. What is queued already
   /// counts from now on, and the observer is told how things stand.
   void watch(OutboxWatch watch) {
-    if (watch_.total_bytes) *watch_.total_bytes -= bytes_;
+    subtract(bytes_, count());
     watch_ = watch;
-    if (watch_.total_bytes) *watch_.total_bytes += bytes_;
+    add_up(bytes_, count());
     above_high_ = bytes_ >= watch_.high_water;
     above_low_ = bytes_ > watch_.high_water / 2;
     busy_ = above_high_ || blocked_;
@@ -58,18 +59,41 @@ class Outbox {
   /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
   bool push(const Frame& frame, time_point now, EntryClass entry_class = EntryClass::message) {
     const bool was_empty = empty();
+    if (entry_class == EntryClass::message && watch_.is_lossy) entry_class = EntryClass::lossy;
     if (was_empty || !extend_last(frame, now, entry_class)) add(frame, now, entry_class);
-    const std::size_t size = frame.size();
-    bytes_ += size;
-    if (watch_.total_bytes) *watch_.total_bytes += size;
-    above_low_ = above_low_ || bytes_ > watch_.high_water / 2;
-    if (!above_high_ && bytes_ >= watch_.high_water) {
-      above_high_ = true;
-      busy_ = true;
-      notify(OutboxEvent::above_high_water);
-    }
+    grow(frame.size());
     return was_empty;
   }
+
+  /// Queues a frame that may be dropped, or takes the place of one with its key: where that stands,
+  /// so that a key which changes often is not behind all others each time.
+  ///
+  /// What it makes less is told when bytes are written: whoever offers may be walking over many.
+  /// @param on_removed  called with the position of each frame that is dropped for it
+  template <class OnRemoved>
+  Queueing offer(const Frame& frame, time_point now, const FramePolicy& policy,
+                 OnRemoved on_removed) {
+    using Result = Queueing::Result;
+    if (Entry* const older = find(frame, policy)) {
+      replace(*older, frame);
+      return {.result = Result::conflated};
+    }
+    if (!policy.may_queue) return {.result = Result::dropped};
+    std::size_t displaced = 0;
+    if (bytes_ >= watch_.high_water) {
+      if (policy.overflow == Overflow::drop_newest) return {.result = Result::dropped};
+      if (policy.overflow == Overflow::drop_oldest) {
+        displaced = make_room(on_removed);
+        if (displaced == 0) return {.result = Result::dropped};
+      }
+    }
+    const bool is_lossy = policy.overflow != Overflow::close;
+    add(frame, now, is_lossy ? EntryClass::lossy : EntryClass::message);
+    entries_.back().key_hash = policy.key_hash;
+    grow(frame.size());
+    return {.displaced = displaced};
+  }
+
   /// The next bytes to write, as many buffers as fit into @p out.
   /// @returns how many were filled in. They stay valid until consumed.
   std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
@@ -85,13 +109,14 @@ class Outbox {
   void consume(std::size_t n) {
     bytes_ -= n;
     consumed_ += n;
-    if (watch_.total_bytes) *watch_.total_bytes -= n;
+    const std::size_t before = head_;
     written_ += n;
     while (head_ < entries_.size() && written_ >= entries_[head_].frame.size()) {
       written_ -= entries_[head_].frame.size();
       entries_[head_].frame = Frame();
       ++head_;
     }
+    subtract(n, head_ - before);
     if (head_ == entries_.size()) release_storage();
     if (above_high_ && bytes_ < watch_.high_water) {
       above_high_ = false;
@@ -115,6 +140,9 @@ class Outbox {
     notify(OutboxEvent::blocked);
   }
 
+  /// Some of the frame in front may be on the wire.
+  void start_front() noexcept { entries_[head_].started = true; }
+
   /// After a close frame nothing may follow (RFC 6455, section 5.5.1).
   void seal() noexcept { sealed_ = true; }
   [[nodiscard]] bool is_sealed() const noexcept { return sealed_; }
@@ -122,7 +150,7 @@ class Outbox {
   /// Forgets all, and takes nothing any more.
   void discard() noexcept {
     seal();
-    if (watch_.total_bytes) *watch_.total_bytes -= bytes_;
+    subtract(bytes_, count());
     bytes_ = 0;
     written_ = 0;
     head_ = 0;
@@ -139,7 +167,7 @@ class Outbox {
   [[nodiscard]] std::uint64_t consumed() const noexcept { return consumed_; }
   /// What it costs in memory, about: small frames cost more than their bytes.
   [[nodiscard]] std::size_t cost() const noexcept {
-    return std::max(bytes_, (entries_.size() - head_) * sizeof(Entry));
+    return std::max(bytes_, count() * sizeof(Entry));
   }
   [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
   [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
@@ -151,19 +179,91 @@ class Outbox {
   }
 
  private:
+  [[nodiscard]] std::size_t count() const noexcept { return entries_.size() - head_; }
+
+  void add_up(std::size_t bytes, std::size_t entries) noexcept {
+    if (!watch_.total) return;
+    watch_.total->bytes += bytes;
+    watch_.total->entries += entries;
+  }
+  void subtract(std::size_t bytes, std::size_t entries) noexcept {
+    if (!watch_.total) return;
+    watch_.total->bytes -= bytes;
+    watch_.total->entries -= entries;
+  }
+
+  void grow(std::size_t n) {
+    bytes_ += n;
+    add_up(n, 0);
+    above_low_ = above_low_ || bytes_ > watch_.high_water / 2;
+    if (!above_high_ && bytes_ >= watch_.high_water) {
+      above_high_ = true;
+      busy_ = true;
+      notify(OutboxEvent::above_high_water);
+    }
+  }
+
   void add(const Frame& frame, time_point now, EntryClass entry_class) {
     if (head_ > 32 && head_ * 2 > entries_.size()) {
       entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
       head_ = 0;
     }
     entries_.push_back({.frame = frame, .queued_at = now, .entry_class = entry_class});
+    add_up(0, 1);
   }
 
-  // All of an entry is of one age and one class.
+  // All of an entry is of one age and one class; what may be dropped is dropped one by one.
   bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
     Entry& last = entries_.back();
     return joins_frames_ && last.queued_at == now && last.entry_class == entry_class &&
-           last.frame.extend_by(frame);
+           entry_class != EntryClass::lossy && last.frame.extend_by(frame);
+  }
+
+  [[nodiscard]] Entry* find(const Frame& frame, const FramePolicy& policy) noexcept {
+    if (policy.key_hash == 0) return nullptr;
+    for (std::size_t i = entries_.size(); i-- > head_;) {
+      Entry& entry = entries_[i];
+      if (entry.key_hash != policy.key_hash || entry.started) continue;
+      if (entry.frame.key() == frame.key()) return &entry;
+    }
+    return nullptr;
+  }
+
+  // It is as old as what it replaces: the peer has taken nothing since.
+  void replace(Entry& entry, const Frame& frame) {
+    const std::size_t before = entry.frame.size();
+    entry.frame = frame;
+    bytes_ -= before;
+    subtract(before, 0);
+    grow(frame.size());
+  }
+
+  [[nodiscard]] static bool may_drop(const Entry& entry) noexcept {
+    return entry.entry_class == EntryClass::lossy && !entry.started;
+  }
+
+  // Until the outbox is below its mark; none where all would not be enough.
+  template <class OnRemoved>
+  std::size_t make_room(OnRemoved& on_removed) {
+    std::size_t left = bytes_;
+    for (std::size_t i = head_; i < entries_.size() && left >= watch_.high_water; ++i) {
+      if (may_drop(entries_[i])) left -= entries_[i].frame.size();
+    }
+    if (left >= watch_.high_water) return 0;
+    std::size_t kept = head_;
+    for (std::size_t i = head_; i < entries_.size(); ++i) {
+      if (bytes_ > left && may_drop(entries_[i])) {
+        bytes_ -= entries_[i].frame.size();
+        subtract(entries_[i].frame.size(), 1);
+        on_removed(kept - head_);
+      } else {
+        if (kept != i) entries_[kept] = std::move(entries_[i]);
+        ++kept;
+      }
+    }
+    const std::size_t removed = entries_.size() - kept;
+    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(kept), entries_.end());
+    return removed;
   }
 
   // An idle connection keeps next to nothing.

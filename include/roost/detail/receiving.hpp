@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
@@ -18,6 +19,7 @@
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/on_executor.hpp"
 #include "roost/detail/scoped_value.hpp"
+#include "roost/detail/wait.hpp"
 #include "roost/message.hpp"
 
 namespace roost::detail {
@@ -56,6 +58,7 @@ struct Receiving {
       // The connection lets go of its socket when it ends; this receive must not.
       const std::shared_ptr<Ws> socket = connection->websocket();
       try {
+        if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
         if constexpr (ReceivesMessages<Ws>) {
           message = co_await socket->receive();
         } else {
@@ -75,6 +78,7 @@ struct Receiving {
     if (at_end && !connection->is_connected()) co_return at_end();
     require_connected(*connection);
     connection->liveness_.note(state->now());
+    require_rate(*state, *connection, *message);
     require_size(*state, *connection, *message, max_bytes);
     require_kind(*state, *connection, *message, kind);
     co_return convert(std::move(*message));
@@ -100,6 +104,45 @@ struct Receiving {
     }
   }
 
+  // A message is taken as soon as there is anything left to take it from: how long it is, nobody
+  // knows before. So a long one is paid for afterwards.
+  static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
+    const InboundRate& limits = state.options().inbound;
+    return std::max(connection.inbound_messages_.ready_at(limits.messages),
+                    connection.inbound_bytes_.ready_at(limits.bytes));
+  }
+  static bool has_to_wait(State& state, const Connection<Ws>& connection) {
+    const InboundRate& limits = state.options().inbound;
+    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return false;
+    if (limits.over_rate == OverRate::close) return false;
+    return state.now() < next_at(state, connection);
+  }
+  static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
+    state->count_rate_limited();
+    state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
+    const Clock::time_point due = next_at(*state, *connection);
+    bool is_early = true;
+    while (is_early && connection->is_connected()) {
+      is_early =
+          co_await wait(connection->changed_, state->executor(), *state->options().clock, due);
+    }
+  }
+  static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
+    const InboundRate& limits = state.options().inbound;
+    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
+    const Clock::time_point now = state.now();
+    const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);
+    connection.inbound_messages_.take(limits.messages, now, 1);
+    connection.inbound_bytes_.take(limits.bytes, now, message.payload.size());
+    if (!is_over) return;
+    state.count_rate_limited();
+    state.log_limited(Severity::warning, "rate_limited", {{"id", connection.id()}});
+    state.drop(connection, {.reason = DisconnectReason::rate_limited,
+                            .code = close_code::policy_violation,
+                            .text = "too many messages"});
+    throw Error(errc::rate_limited, "connection \"" + escape_for_log(connection.id()) + "\"");
+  }
+
   static void require_size(State& state, Connection<Ws>& connection, const Message& message,
                            std::optional<std::size_t> max_bytes) {
     std::optional<std::size_t> limit = state.options().max_message_bytes;
@@ -107,8 +150,8 @@ struct Receiving {
     if (!limit || message.payload.size() <= *limit) return;
     const std::string what = std::to_string(message.payload.size()) + " bytes, " +
                              std::to_string(*limit) + " are allowed";
-    state.log(Severity::warning, "message_too_big",
-              {{"id", connection.id()}, {"bytes", std::to_string(message.payload.size())}});
+    state.log_limited(Severity::warning, "message_too_big",
+                      {{"id", connection.id()}, {"bytes", std::to_string(message.payload.size())}});
     state.drop(connection, {.reason = DisconnectReason::message_too_big,
                             .code = close_code::message_too_big,
                             .text = "message too big"});

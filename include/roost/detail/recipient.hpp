@@ -29,6 +29,7 @@
 #include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/log.hpp"
+#include "roost/overflow.hpp"
 #include "roost/socket_observer.hpp"
 #include "roost/websocket_like.hpp"
 
@@ -48,10 +49,12 @@ struct Closing;
 
 /// What became of a frame that was offered to a connection.
 enum class Offer : unsigned char {
-  taken,     ///< The socket has it.
-  waiting,   ///< The delivery will tell.
-  failed,    ///< The socket is closed: to be dropped.
-  overflow,  ///< The outbox is over its maximum: to be dropped.
+  taken,      ///< The socket has it.
+  conflated,  ///< The same, in the place of another.
+  dropped,    ///< It is congested, and by its policy does not get it.
+  waiting,    ///< The delivery will tell.
+  failed,     ///< The socket is closed: to be dropped.
+  overflow,   ///< The outbox is over its maximum: to be dropped.
 };
 
 /// The sending side of one connection: where its frames go, and what backpressure does to them.
@@ -67,6 +70,15 @@ class Recipient : public RoomMember, private SocketObserver {
       }
     }
     return offer_with_care(frame, awaited, delivery);
+  }
+
+  /// The same for a frame with a policy of its own, for which nobody waits.
+  Offer offer(const Frame& frame, const FramePolicy& policy, bool awaited,
+              std::shared_ptr<Delivery>& delivery) {
+    if (policy.overflow == Overflow::close && overflow_ == Overflow::close) {
+      return offer(frame, awaited, delivery);
+    }
+    return offer_lossy(frame, policy);
   }
 
   /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
@@ -139,7 +151,8 @@ class Recipient : public RoomMember, private SocketObserver {
     backpressure_.set_episode_bytes(state.options().outbox_high_water);
     [[maybe_unused]] const OutboxWatch watch{.observer = this,
                                              .high_water = state.options().outbox_high_water,
-                                             .total_bytes = state.total_queued_bytes()};
+                                             .total = &state.total_queued(),
+                                             .is_lossy = overflow_ != Overflow::close};
     if constexpr (Observable<Ws>) socket_->observe(watch);
     sink_ = find_sink(*socket_);
     if constexpr (!TakesFrames<Ws>) plain_.outbox.watch(watch);
@@ -218,6 +231,7 @@ class Recipient : public RoomMember, private SocketObserver {
   Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
 
   Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+    if (overflow_ != Overflow::close) return offer_lossy(frame, {.overflow = overflow_});
     const auto& options = state_->options();
     if (backpressure_.state() == Backpressure::State::congested) {
       backpressure_.expire(options.clock->now(), options.backpressure_wait);
@@ -242,6 +256,42 @@ class Recipient : public RoomMember, private SocketObserver {
     return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
   }
 
+  Offer offer_lossy(const Frame& frame, FramePolicy policy) {
+    // It must not overtake those that wait for room.
+    policy.may_queue = !backpressure_.has_parked();
+    const Queueing queueing = queue(frame, policy);
+    state_->count(queueing);
+    switch (queueing.result) {
+      case Queueing::Result::closed: return Offer::failed;
+      case Queueing::Result::dropped: return Offer::dropped;
+      case Queueing::Result::taken:
+      case Queueing::Result::conflated: break;
+    }
+    if (queued_bytes() > state_->options().max_outbox_bytes) return Offer::overflow;
+    return queueing.result == Queueing::Result::taken ? Offer::taken : Offer::conflated;
+  }
+
+  Queueing queue(const Frame& frame, const FramePolicy& policy) {
+    using Result = Queueing::Result;
+    if constexpr (!TakesFrames<Ws>) {
+      const Queueing queueing =
+          plain_.outbox.offer(frame, state_->now(), policy, [this](std::size_t i) {
+            plain_.deliveries.erase(plain_.deliveries.begin() + static_cast<std::ptrdiff_t>(i));
+          });
+      if (queueing.result == Result::taken) {
+        plain_.deliveries.push_back(nullptr);
+        start_pump();
+      }
+      return queueing;
+    } else if constexpr (OffersFrames<std::remove_pointer_t<decltype(sink_)>>) {
+      return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
+    } else {
+      const bool may_drop = policy.overflow != Overflow::close;
+      if (may_drop && !backpressure_.is_open()) return {.result = Result::dropped};
+      return {.result = try_send(frame) ? Result::taken : Result::closed};
+    }
+  }
+
   [[nodiscard]] bool is_ready() const noexcept {
     return backpressure_.state() != Backpressure::State::congested;
   }
@@ -253,12 +303,17 @@ class Recipient : public RoomMember, private SocketObserver {
       if (delivery) ++delivery->pending;
       plain_.deliveries.push_back(std::move(delivery));
       plain_.outbox.push(frame, state_->options().clock->now());
-      if (!std::exchange(plain_.is_pumping, true)) {
-        boost::asio::co_spawn(state_->executor(), pump(self().shared_from_this(), socket_),
-                              [running = Running(state_->executor())](std::exception_ptr) {});
-      }
+      start_pump();
       return true;
     }
+  }
+
+  void start_pump()
+    requires(!TakesFrames<Ws>)
+  {
+    if (std::exchange(plain_.is_pumping, true)) return;
+    boost::asio::co_spawn(state_->executor(), pump(self().shared_from_this(), socket_),
+                          [running = Running(state_->executor())](std::exception_ptr) {});
   }
 
   /// @returns `taken`, or why the connection is to be dropped.
@@ -286,7 +341,10 @@ class Recipient : public RoomMember, private SocketObserver {
         backpressure_.on_below_low_water();
         drop_unless_taken(release_parked());
         break;
-      case OutboxEvent::blocked: state_->watch(self()); break;
+      case OutboxEvent::blocked:
+        state_->watch(self());
+        state_->relieve();
+        break;
       case OutboxEvent::emptied: state_->unwatch(self()); break;
     }
   }
@@ -294,7 +352,7 @@ class Recipient : public RoomMember, private SocketObserver {
   void on_closed(const Disconnect& how) override {
     if (!state_) return;
     if (how.reason == DisconnectReason::message_too_big) {
-      state_->log(Severity::warning, "message_too_big", {{"id", self().id()}});
+      state_->log_limited(Severity::warning, "message_too_big", {{"id", self().id()}});
     }
     state_->drop(self(), how);
   }
@@ -325,6 +383,7 @@ class Recipient : public RoomMember, private SocketObserver {
     co_await boost::asio::post(boost::asio::use_awaitable);
     while (!self.plain_.outbox.empty()) {
       self.plain_.outbox.mark_blocked();
+      self.plain_.outbox.start_front();
       const Frame frame = self.plain_.outbox.front().frame;
       std::exception_ptr error;
       try {
@@ -379,6 +438,7 @@ class Recipient : public RoomMember, private SocketObserver {
   ManagerState<Ws>* state_ = nullptr;
   std::shared_ptr<Ws> socket_;
   Liveness liveness_;
+  Overflow overflow_ = Overflow::close;  // fixed once it is attached
 };
 
 }  // namespace detail

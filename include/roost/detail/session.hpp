@@ -123,9 +123,10 @@ struct Session {
     } catch (const Error& error) {
       if (is(error, errc::connection_closed)) return how_it_ended(*socket);
       reason = error.code().message();
-      code = is(error, errc::too_many_connections) ? close_code::try_again_later
-             : is(error, errc::manager_stopped)    ? close_code::going_away
-                                                   : close_code::policy_violation;
+      code = is(error, errc::too_many_connections) || is(error, errc::room_full)
+                 ? close_code::try_again_later
+             : is(error, errc::manager_stopped) ? close_code::going_away
+                                                : close_code::policy_violation;
       if (is(error, errc::draining)) {
         code = state.gate()->close_code();
         reason = retry_hint(state.gate()->next_retry());
@@ -177,6 +178,7 @@ struct Session {
       return e.code() == boost::asio::error::operation_aborted ||
              e.code() == make_error_code(errc::connection_closed) ||
              e.code() == make_error_code(errc::message_too_big) ||
+             e.code() == make_error_code(errc::rate_limited) ||
              e.code() == make_error_code(errc::unsupported_data);
     } catch (...) {
       return false;

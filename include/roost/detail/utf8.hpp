@@ -33,6 +33,15 @@ namespace roost::detail {
   return 0;
 }
 
+/// Whether @p text, which starts with a well-formed sequence of @p length bytes, starts with a
+/// control character (C0, DEL, C1), or with one that breaks lines (U+2028, U+2029).
+[[nodiscard]] constexpr bool is_control(std::string_view text, std::size_t length) noexcept {
+  const auto first = static_cast<std::uint8_t>(text[0]);
+  if (length == 1) return first < 0x20 || first == 0x7F;
+  if (length == 2) return first == 0xC2 && static_cast<std::uint8_t>(text[1]) < 0xA0;
+  return length == 3 && (text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9"));
+}
+
 /// Whether @p text is well-formed UTF-8.
 [[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
@@ -49,6 +58,16 @@ namespace roost::detail {
     text.remove_prefix(length);
   }
   return true;
+}
+
+/// Whether there is a control character, or a line break, in @p text. @pre `is_utf8(text)`
+[[nodiscard]] inline bool has_control(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const std::size_t length = utf8_sequence(text);
+    if (is_control(text, length)) return true;
+    text.remove_prefix(length);
+  }
+  return false;
 }
 
 }  // namespace roost::detail

@@ -22,6 +22,7 @@ inline void validate_name(std::string_view name, std::size_t max_bytes, errc err
          " are allowed");
   }
   if (!is_utf8(name)) fail("is no UTF-8");
+  if (has_control(name)) fail("has a control character");
 }
 
 inline void validate_room_name(std::string_view name, std::size_t max_bytes) {

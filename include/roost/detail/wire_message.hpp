@@ -17,6 +17,7 @@
 #include "roost/detail/json_string.hpp"
 #include "roost/detail/utf8.hpp"
 #include "roost/error.hpp"
+#include "roost/overflow.hpp"
 
 // What replicas tell each other: one JSON object per message,
 //   {"kind": "text"|"json"|"bytes", "room": "lobby"|null, "payload": ..., "exclude": ["id", ...]}
@@ -27,6 +28,8 @@
 //   replica that does not know it serves the members of "room" only. That is the safe side: without
 //   "room" it would take the message for one to everyone, and with a message for each room it would
 //   send some members copies.
+// - "overflow" and "key", what becomes of it for those that are congested: a replica that does not
+//   know them sends it as any other.
 // Other fields are ignored, so that any side may add some.
 
 namespace roost::detail {
@@ -40,10 +43,17 @@ struct WireAudience {
   std::vector<std::string> exclude = {};
 };
 
+/// How it is sent there: see `SendOptions`.
+struct WireManner {
+  std::optional<Overflow> overflow = {};
+  std::string key = {};  ///< Empty: none.
+};
+
 struct WireMessage {
   WireKind kind = WireKind::json;
   std::string payload = {};  ///< What clients get: text, serialised JSON, or any bytes.
   WireAudience to = {};
+  WireManner manner = {};
 };
 
 /// Why a message is skipped: trouble of the sender's, and no reason for the reader to fail.
@@ -101,7 +111,8 @@ inline void append_json_strings(std::string& out, std::span<const std::string> t
 
 /// @param payload  of kind json: serialised; of kind bytes: the base64
 [[nodiscard]] inline OutgoingMessage encode_wire(WireKind kind, std::string_view payload,
-                                                 const WireAudience& to) {
+                                                 const WireAudience& to,
+                                                 const WireManner& manner = {}) {
   OutgoingMessage message;
   std::string& text = message.text;
   text.reserve(payload.size() + 128);
@@ -125,6 +136,10 @@ inline void append_json_strings(std::string& out, std::span<const std::string> t
   } else if (to.rooms.size() == 1) {
     message.room = to.rooms.front();
   }
+  if (manner.overflow) {
+    append_json_string(text += R"(,"overflow":)", to_string(*manner.overflow));
+  }
+  if (!manner.key.empty()) append_json_string(text += R"(,"key":)", manner.key);
   text += '}';
   return message;
 }
@@ -161,11 +176,26 @@ inline const char* decode_audience(const nlohmann::json& message, WireAudience& 
   return nullptr;
 }
 
+/// What cannot be understood is left out: the message is one that must arrive, then.
+inline WireManner decode_manner(const nlohmann::json& message) {
+  WireManner manner;
+  const nlohmann::json* const overflow = find_field(message, "overflow");
+  const nlohmann::json* const key = find_field(message, "key");
+  for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {
+    if (overflow && *overflow == to_string(one)) manner.overflow = one;
+  }
+  if (!key || !key->is_string() || manner.overflow == Overflow::close) return manner;
+  const std::string& name = key->get_ref<const std::string&>();
+  if (name.size() <= 255) manner.key = name;
+  return manner;
+}
+
 /// @param message  as `parse_message` returns it
 [[nodiscard]] inline OrSkipped<WireMessage> decode_wire(const nlohmann::json& message) {
   if (!message.is_object()) return Skipped{"it is no JSON object"};
   WireMessage decoded;
   if (const char* why = decode_audience(message, decoded.to)) return Skipped{why};
+  decoded.manner = decode_manner(message);
 
   static const nlohmann::json null;
   const nlohmann::json* payload = find_field(message, "payload");

@@ -9,6 +9,7 @@
 #include "roost/beast/detail/flusher.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
+#include "roost/connection_limiter.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -47,6 +48,16 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     push(frame, entry_class);
     return true;
   }
+  /// Queues a frame that may be dropped, or replaces another.
+  Queueing offer(const Frame& frame, const FramePolicy& policy) {
+    if (outbox_.is_sealed()) return {.result = Queueing::Result::closed};
+    const bool was_empty = outbox_.empty();
+    const Queueing queueing =
+        outbox_.offer(frame, flusher_->now(clock()), policy, [](std::size_t) {});
+    if (was_empty && !outbox_.empty() && !is_writing_) flusher_->mark_dirty(*this);
+    flusher_->note_frame(outbox_.bytes());
+    return queueing;
+  }
   /// Queues the last frame.
   void send_close(const Frame& frame) {
     if (outbox_.is_sealed()) return;
@@ -67,6 +78,9 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     if (clock().now() + delay < deadline_.expiry()) set_deadline(delay);
   }
   void clear_deadline() { deadline_.expires_at(Timer::never()); }
+
+  /// Its place among those of its key, until it is down.
+  void hold(ConnectionLimiter::Slot slot) noexcept { slot_ = std::move(slot); }
 
   /// Ends the transport now; what is queued is lost.
   void abort() noexcept { go_down(/*abortively=*/true); }
@@ -103,6 +117,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     outbox_.discard();
     end_transport(abortively);
     clear_deadline();
+    slot_.release();
     changed_.notify_all();
     on_down();
   }
@@ -116,6 +131,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   const StreamOptions options_;
   Timer deadline_;
+  ConnectionLimiter::Slot slot_;
   Clock::time_point last_activity_;
 };
 

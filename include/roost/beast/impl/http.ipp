@@ -13,6 +13,8 @@
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/http/write.hpp>
 #include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -64,6 +66,14 @@ ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std:
   co_await Link::linger(link);
 }
 
+/// The status that answers a request with too much in it; 0: it is fine.
+ROOST_DECL unsigned refusal(const boost::beast::http::request_header<>& request,
+                            const StreamOptions& options) {
+  if (request.target().size() > options.max_target_bytes) return 414;
+  const auto fields = static_cast<std::size_t>(std::distance(request.begin(), request.end()));
+  return fields > options.max_header_fields ? 431 : 0;
+}
+
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link) {
   namespace http = boost::beast::http;
@@ -92,6 +102,10 @@ read_request(std::shared_ptr<Link> link) {
     }
     link->close();
     throw boost::system::system_error(error, "reading the upgrade request");
+  }
+  if (const unsigned status = refusal(parser.get().base(), link->options())) {
+    co_await respond(link, http_response(status, {}, 11));
+    throw boost::system::system_error(http::error::header_limit, "the upgrade request");
   }
   link->put_back(buffer.cdata());
   join_repeated_origins(parser.get());

@@ -89,6 +89,26 @@ ROOST_DECL void report(const Logger& logger, const std::exception_ptr& error) no
   log(logger, severity, "connection_failed", {{"why", describe(error)}});
 }
 
+/// Counts a handshake that came to nothing because of who began it.
+ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::exception_ptr& error) {
+  Listening& listening = visitor.listening();
+  if (!error || !visitor.is_in_handshake() || listening.is_stopped) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    namespace http = boost::beast::http;
+    if (is(e, errc::timed_out)) {
+      ++listening.gate->turned_away().timed_out;
+      listening.log_limited(Severity::info, "handshake_timed_out", {});
+    } else if (e.code().category() == make_error_code(http::error::bad_method).category() &&
+               e.code() != http::error::end_of_stream && e.code() != http::error::partial_message) {
+      ++listening.gate->turned_away().malformed;
+      listening.log_limited(Severity::info, "request_refused", {{"why", e.code().message()}});
+    }
+  } catch (...) {
+  }
+}
+
 /// Runs a coroutine for somebody who has come, who is known for as long as that lasts.
 ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
                       std::shared_ptr<Listening::Visitor> visitor,
@@ -96,6 +116,7 @@ ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
   TaskGroup& visits = visitor->listening().gate->visits();
   visits.spawn(executor, std::move(coroutine),
                [visitor = std::move(visitor)](const std::exception_ptr& error) {
+                 note_failure(*visitor, error);
                  report(visitor->listening().logger, error);
                });
 }
@@ -109,7 +130,16 @@ ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening::Visitor
   if (std::optional<std::string> response = answer(listening, request)) {
     co_return co_await respond(link, std::move(*response));
   }
-  visitor->is_known = true;
+  if (listening.options.request_key) {
+    auto slot = listening.admit(listening.options.request_key(request, remote_endpoint));
+    if (!slot) {
+      std::string refusal =
+          http_response(429, {}, request.version(), {.retry_after = slot.retry_after()});
+      co_return co_await respond(link, std::move(refusal));
+    }
+    link->hold(std::move(slot));
+  }
+  visitor->become_known();
   // In a coroutine of its own: this one, with all that reading a request needs, is done.
   const auto executor = link->get_executor();
   Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
@@ -120,6 +150,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               const std::shared_ptr<Listening>& listening,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
+  listening->evict_handshakes();
   link->set_deadline(listening->options.stream.handshake_timeout);
   auto visitor = std::make_shared<Listening::Visitor>(listening, link);
   auto serving = serve(visitor, std::move(link), remote_endpoint);
@@ -139,13 +170,19 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     if (error == boost::asio::error::operation_aborted || listening->is_stopped) co_return;
     if (error) {
       // No file descriptors, most likely: those that are connected must end first.
-      log(listening->logger, Severity::error, "accept_failed", {{"why", error.message()}});
+      listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});
       Clock& clock = *listening->options.stream.clock;
       co_await sleep_until(executor, clock, clock.now() + std::chrono::milliseconds(100));
       continue;
     }
+    ConnectionLimiter::Slot slot;
+    if (listening->options.address_key && !listening->options.request_key) {
+      slot = listening->admit(listening->options.address_key(peer.address()));
+      if (!slot) continue;
+    }
     auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
                                        listening->options.stream);
+    link->hold(std::move(slot));
     begin_serving(executor, listening, std::move(link), peer);
   }
 }
@@ -164,6 +201,26 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
       });
 }
 
+ROOST_DECL ConnectionLimiter::Slot Listening::admit(const std::string& key) {
+  ConnectionLimiter::Slot slot = limiter.admit(key);
+  if (slot) return slot;
+  ++gate->turned_away().by_key;
+  log_limited(Severity::warning, "refused_by_key", {{"key", key}});
+  return slot;
+}
+
+ROOST_DECL void Listening::evict_handshakes() noexcept {
+  while (handshakes.size() >= options.max_handshakes) {
+    Visitor& oldest = *handshakes.front();
+    const std::shared_ptr<Link> link = oldest.link();
+    oldest.end_handshake();
+    if (link) link->abort();
+    ++gate->turned_away().evicted;
+    log_limited(Severity::warning, "handshake_evicted",
+                {{"limit", std::to_string(options.max_handshakes)}});
+  }
+}
+
 ROOST_DECL void Listening::end_accepting() noexcept {
   is_stopped = true;
   error_code ignored;
@@ -180,7 +237,7 @@ void Listening::abort_if(Predicate predicate) noexcept {
 
 ROOST_DECL void Listening::stop() noexcept {
   end_accepting();
-  abort_if([](const Visitor& visitor, const Link&) { return !visitor.is_known; });
+  abort_if([](const Visitor& visitor, const Link&) { return !visitor.is_known(); });
 }
 
 ROOST_DECL void Listening::close() noexcept {

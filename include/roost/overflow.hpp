@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace roost {
+
+/// What becomes of a message for a connection whose outbox is over its high-water mark.
+enum class Overflow : unsigned char {
+  close,        ///< It is queued up to `max_outbox_bytes`, over which the connection is closed.
+  drop_newest,  ///< It is not sent.
+  /// It takes the place of the oldest messages that may be dropped; if that is not enough, it is
+  /// not sent. These are messages with a drop policy of which no byte may be on the wire.
+  drop_oldest,
+};
+
+[[nodiscard]] constexpr std::string_view to_string(Overflow overflow) noexcept {
+  switch (overflow) {
+    case Overflow::close: return "close";
+    case Overflow::drop_newest: return "drop_newest";
+    case Overflow::drop_oldest: return "drop_oldest";
+  }
+  return "unknown";
+}
+
+/// What became of one message.
+struct SendReport {
+  std::size_t taken = 0;       ///< Connections that took it over: what the call returns.
+  std::size_t conflated = 0;   ///< Of these, those where it took the place of one with its key.
+  std::size_t dropped = 0;     ///< Connections that are congested, and do not get it.
+  std::size_t overflowed = 0;  ///< Connections that were closed because of it.
+};
+
+/// How an outbox treats a frame that may be dropped, or replaces another.
+struct FramePolicy {
+  Overflow overflow = Overflow::close;
+  std::uint32_t key_hash = 0;  ///< Of the frame's key; 0: it has none.
+  bool may_queue = true;       ///< False: it may replace another only.
+};
+
+/// What an outbox did with such a frame.
+struct Queueing {
+  enum class Result : unsigned char { taken, conflated, dropped, closed };
+  Result result = Result::taken;
+  std::size_t displaced = 0;  ///< Older frames that were dropped for it.
+};
+
+}  // namespace roost

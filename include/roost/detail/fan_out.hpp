@@ -19,6 +19,7 @@
 #include "roost/detail/validate_names.hpp"
 #include "roost/frame.hpp"
 #include "roost/options.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost::detail {
 
@@ -27,6 +28,30 @@ struct Audience {
   bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
   std::vector<std::string> rooms;
   std::vector<std::string> exclude;
+};
+
+/// One frame in the forms that its recipients want, each made once, when the first asks for it.
+template <class Ws>
+class FrameForms {
+ public:
+  explicit FrameForms(const Frame& frame) noexcept : frame_(frame) {}
+
+  /// Valid until the next call.
+  const Frame& operator[](FrameForm form) {
+    if constexpr (FormsFrames<Ws>) {
+      if (form != 0) [[unlikely]] {
+        for (const auto& [existing, frame] : made_) {
+          if (existing == form) return frame;
+        }
+        return made_.emplace_back(form, Ws::in_form(frame_, form)).second;
+      }
+    }
+    return frame_;
+  }
+
+ private:
+  const Frame& frame_;
+  std::vector<std::pair<FrameForm, Frame>> made_;
 };
 
 /// From one frame to many connections.
@@ -126,7 +151,8 @@ struct FanOut {
     }
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
-    const Offer offer = connection->offer(frame, true, delivery);
+    const Offer offer =
+        connection->offer(FrameForms<Ws>(frame)[connection->frame_form()], true, delivery);
     connection->drop_unless_taken(offer);
     while (offer == Offer::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->executor(), *state->options().clock);
@@ -138,11 +164,12 @@ struct FanOut {
   static std::size_t offer_to_all(State& state, const Frame& original, const Audience& to,
                                   bool awaited, std::shared_ptr<Delivery>& delivery) {
     const Frame frame = joined(state, original, to);
+    FrameForms<Ws> forms(frame);
     std::size_t taken = 0;
     std::size_t waiting = 0;
     std::vector<std::pair<ConnectionPtr, Offer>> refused;  // dropped after the walk
     for_each(state, to, [&](Connection<Ws>& connection) {
-      const Offer offer = connection.offer(frame, awaited, delivery);
+      const Offer offer = connection.offer(forms[connection.frame_form()], awaited, delivery);
       if (offer == Offer::taken) [[likely]] {
         ++taken;
       } else if (offer == Offer::waiting) {

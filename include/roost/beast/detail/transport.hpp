@@ -17,9 +17,9 @@ using boost::system::error_code;
 /// given to.
 class Transport {
  public:
-  /// The data are valid during the call only.
+  /// The data are valid during the call only, and may be changed.
   using ReadHandler =
-      boost::asio::any_completion_handler<void(error_code, boost::asio::const_buffer)>;
+      boost::asio::any_completion_handler<void(error_code, boost::asio::mutable_buffer)>;
   using WriteHandler = boost::asio::any_completion_handler<void(error_code, std::size_t)>;
   using Buffers = std::span<const boost::asio::const_buffer>;
 

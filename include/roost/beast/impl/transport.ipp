@@ -43,13 +43,13 @@ ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
 ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
   socket_.async_wait(
       Socket::wait_read, [this, max, handler = std::move(handler)](error_code error) mutable {
-        if (error) return std::move(handler)(error, boost::asio::const_buffer());
+        if (error) return std::move(handler)(error, boost::asio::mutable_buffer());
         // The handler owns what owns this.
         auto& scratch = read_buffer();
         const std::size_t n = socket_.read_some(
             boost::asio::buffer(scratch.data(), std::min(max, scratch.size())), error);
         if (error == boost::asio::error::would_block) return async_read(max, std::move(handler));
-        std::move(handler)(error, boost::asio::const_buffer(scratch.data(), n));
+        std::move(handler)(error, boost::asio::mutable_buffer(scratch.data(), n));
       });
 }
 

@@ -15,5 +15,6 @@
 #include "roost/beast/impl/link_conversation.ipp"
 #include "roost/beast/impl/listen.ipp"
 #include "roost/beast/impl/message_reader.ipp"
+#include "roost/beast/impl/read_poller.ipp"
 #include "roost/beast/impl/transport.ipp"
 #include "roost/beast/impl/upgrade.ipp"

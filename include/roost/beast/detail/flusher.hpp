@@ -3,19 +3,17 @@
 
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/query.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/per_executor.hpp"
 #include "roost/detail/prefetch.hpp"
 
 namespace roost::detail {
@@ -42,8 +40,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
   /// The one that all sockets of @p executor share. From any thread.
   static std::shared_ptr<Flusher> of(const boost::asio::any_io_executor& executor) {
-    auto& context = boost::asio::query(executor, boost::asio::execution::context);
-    return boost::asio::use_service<Registry>(context).find(executor);
+    return PerExecutor<Flusher>::of(executor);
   }
 
   /// @p target has its first frame since it was flushed.
@@ -81,31 +78,6 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   static constexpr int quiet_turns = 4;
   // A flush of thousands of sockets must leave the loop time for other work.
   static constexpr std::size_t slice = 256;
-
-  class Registry final : public boost::asio::execution_context::service {
-   public:
-    using key_type = Registry;
-    static inline boost::asio::execution_context::id id;
-    explicit Registry(boost::asio::execution_context& context)
-        : boost::asio::execution_context::service(context) {}
-
-    std::shared_ptr<Flusher> find(const boost::asio::any_io_executor& executor) {
-      const std::lock_guard lock(mutex_);
-      std::erase_if(flushers_, [](const auto& weak) { return weak.expired(); });
-      for (const auto& weak : flushers_) {
-        auto flusher = weak.lock();
-        if (flusher && flusher->executor_ == executor) return flusher;
-      }
-      auto flusher = std::make_shared<Flusher>(executor);
-      flushers_.push_back(flusher);
-      return flusher;
-    }
-
-   private:
-    void shutdown() noexcept override {}
-    std::mutex mutex_;  // sockets are made from several threads
-    std::vector<std::weak_ptr<Flusher>> flushers_;
-  };
 
   void begin_burst() noexcept {
     burst_began_ = std::chrono::steady_clock::now();

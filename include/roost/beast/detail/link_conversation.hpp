@@ -39,8 +39,10 @@ class LinkConversation final : public Conversation, private Link::Listener {
   void consume(std::span<std::byte>& bytes);
   void consume_pending();
   void on_message();
-  /// Arranges for what must happen before more can be consumed.
+  /// Hands over what there is, and arranges for what must come before there can be more.
   void proceed();
+  /// That has come.
+  void go_on();
   void read();
   void finish();
 
@@ -53,7 +55,6 @@ class LinkConversation final : public Conversation, private Link::Listener {
   std::size_t consumed_ = 0;         // from here on
   Event final_event_ = Event::none;  // how it is to end
   bool answers_too_much_ = false;    // pongs must leave before more is read
-  bool is_awaited_ = false;          // somebody is on the way to take the message
   unsigned resumed_ = 0;             // since the last turn of the loop
 };
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -55,8 +56,9 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
   void forget(Source& source) noexcept;
 
  private:
-  // In one turn: the loop has other work.
-  static constexpr std::size_t max_events = 128;
+  // The loop has other work. What a turn does not get to is told again in the next.
+  static constexpr std::size_t max_events = 256;
+  static constexpr std::chrono::milliseconds longest_turn{1};
 
   void start();
   void turn();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
 
@@ -64,29 +65,32 @@ ROOST_DECL void LinkConversation::consume(std::span<std::byte>& bytes) {
 ROOST_DECL void LinkConversation::on_message() {
   Message message = reader_.take_message();
   if (is_discarding_) return;
-  is_awaited_ = !inbox_->changed.empty();
-  inbox_->put(std::move(message));
+  inbox_->message = std::move(message);
 }
 
-// Reading goes on while nothing has to come first; then, and only then, is all looked at.
 ROOST_DECL void LinkConversation::proceed() {
+  // First of all, for whoever receives takes as much as there is. It may also end all this.
+  if (inbox_->message) inbox_->receiver.wake_here();
   if (final_event_ != Event::none) return finish();
-  const auto go_on = [this, self = shared_from_this()] {
-    if (link_.is_down()) return;
-    resumed_ = 0;
-    if (has_space()) consume_pending();
-    proceed();
-  };
   if (answers_too_much_) {
-    return link_.when_relieved([this, go_on] {
+    return link_.when_relieved([this, self = shared_from_this()] {
       answers_too_much_ = false;
       go_on();
     });
   }
-  if (pending_.empty() && (has_space() || std::exchange(is_awaited_, false))) return read();
-  // Nothing is read until the message is taken.
-  when_notified(space_, link_.get_executor(), link_.clock(), Timer::never(),
-                [go_on](bool) { go_on(); });
+  if (!has_space()) {
+    return when_notified(space_, link_.get_executor(), link_.clock(), Timer::never(),
+                         [this, self = shared_from_this()](bool) { go_on(); });
+  }
+  if (pending_.empty()) return read();
+  boost::asio::post(link_.get_executor(), [this, self = shared_from_this()] { go_on(); });
+}
+
+ROOST_DECL void LinkConversation::go_on() {
+  if (link_.is_down()) return;
+  resumed_ = 0;
+  if (has_space()) consume_pending();
+  proceed();
 }
 
 ROOST_DECL void LinkConversation::read() {
@@ -103,6 +107,7 @@ ROOST_DECL void LinkConversation::read() {
                   }
                   consume(bytes);
                   pending_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                  resumed_ = 0;
                   proceed();
                 });
 }

@@ -7,6 +7,8 @@
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <chrono>
+#include <utility>
 
 #include "roost/beast/detail/read_poller.hpp"
 #include "roost/detail/per_executor.hpp"
@@ -92,7 +94,8 @@ ROOST_DECL void ReadPoller::turn() {
   const End end{*this};
   const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
   left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
-  while (!left_.empty()) {
+  const auto end_of_turn = std::chrono::steady_clock::now() + longest_turn;
+  while (!left_.empty() && std::chrono::steady_clock::now() < end_of_turn) {
     auto* const source = static_cast<Source*>(left_.front().data.ptr);
     left_ = left_.subspan(1);
     if (!source) continue;

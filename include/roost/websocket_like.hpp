@@ -79,6 +79,18 @@ concept OffersFrames = requires(Sink& sink, const Frame& frame, const FramePolic
   { sink.offer(frame, policy) } -> std::same_as<Queueing>;
 };
 
+/// How a socket wants its frames; equal numbers mean the same bytes. 0: as they are.
+using FrameForm = std::uint32_t;
+
+/// Wants frames in another form than they have, compressed for example. The manager makes each form
+/// of a frame once, for all whose `frame_form` is the same; that is asked once, and never changes.
+template <class Ws>
+concept FormsFrames =
+    TakesFrames<Ws> && requires(const Ws& ws, const Frame& frame, FrameForm form) {
+      { ws.frame_form() } -> std::same_as<FrameForm>;
+      { Ws::in_form(frame, form) } -> std::same_as<Frame>;
+    };
+
 /// Has an outbox that the manager can watch.
 template <class Ws>
 concept HasOutbox = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws) {

@@ -16,12 +16,14 @@
 #include <utility>
 
 #include "roost/beast/detail/conversation.hpp"
+#include "roost/beast/detail/deflate.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/detail/encode.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/frame.hpp"
 #include "roost/message.hpp"
 #include "roost/socket_observer.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost {
 
@@ -127,6 +129,13 @@ class BeastWebSocket final {
 
   // --- for the manager ---
 
+  /// What was agreed on about compression; `in_form` makes a frame so.
+  [[nodiscard]] FrameForm frame_form() const noexcept {
+    return inbox_->conversation ? inbox_->conversation->frame_form() : 0;
+  }
+  [[nodiscard]] static Frame in_form(const Frame& frame, FrameForm form) {
+    return form == 0 ? frame : detail::deflated(frame, detail::DeflateForm::of(form));
+  }
   [[nodiscard]] detail::Channel* frame_sink() const noexcept { return channel(); }
   void observe(OutboxWatch watch) {
     if (!channel()) return;

@@ -13,6 +13,19 @@
 
 namespace roost {
 
+/// How messages are compressed (permessage-deflate, RFC 7692): in both directions, without context
+/// takeover, where the client asks for it.
+///
+/// A broadcast is compressed once for all who agreed on the same. Costs processor time for network:
+/// for large texts. As with HTTP, do not put a secret and what a stranger chooses into one message:
+/// its size tells.
+struct Compression {
+  /// Messages of fewer bytes go out as they are. Less than 16 MiB.
+  std::size_t min_bytes = 256;
+  /// 1 (fast) to 9 (small).
+  unsigned level = 6;
+};
+
 /// How one connection over Beast treats its peer, from the first byte to the last.
 struct StreamOptions {
   /// From the accepted socket to the end of the upgrade; then the socket is aborted.
@@ -32,6 +45,9 @@ struct StreamOptions {
   std::size_t max_target_bytes = 4'096;
   /// Bytes per message received, until a manager sets its own limit. 0: no limit.
   std::size_t max_message_bytes = 1'048'576;
+  /// Offered to clients that ask for it; not set: nothing is compressed. Not for wrapped streams,
+  /// which bring their own.
+  std::optional<Compression> compression = {};
   /// What the kernel may hold for a peer that does not read. 0: the system's default.
   std::size_t send_buffer_bytes = 262'144;
   Clock* clock = &Clock::system();
@@ -72,6 +88,11 @@ inline void validate(const StreamOptions& options) {
   check(options.max_target_bytes >= 1 && options.max_target_bytes <= options.max_header_bytes,
         "max_target_bytes must be 1 to max_header_bytes");
   check(options.send_buffer_bytes <= 1'073'741'824, "send_buffer_bytes must be at most 1073741824");
+  check(!options.compression || options.compression->min_bytes < 16'777'216,
+        "compression.min_bytes must be less than 16777216");
+  check(
+      !options.compression || (options.compression->level >= 1 && options.compression->level <= 9),
+      "compression.level must be 1 to 9");
   check(options.clock != nullptr, "clock must not be null");
 }
 

@@ -48,13 +48,16 @@ class ContextGuard {
 
    private:
     void shutdown() noexcept override {
-      std::vector<ContextGuard*> guards;
-      {
-        const std::lock_guard lock(mutex_);
-        guards.swap(guards_);
-      }
-      for (ContextGuard* guard : guards) guard->service_ = nullptr;
-      for (ContextGuard* guard : guards) guard->on_context_destroyed();
+      // One at a time: each may destroy others.
+      while (ContextGuard* const guard = take_first()) guard->on_context_destroyed();
+    }
+    ContextGuard* take_first() noexcept {
+      const std::lock_guard lock(mutex_);
+      if (guards_.empty()) return nullptr;
+      ContextGuard* const guard = guards_.front();
+      guards_.erase(guards_.begin());
+      guard->service_ = nullptr;
+      return guard;
     }
 
     // Strands of one context may make managers on several threads.

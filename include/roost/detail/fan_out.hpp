@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/frame_forms.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/on_executor.hpp"
 #include "roost/detail/validate_names.hpp"
@@ -192,10 +193,11 @@ struct FanOut {
     }
     if (manner.report) *manner.report = {};
     if (!connection || !connection->is_connected()) co_return false;
-    state->charge(frame);
     std::shared_ptr<Delivery> delivery;
-    const Offer offer = manner.policy ? connection->offer(frame, *manner.policy, true, delivery)
-                                      : connection->offer(frame, true, delivery);
+    FrameForms<Ws> forms(*state, frame);
+    const Frame& formed = forms[connection->frame_form()];
+    const Offer offer = manner.policy ? connection->offer(formed, *manner.policy, true, delivery)
+                                      : connection->offer(formed, true, delivery);
     connection->drop_unless_taken(offer);
     state->relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
@@ -217,16 +219,17 @@ struct FanOut {
                               std::shared_ptr<Delivery>& delivery) {
     // What may be dropped or replaced is so by itself.
     const Frame frame = manner.policy ? original : joined(state, original, to);
-    state.charge(frame);
+    FrameForms<Ws> forms(state, frame);
     Offered offered;
     if (manner.policy) {
       for_each(state, to, [&](Connection<Ws>& connection) {
-        offered.note(connection, connection.offer(frame, *manner.policy, awaited, delivery));
+        offered.note(connection, connection.offer(forms[connection.frame_form()], *manner.policy,
+                                                  awaited, delivery));
       });
     } else {
       std::size_t taken = 0;
       for_each(state, to, [&](Connection<Ws>& connection) {
-        const Offer offer = connection.offer(frame, awaited, delivery);
+        const Offer offer = connection.offer(forms[connection.frame_form()], awaited, delivery);
         if (offer == Offer::taken) [[likely]] {
           ++taken;
         } else {

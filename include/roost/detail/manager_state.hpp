@@ -457,7 +457,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
-  std::array<FrameJoiner, 128> joiners_;  // a fixed number: an idle one keeps its memory
+  std::array<FrameJoiner, 1'024> joiners_;  // a fixed number: an idle one keeps its memory
 
   std::vector<Connection<Ws>*> watched_;
   WaitList watch_changed_;

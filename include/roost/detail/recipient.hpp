@@ -81,6 +81,9 @@ class Recipient : public RoomMember, private SocketObserver {
     return offer_lossy(frame, policy);
   }
 
+  /// The form in which its frames are offered.
+  [[nodiscard]] FrameForm frame_form() const noexcept { return frame_form_; }
+
   /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
   void prefetch_recipient() const noexcept { prefetch<64>(&visited_); }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
@@ -155,6 +158,7 @@ class Recipient : public RoomMember, private SocketObserver {
                                              .is_lossy = overflow_ != Overflow::close};
     if constexpr (Observable<Ws>) socket_->observe(watch);
     sink_ = find_sink(*socket_);
+    if constexpr (FormsFrames<Ws>) frame_form_ = socket_->frame_form();
     if constexpr (!TakesFrames<Ws>) plain_.outbox.watch(watch);
   }
 
@@ -425,6 +429,7 @@ class Recipient : public RoomMember, private SocketObserver {
   std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
   decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
   Backpressure backpressure_;
+  FrameForm frame_form_ = 0;
 
   [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue> plain_;
 

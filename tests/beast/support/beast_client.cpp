@@ -93,11 +93,14 @@ struct BeastClient::State : std::enable_shared_from_this<State> {
 
 BeastClient::BeastClient(const asio::any_io_executor& executor,
                          const asio::ip::tcp::endpoint& server, std::string target,
-                         std::string subprotocols)
+                         const BeastClientOptions& options)
     : state_(std::make_shared<State>(executor)) {
   state_->stream.next_layer().connect(server);
   state_->stream.next_layer().set_option(asio::ip::tcp::no_delay(true));
-  co_spawn(executor, State::run(state_, std::move(target), std::move(subprotocols)),
+  websocket::permessage_deflate deflate;
+  deflate.client_enable = options.compresses;
+  state_->stream.set_option(deflate);
+  co_spawn(executor, State::run(state_, std::move(target), options.subprotocols),
            asio::detached);
 }
 

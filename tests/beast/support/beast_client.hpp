@@ -14,6 +14,11 @@
 
 namespace roost::test {
 
+struct BeastClientOptions {
+  std::string subprotocols = {};
+  bool compresses = false;
+};
+
 class BeastClient {
  public:
   using Response = boost::beast::websocket::response_type;
@@ -21,7 +26,7 @@ class BeastClient {
   /// Connects at once; the handshake follows when @p executor runs.
   BeastClient(const boost::asio::any_io_executor& executor,
               const boost::asio::ip::tcp::endpoint& server, std::string target,
-              std::string subprotocols = {});
+              const BeastClientOptions& options = {});
   BeastClient(BeastClient&&) noexcept = default;
   BeastClient& operator=(BeastClient&&) = delete;
   ~BeastClient();

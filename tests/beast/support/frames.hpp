@@ -63,6 +63,7 @@ inline std::string close_frame(std::uint16_t code, std::string_view reason = {})
 struct ServerFrame {
   Opcode opcode;
   std::string payload;
+  bool is_compressed = false;
 
   /// Of a close frame; 1005 if it names none.
   std::uint16_t code() const {
@@ -86,6 +87,8 @@ class FrameParser {
   const std::vector<ServerFrame>& frames() const { return frames_; }
   /// Empty as long as all was well.
   const std::string& error() const { return error_; }
+  /// Compression was agreed on: messages may be compressed.
+  void allow_compression() { allows_compression_ = true; }
   /// Whether the last frame is complete.
   bool is_at_boundary() const { return pending_.empty(); }
 
@@ -99,11 +102,15 @@ class FrameParser {
     std::uint64_t length = byte(position_ + 1);
     const std::size_t extended = length == 126 ? 2U : length == 127 ? 8U : 0U;
     if (first < 0x80) return fail("a fragment, or no frame at all");
-    if ((first & 0x70U) != 0) return fail("a reserved bit");
+    const bool is_compressed = (first & 0x40U) != 0;
+    if ((first & 0x30U) != 0 || (is_compressed && !allows_compression_)) {
+      return fail("a reserved bit");
+    }
     if (length >= 0x80) return fail("a masked frame");
     if (available() < 2 + extended) return false;
     const auto opcode = static_cast<Opcode>(first & 0x0FU);
     const bool is_control = opcode >= Opcode::close;
+    if (is_control && is_compressed) return fail("a compressed control frame");
     if (is_control && length > 125) return fail("a control frame of more than 125 bytes");
     if (extended > 0) length = 0;
     for (std::size_t i = 0; i < extended; ++i) length = length << 8U | byte(position_ + 2 + i);
@@ -115,7 +122,7 @@ class FrameParser {
     if (!frames_.empty() && frames_.back().opcode == Opcode::close) {
       return fail("a frame after the close frame");
     }
-    frames_.push_back({opcode, pending_.substr(position_ + 2 + extended, length)});
+    frames_.push_back({opcode, pending_.substr(position_ + 2 + extended, length), is_compressed});
     position_ += 2 + extended + length;
     return true;
   }
@@ -126,6 +133,7 @@ class FrameParser {
   }
 
   std::string pending_;
+  bool allows_compression_ = false;
   std::size_t position_ = 0;
   std::vector<ServerFrame> frames_;
   std::string error_;

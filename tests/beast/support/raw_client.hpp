@@ -184,6 +184,7 @@ class RawClient {
         const std::string rest = head.substr(size + 4);
         reply = HttpReply{
             .status = std::stoi(head.substr(9, 3)), .head = head.substr(0, size + 2), .body = {}};
+        if (reply->header("sec-websocket-extensions")) parser.allow_compression();
         return understand(rest);
       }
       if (reply->status == 101) {

@@ -53,7 +53,7 @@ class ScriptedTransport final : public detail::Transport {
           if (!error) data = wire_->read(std::min(max, script_.limit(call)), error);
           script_.has_read(call, data.size());
           // The handler may own what owns this; the bytes go right after it, and it must not mind.
-          std::move(handler)(error, boost::asio::const_buffer(data.data(), data.size()));
+          std::move(handler)(error, boost::asio::mutable_buffer(data.data(), data.size()));
         });
   }
 

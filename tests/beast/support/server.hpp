@@ -128,16 +128,17 @@ class Server {
     return client;
   }
   /// A member of "lobby" whose handler runs.
-  RawClient join(const std::string& id, const RawClientOptions& options = {}) {
-    RawClient client = request("/?room=lobby&id=" + id, {}, options);
+  RawClient join(const std::string& id, const RawClientOptions& options = {},
+                 std::string_view headers = {}) {
+    RawClient client = request("/?room=lobby&id=" + id, headers, options);
     until([&] { return client.is_upgraded() && manager.find(id) != nullptr; });
     return client;
   }
-  BeastClient beast_client(std::string target = "/", std::string subprotocols = {}) {
-    return {context.get_executor(), endpoint(), std::move(target), std::move(subprotocols)};
+  BeastClient beast_client(std::string target = "/", const BeastClientOptions& options = {}) {
+    return {context.get_executor(), endpoint(), std::move(target), options};
   }
-  BeastClient join_by_beast(const std::string& id) {
-    BeastClient client = beast_client("/?room=lobby&id=" + id);
+  BeastClient join_by_beast(const std::string& id, const BeastClientOptions& options = {}) {
+    BeastClient client = beast_client("/?room=lobby&id=" + id, options);
     until([&] { return client.is_open() && manager.find(id) != nullptr; });
     return client;
   }

@@ -13,13 +13,14 @@
 #include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/frame.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost::detail {
 
 /// One WebSocket after its upgrade: a channel for what is sent, and a read that is always
 /// outstanding, so that pings, pongs and closes are seen while the application only pushes.
 ///
-/// Owned by that read: it ends with its `io_context`. Beast parses, checks and answers.
+/// Owned by that read: it ends with its `io_context`.
 class Conversation : public std::enable_shared_from_this<Conversation> {
  public:
   virtual ~Conversation() {
@@ -33,11 +34,13 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   virtual void set_max_message_bytes(std::size_t n) = 0;
+  /// How the peer wants its frames.
+  [[nodiscard]] virtual FrameForm frame_form() const noexcept { return 0; }
   /// Starts to read. @pre the upgrade is done
   virtual void start() = 0;
 
   /// There is room for a message again.
-  void resume() { space_.notify_all(); }
+  virtual void resume() { space_.notify_all(); }
 
   /// Sends a close frame after what is queued; messages that still come are discarded. If the peer
   /// does not answer by the deadline, the channel is aborted.

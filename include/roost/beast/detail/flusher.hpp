@@ -3,19 +3,17 @@
 
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/query.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/per_executor.hpp"
 #include "roost/detail/prefetch.hpp"
 
 namespace roost::detail {
@@ -42,8 +40,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
   /// The one that all sockets of @p executor share. From any thread.
   static std::shared_ptr<Flusher> of(const boost::asio::any_io_executor& executor) {
-    auto& context = boost::asio::query(executor, boost::asio::execution::context);
-    return boost::asio::use_service<Registry>(context).find(executor);
+    return PerExecutor<Flusher>::of(executor);
   }
 
   /// @p target has its first frame since it was flushed.
@@ -77,35 +74,13 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
  private:
   static constexpr std::size_t burst_bytes = 65'536;
-  static constexpr std::chrono::milliseconds longest_burst{1};
+  // A server that is busy may let a burst last as long as it took to write the one before: the
+  // longer the burst, the fewer the writes.
+  static constexpr std::chrono::steady_clock::duration long_burst = std::chrono::milliseconds(1);
+  static constexpr std::chrono::steady_clock::duration longest_burst = std::chrono::milliseconds(8);
   static constexpr int quiet_turns = 4;
   // A flush of thousands of sockets must leave the loop time for other work.
   static constexpr std::size_t slice = 256;
-
-  class Registry final : public boost::asio::execution_context::service {
-   public:
-    using key_type = Registry;
-    static inline boost::asio::execution_context::id id;
-    explicit Registry(boost::asio::execution_context& context)
-        : boost::asio::execution_context::service(context) {}
-
-    std::shared_ptr<Flusher> find(const boost::asio::any_io_executor& executor) {
-      const std::lock_guard lock(mutex_);
-      std::erase_if(flushers_, [](const auto& weak) { return weak.expired(); });
-      for (const auto& weak : flushers_) {
-        auto flusher = weak.lock();
-        if (flusher && flusher->executor_ == executor) return flusher;
-      }
-      auto flusher = std::make_shared<Flusher>(executor);
-      flushers_.push_back(flusher);
-      return flusher;
-    }
-
-   private:
-    void shutdown() noexcept override {}
-    std::mutex mutex_;  // sockets are made from several threads
-    std::vector<std::weak_ptr<Flusher>> flushers_;
-  };
 
   void begin_burst() noexcept {
     burst_began_ = std::chrono::steady_clock::now();
@@ -122,9 +97,10 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   void turn() {
     if (flushing_.empty()) {
       quiet_ = std::exchange(seen_, frames_) == frames_ ? quiet_ + 1 : 0;
-      const bool is_due = quiet_ >= quiet_turns || is_full_ ||
-                          std::chrono::steady_clock::now() - burst_began_ >= longest_burst;
+      const auto now = std::chrono::steady_clock::now();
+      const bool is_due = quiet_ >= quiet_turns || is_full_ || now - burst_began_ >= max_burst_;
       if (!is_due) return post_turn();
+      flush_began_ = now;
       flushing_.swap(dirty_);
       next_ = 0;
     }
@@ -145,6 +121,8 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     }
     if (next_ < flushing_.size()) return post_turn();
     flushing_.clear();
+    max_burst_ =
+        std::clamp(std::chrono::steady_clock::now() - flush_began_, long_burst, longest_burst);
     if (dirty_.empty()) {
       is_scheduled_ = false;
     } else {
@@ -160,6 +138,8 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   bool is_scheduled_ = false;
 
   std::chrono::steady_clock::time_point burst_began_;
+  std::chrono::steady_clock::time_point flush_began_;
+  std::chrono::steady_clock::duration max_burst_ = long_burst;
   std::uint64_t frames_ = 0;
   std::uint64_t seen_ = 0;
   int quiet_ = 0;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "roost/beast/detail/sleeper.hpp"
 #include "roost/clock.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
@@ -25,19 +26,16 @@ struct Inbox {
   std::optional<Disconnect> ended;
   Clock::time_point last_activity{};
   SocketObserver* observer = nullptr;
-  WaitList changed;  // a message came, or it ended
+  Sleeper receiver;  // until a message has come, or it has ended
+  WaitList downed;
 
-  void put(Message next) {
-    message = std::move(next);
-    changed.notify_all();
-  }
   void pong(std::string_view payload) {
     if (observer) observer->on_pong(payload);
   }
   void end(const Disconnect& how) {
     if (ended) return;
     ended = how;
-    changed.notify_all();
+    receiver.wake();
     if (observer) observer->on_closed(how);
   }
   void go_down(Clock::time_point activity) {
@@ -45,8 +43,9 @@ struct Inbox {
     if (!ended) ended = Disconnect{};
     if (auto* const told = std::exchange(observer, nullptr)) told->on_sink_gone();
     conversation = nullptr;
+    receiver.wake();
     executor = boost::asio::any_io_executor();
-    changed.notify_all();
+    downed.notify_all();
   }
 };
 

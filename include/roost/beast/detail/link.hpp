@@ -4,13 +4,12 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -24,18 +23,15 @@
 
 namespace roost::detail {
 
-/// The layer below Beast: one outbox through which everything goes that is written to a peer,
-/// Beast's own bytes and our ready-made frames, so that they never interleave within a frame.
+/// The bytes of one peer over a transport: one outbox through which everything goes that is written
+/// to it, HTTP by Beast and frames of our own, and what is read.
 ///
 /// Owned by the operations under way: it ends with its `io_context`, whoever keeps a handle.
 class Link final : public Channel {
  public:
-  /// Who is told what happens on the wire.
+  /// Who is told when it ends.
   class Listener {
    public:
-    /// Beast itself sends a close frame, because the peer broke a rule; an answer to the peer's
-    /// close frame comes by this way too.
-    virtual void on_close_frame_written(std::uint16_t code) = 0;
     virtual void on_link_down() = 0;
 
    protected:
@@ -59,96 +55,92 @@ class Link final : public Channel {
 
   // --- writing ---
 
-  /// What Beast writes. It completes only while the outbox is not too full: otherwise a peer that
-  /// makes Beast answer without reading would grow it without end.
+  /// What Beast writes: an answer to an upgrade request.
   template <class ConstBuffers, class Handler>
   void write(const ConstBuffers& buffers, Handler handler) {
     const std::size_t size = boost::asio::buffer_size(buffers);
     if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (!outbox().is_sealed() && size > 0) {
+    if (size > 0) {
       Frame bytes = Frame::raw(size);
       boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), size), buffers);
-      push_from_beast(bytes);
+      try_send(bytes, Outbox::EntryClass::control);
     }
-    finish_write({.size = size,
-                  .end = outbox().consumed() + outbox().bytes(),
-                  .deadline = clock().now() + options().send_timeout},
-                 std::move(handler));
+    complete(std::move(handler), {}, size);
+  }
+
+  /// Whether so much is queued that a peer that asks for more must wait: one that makes us answer
+  /// without reading would make the outbox grow without end.
+  [[nodiscard]] bool is_congested() noexcept { return outbox().bytes() >= answers_high_water; }
+  /// Calls @p f once that is over, or all is written that is queued now. It is not called if the
+  /// link goes down first; after `send_timeout` that happens.
+  template <class F>
+  void when_relieved(F f) {
+    wait_for_relief({.end = outbox().consumed() + outbox().bytes(),
+                     .deadline = clock().now() + options().send_timeout},
+                    std::move(f));
   }
 
   // --- reading ---
 
+  /// What the peer sends next, at most @p max bytes: `handler(error, std::span<std::byte>)`. The
+  /// bytes are valid during the call. The handler must own what owns this.
+  template <class Handler>
+  void receive(std::size_t max, Handler handler) {
+    transport_->async_read(max, [this, handler = std::move(handler)](
+                                    error_code error, boost::asio::mutable_buffer data) mutable {
+      if (!error) note_activity();
+      has_received_ = true;
+      std::move(handler)(error, std::span(static_cast<std::byte*>(data.data()), data.size()));
+    });
+  }
+
+  /// What Beast reads: a request.
   template <class MutableBuffers, class Handler>
   void read(const MutableBuffers& buffers, Handler handler) {
     if (!leftover_.empty()) {
       const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(leftover_));
       leftover_.erase(0, n);
-      if (leftover_.empty()) std::string().swap(leftover_);
       return complete(std::move(handler), {}, n);
     }
     if (is_down()) return complete(std::move(handler), boost::asio::error::eof, 0);
-    transport_->async_read(boost::asio::buffer_size(buffers) + max_leftover,
-                           [self = self(), buffers, handler = std::move(handler)](
-                               error_code error, boost::asio::const_buffer data) mutable {
-                             const std::size_t n = boost::asio::buffer_copy(buffers, data);
-                             data += n;
-                             self->leftover_.assign(static_cast<const char*>(data.data()),
-                                                    data.size());
-                             if (!error) self->note_activity();
-                             self->has_received_ = true;
-                             std::move(handler)(error, n);
-                           });
+    receive(boost::asio::buffer_size(buffers),
+            [self = self(), buffers, handler = std::move(handler)](
+                error_code error, std::span<std::byte> data) mutable {
+              boost::asio::buffer_copy(buffers, boost::asio::buffer(data.data(), data.size()));
+              std::move(handler)(error, data.size());
+            });
   }
 
-  /// Bytes that were read already, before roost had the socket.
+  /// Bytes that were read already, before roost had the socket, or by Beast and not used.
   void put_back(boost::asio::const_buffer bytes) {
     leftover_.insert(0, static_cast<const char*>(bytes.data()), bytes.size());
+  }
+  [[nodiscard]] std::string take_leftover() noexcept {
+    return std::exchange(leftover_, std::string());
   }
 
   // --- the end ---
 
   /// Flushes, shuts down our side, discards what comes until the peer closes its side, closes.
   /// Closing at once would throw away the last bytes: unread data makes the kernel send a reset.
-  template <class Handler>
-  void async_linger(Handler handler) {
-    boost::asio::co_spawn(get_executor(), linger(self()),
-                          [executor = get_executor(), running = Running(get_executor()),
-                           handler = std::move(handler)](std::exception_ptr) mutable {
-                            boost::asio::post(executor, [handler = std::move(handler)]() mutable {
-                              std::move(handler)(error_code());
-                            });
-                          });
-  }
   static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self);
 
  private:
-  static constexpr std::size_t max_leftover = 16'384;
-  // From here on Beast's own writes wait until they are on the wire: a peer that makes it answer
-  // without reading would make the outbox grow without end. Pongs are small, so this is as well.
-  static constexpr std::size_t beast_high_water = 8'192;
+  static constexpr std::size_t answers_high_water = 8'192;
 
-  struct Write {
-    std::size_t size;
-    std::uint64_t end;  // where in all that was ever queued it ends
+  struct Relief {
+    std::uint64_t end;  // in all that was ever queued
     Clock::time_point deadline;
   };
 
-  void push_from_beast(const Frame& bytes);
-
-  template <class Handler>
-  void finish_write(Write write, Handler handler) {
-    if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (outbox().bytes() < beast_high_water || outbox().consumed() >= write.end) {
-      return complete(std::move(handler), {}, write.size);
-    }
-    if (clock().now() >= write.deadline) {
-      abort();  // in all that time the peer did not take what it asked for
-      return complete(std::move(handler), boost::asio::error::timed_out, 0);
-    }
-    when_notified(changed_, get_executor(), clock(), write.deadline,
-                  [self = self(), write, handler = std::move(handler)](bool) mutable {
-                    self->finish_write(write, std::move(handler));
-                  });
+  template <class F>
+  void wait_for_relief(Relief relief, F f) {
+    if (is_down()) return;
+    if (!is_congested() || outbox().consumed() >= relief.end) return f();
+    if (clock().now() >= relief.deadline) return abort();  // it does not take what it asked for
+    when_notified(
+        changed_, get_executor(), clock(), relief.deadline,
+        [this, relief, f = std::move(f)](bool) mutable { wait_for_relief(relief, std::move(f)); });
   }
 
   template <class Handler>
@@ -173,10 +165,15 @@ class Link final : public Channel {
   std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
 
   const std::unique_ptr<Transport> transport_;
-  std::string leftover_;  // read, and not wanted by Beast yet
+  std::string leftover_;
   Listener* listener_ = nullptr;
   bool is_lingering_ = false;
   bool has_received_ = false;
+};
+
+/// For a `std::unique_ptr` that aborts what comes to nothing.
+struct AbortLink {
+  void operator()(Link* link) const noexcept { link->abort(); }
 };
 
 }  // namespace roost::detail

@@ -1,46 +1,65 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/beast/websocket/stream.hpp>
-#include <cstdint>
+#include <cstddef>
 #include <memory>
-#include <utility>
+#include <span>
+#include <string>
 
+#include "roost/beast/detail/conversation.hpp"
 #include "roost/beast/detail/link.hpp"
-#include "roost/beast/detail/link_stream.hpp"
-#include "roost/beast/detail/reading.hpp"
+#include "roost/beast/detail/message_reader.hpp"
+#include "roost/detail/config.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost::detail {
 
-/// A conversation over a `Link`, the fast path: all frames of our own, close frames included, go
-/// straight to the link, below Beast.
-class LinkConversation final
-    : public Reading<boost::beast::websocket::stream<LinkStream, /*deflateSupported=*/false>>,
-      private Link::Listener {
+/// A conversation over a `Link`: frames go straight to it, and come straight from it.
+class LinkConversation final : public Conversation, private Link::Listener {
  public:
-  explicit LinkConversation(const std::shared_ptr<Link>& link)
-      : Reading(link, LinkStream(link)), link_(*link) {}
-  ~LinkConversation() override {
-    link_.set_listener(nullptr);
-    link_.abort();
-  }
+  /// @param form  how messages to the peer are compressed; 0: neither side compresses
+  LinkConversation(const std::shared_ptr<Link>& link, FrameForm form);
+  ~LinkConversation() override;
 
-  void start() override {
-    link_.set_listener(this);
-    Reading::start();
-  }
+  void set_max_message_bytes(std::size_t n) override { reader_.set_max_message_bytes(n); }
+  [[nodiscard]] FrameForm frame_form() const noexcept override { return form_; }
+  void start() override;
+  /// What has come already is looked at here and now, so that a burst of messages costs no turn of
+  /// the loop each. What ends the conversation waits: whoever takes a message still gets that.
+  void resume() override;
 
  private:
-  void on_close_frame_written(std::uint16_t code) override {
-    // An answer to the peer's close frame finds the conversation ended.
-    end({.reason = code == close_code::message_too_big ? DisconnectReason::message_too_big
-                                                       : DisconnectReason::protocol_error,
-         .code = code,
-         .text = {}});
-  }
+  using Event = MessageReader::Event;
+  // A flood of tiny messages must leave the loop time for others.
+  static constexpr unsigned max_resumed = 64;
+
+  /// Whether a message would find room, or need none.
+  [[nodiscard]] bool has_space() const noexcept { return is_discarding_ || !inbox_->message; }
+  /// Takes what can be taken from the front of @p bytes. Ends nothing.
+  void consume(std::span<std::byte>& bytes);
+  void consume_pending();
+  void on_message();
+  /// Hands over what there is, and arranges for what must come before there can be more.
+  void proceed();
+  /// That has come.
+  void go_on();
+  void read();
+  void finish();
+
   void on_link_down() override { on_channel_down(); }
 
   Link& link_;
+  const FrameForm form_;
+  MessageReader reader_;
+  std::string pending_;              // what has come and is not looked at yet,
+  std::size_t consumed_ = 0;         // from here on
+  Event final_event_ = Event::none;  // how it is to end
+  bool answers_too_much_ = false;    // pongs must leave before more is read
+  unsigned resumed_ = 0;             // since the last turn of the loop
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/impl/link_conversation.ipp"
+#endif

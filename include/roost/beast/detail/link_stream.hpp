@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/async_result.hpp>
-#include <boost/beast/core/role.hpp>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -11,7 +10,7 @@
 
 namespace roost::detail {
 
-/// A `Link` as Beast wants its next layer: an asynchronous stream.
+/// A `Link` as Beast wants its next layer, for the upgrade: an asynchronous stream.
 class LinkStream {
  public:
   using executor_type = boost::asio::any_io_executor;
@@ -42,12 +41,7 @@ class LinkStream {
   std::shared_ptr<Link> link_;
 };
 
-// Beast finds these by argument-dependent lookup.
-
-template <class Handler>
-void async_teardown(boost::beast::role_type, LinkStream& stream, Handler&& handler) {
-  stream.link().async_linger(std::forward<Handler>(handler));
-}
+// Beast finds it by argument-dependent lookup.
 inline void beast_close_socket(LinkStream& stream) { stream.link().abort(); }
 
 }  // namespace roost::detail

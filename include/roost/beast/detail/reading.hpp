@@ -86,14 +86,15 @@ class Reading : public Conversation {
     // An idle connection keeps no large buffer.
     if (buffer_.capacity() > largest_kept_buffer) buffer_ = boost::beast::flat_buffer();
     // Whoever waits takes it at once. Else nothing is read until it is taken.
-    const bool is_awaited = !inbox_->changed.empty();
+    const bool is_awaited = inbox_->receiver.is_sleeping();
     if (!is_awaited) {
       when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
                     [this, self = shared_from_this()](bool) {
                       if (!channel_->is_down()) read();
                     });
     }
-    inbox_->put(std::move(message));
+    inbox_->message = std::move(message);
+    inbox_->receiver.wake();
     if (is_awaited) read();
   }
 

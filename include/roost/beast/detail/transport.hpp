@@ -6,7 +6,11 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <utility>
+
+#include "roost/beast/detail/read_poller.hpp"
 
 namespace roost::detail {
 
@@ -17,9 +21,9 @@ using boost::system::error_code;
 /// given to.
 class Transport {
  public:
-  /// The data are valid during the call only.
+  /// The data are valid during the call only, and may be changed.
   using ReadHandler =
-      boost::asio::any_completion_handler<void(error_code, boost::asio::const_buffer)>;
+      boost::asio::any_completion_handler<void(error_code, boost::asio::mutable_buffer)>;
   using WriteHandler = boost::asio::any_completion_handler<void(error_code, std::size_t)>;
   using Buffers = std::span<const boost::asio::const_buffer>;
 
@@ -49,13 +53,16 @@ class Transport {
 };
 
 /// A plain TCP socket.
-class TcpTransport final : public Transport {
+class TcpTransport final : public Transport, private ReadPoller::Source {
  public:
   using Socket = boost::asio::ip::tcp::socket;
 
   /// @param socket             connected, on the executor that will use it
   /// @param send_buffer_bytes  0: the system's default
+  /// @param poller             null: Asio waits until the socket is readable
+  TcpTransport(Socket socket, std::size_t send_buffer_bytes, std::shared_ptr<ReadPoller> poller);
   TcpTransport(Socket socket, std::size_t send_buffer_bytes);
+  ~TcpTransport() override { stop_reading(); }
 
   static void prepare(Socket& socket, std::size_t send_buffer_bytes);
   static void abort(Socket& socket) noexcept;
@@ -65,10 +72,18 @@ class TcpTransport final : public Transport {
   void async_write(Buffers buffers, WriteHandler handler) override;
   void async_shutdown(Handler handler) override;
   void close() noexcept override;
-  void abort() noexcept override { abort(socket_); }
+  void abort() noexcept override;
 
  private:
+  void read(ReadHandler handler);
+  void on_readable() override;
+  void on_context_gone() noexcept override { ReadHandler(std::move(handler_)); }
+  void stop_reading() noexcept;
+
   Socket socket_;
+  const std::shared_ptr<ReadPoller> poller_;
+  ReadHandler handler_;  // while it waits for the poller; owns what owns this
+  std::size_t max_ = 0;
 };
 
 }  // namespace roost::detail

@@ -30,12 +30,7 @@ ROOST_DECL boost::asio::awaitable<Message> BeastWebSocket::receive() {
   if (is_receiving_) throw Error(errc::already_receiving);
   const detail::ScopedValue receiving(is_receiving_, true);
   while (!inbox_->message && !inbox_->ended) {
-    // As `wait` does, without a coroutine of its own: most connections are here most of the time.
-    detail::TimedWaiter waiter(inbox_->executor, clock_, detail::Timer::never());
-    inbox_->changed.add(waiter);
-    co_await waiter.sleep();
-    if (!waiter.is_woken())
-      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    co_await inbox_->receiver.sleep(inbox_->executor);
   }
   if (!inbox_->message) throw Error(errc::connection_closed);
   // Woken after it was cancelled: whoever cancelled it does not look at the result any more.
@@ -67,7 +62,7 @@ ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::send(Frame frame) {
 
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::wait_until_down() {
   while (inbox_->conversation) {
-    co_await detail::wait(inbox_->changed, inbox_->executor, clock_);
+    co_await detail::wait(inbox_->downed, inbox_->executor, clock_);
   }
 }
 

@@ -47,7 +47,7 @@ ROOST_DECL boost::asio::awaitable<void> Link::discard(error_code& error) {
   return operate(error, [self = self()](Transport::Handler handler) {
     self->transport_->async_read(
         65'536, [self, handler = std::move(handler)](
-                    error_code e, boost::asio::const_buffer) mutable { std::move(handler)(e); });
+                    error_code e, boost::asio::mutable_buffer) mutable { std::move(handler)(e); });
   });
 }
 
@@ -70,18 +70,6 @@ ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self)
   co_await self->shutdown(error);
   while (!error && !self->is_down()) co_await self->discard(error);
   self->close();
-}
-
-ROOST_DECL void Link::push_from_beast(const Frame& bytes) {
-  push(bytes, Outbox::EntryClass::control);
-  // Until the upgrade is done these are HTTP; after it, whole control frames.
-  const auto opcode = static_cast<Opcode>(std::to_integer<std::uint8_t>(bytes.data()[0]) & 0x0F);
-  if (!listener_ || opcode != Opcode::close) return;
-  outbox().seal();
-  const auto byte = [&](std::size_t i) { return std::to_integer<unsigned>(bytes.data()[i]); };
-  listener_->on_close_frame_written(bytes.size() < 4
-                                        ? close_code::no_status
-                                        : static_cast<std::uint16_t>(byte(2) << 8 | byte(3)));
 }
 
 ROOST_DECL void Link::flush() {

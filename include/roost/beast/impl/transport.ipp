@@ -19,10 +19,13 @@ ROOST_DECL std::array<char, 65'536>& read_buffer() noexcept {
   return buffer;
 }
 
-ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes)
-    : socket_(std::move(socket)) {
+ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes,
+                                      std::shared_ptr<ReadPoller> poller)
+    : socket_(std::move(socket)), poller_(std::move(poller)) {
   prepare(socket_, send_buffer_bytes);
 }
+ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes)
+    : TcpTransport(std::move(socket), send_buffer_bytes, ReadPoller::of(socket.get_executor())) {}
 
 ROOST_DECL void TcpTransport::prepare(Socket& socket, std::size_t send_buffer_bytes) {
   error_code ignored;
@@ -41,16 +44,38 @@ ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
 }
 
 ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
-  socket_.async_wait(
-      Socket::wait_read, [this, max, handler = std::move(handler)](error_code error) mutable {
-        if (error) return std::move(handler)(error, boost::asio::const_buffer());
-        // The handler owns what owns this.
-        auto& scratch = read_buffer();
-        const std::size_t n = socket_.read_some(
-            boost::asio::buffer(scratch.data(), std::min(max, scratch.size())), error);
-        if (error == boost::asio::error::would_block) return async_read(max, std::move(handler));
-        std::move(handler)(error, boost::asio::const_buffer(scratch.data(), n));
-      });
+  max_ = max;
+#if defined(__linux__)
+  handler_.swap(handler);  // its move assignment never ends in Boost 1.81
+  if (poller_ && poller_->wait(*this, socket_.native_handle())) return;
+  handler_.swap(handler);
+#endif
+  socket_.async_wait(Socket::wait_read,
+                     [this, handler = std::move(handler)](error_code error) mutable {
+                       if (error) return std::move(handler)(error, boost::asio::mutable_buffer());
+                       read(std::move(handler));
+                     });
+}
+
+ROOST_DECL void TcpTransport::on_readable() { read(std::move(handler_)); }
+
+ROOST_DECL void TcpTransport::read(ReadHandler handler) {
+  auto& scratch = read_buffer();
+  error_code error;
+  const std::size_t n =
+      socket_.read_some(boost::asio::buffer(scratch.data(), std::min(max_, scratch.size())), error);
+  if (error == boost::asio::error::would_block) return async_read(max_, std::move(handler));
+  std::move(handler)(error, boost::asio::mutable_buffer(scratch.data(), n));
+}
+
+ROOST_DECL void TcpTransport::stop_reading() noexcept {
+#if defined(__linux__)
+  if (poller_) poller_->forget(*this);
+#endif
+  if (!handler_) return;
+  boost::asio::post(socket_.get_executor(), [handler = std::move(handler_)]() mutable {
+    std::move(handler)(boost::asio::error::operation_aborted, boost::asio::mutable_buffer());
+  });
 }
 
 ROOST_DECL std::size_t TcpTransport::write_some(Buffers buffers, error_code& error) {
@@ -72,7 +97,13 @@ ROOST_DECL void TcpTransport::async_shutdown(Handler handler) {
                     [error, handler = std::move(handler)]() mutable { std::move(handler)(error); });
 }
 
+ROOST_DECL void TcpTransport::abort() noexcept {
+  stop_reading();
+  abort(socket_);
+}
+
 ROOST_DECL void TcpTransport::close() noexcept {
+  stop_reading();
   error_code ignored;
   socket_.close(ignored);
 }

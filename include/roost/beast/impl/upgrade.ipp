@@ -5,7 +5,9 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/field.hpp>
+#include <boost/beast/websocket/option.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
+#include <boost/beast/websocket/stream.hpp>
 #include <boost/beast/websocket/stream_base.hpp>
 #include <boost/system/system_error.hpp>
 #include <memory>
@@ -14,6 +16,8 @@
 #include <utility>
 
 #include "roost/beast/detail/link_conversation.hpp"
+#include "roost/beast/detail/link_stream.hpp"
+#include "roost/beast/detail/negotiation.hpp"
 #include "roost/beast/upgrade.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/escape.hpp"
@@ -64,24 +68,30 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_
     std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
   namespace http = boost::beast::http;
   if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
-  // Aborts the link unless all goes well.
-  const auto conversation = std::make_shared<detail::LinkConversation>(link);
-  conversation->stream().set_option(boost::beast::websocket::stream_base::decorator(
-      [&](boost::beast::websocket::response_type& response) {
-        if (!server.empty()) response.set(http::field::server, server);
-        if (!subprotocol.empty()) {
-          response.set(http::field::sec_websocket_protocol, subprotocol);
-        }
-      }));
+  std::unique_ptr<detail::Link, detail::AbortLink> unless_all_goes_well(link.get());
+  // Beast checks and answers the request; from then on it has no part in the conversation.
+  namespace websocket = boost::beast::websocket;
+  websocket::stream<detail::LinkStream> stream{detail::LinkStream(link)};
+  stream.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
+                                                    websocket::stream_base::none(), false});
+  stream.set_option(detail::offer_of(link->options().compression, request));
+  FrameForm form = 0;
+  stream.set_option(websocket::stream_base::decorator([&](websocket::response_type& response) {
+    if (!server.empty()) response.set(http::field::server, server);
+    if (!subprotocol.empty()) response.set(http::field::sec_websocket_protocol, subprotocol);
+    form = detail::agreed_form(link->options().compression, response);
+  }));
   boost::system::error_code error;
-  co_await conversation->stream().async_accept(
-      request, boost::asio::redirect_error(boost::asio::use_awaitable, error));
+  co_await stream.async_accept(request,
+                               boost::asio::redirect_error(boost::asio::use_awaitable, error));
   if (error) {
     // Beast has answered what is no proper handshake: that must arrive.
     co_await detail::Link::linger(link);
     throw boost::system::system_error(error, "accept");
   }
+  static_cast<void>(unless_all_goes_well.release());
   link->clear_deadline();
+  const auto conversation = std::make_shared<detail::LinkConversation>(link, form);
   co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
                                              std::move(subprotocol), remote_endpoint);
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <boost/beast/zlib/deflate_stream.hpp>
+#include <boost/beast/zlib/error.hpp>
+#include <boost/beast/zlib/inflate_stream.hpp>
+#include <boost/beast/zlib/zlib.hpp>
+#include <string_view>
+
+#include "roost/beast/detail/deflate.hpp"
+
+namespace roost::detail {
+
+// Large, and of use to one message at a time: the connections of a thread share them.
+ROOST_DECL boost::beast::zlib::deflate_stream& deflater() {
+  static thread_local boost::beast::zlib::deflate_stream stream;
+  return stream;
+}
+ROOST_DECL boost::beast::zlib::inflate_stream& inflater() {
+  static thread_local boost::beast::zlib::inflate_stream stream;
+  return stream;
+}
+
+// What each compressed message ends with, and what is left out on the wire (RFC 7692, 7.2.1).
+inline constexpr std::string_view deflate_tail{"\x00\x00\xFF\xFF", 4};
+
+ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
+  namespace zlib = boost::beast::zlib;
+  const bool is_message = frame.opcode() == Opcode::text || frame.opcode() == Opcode::binary;
+  const auto payload = frame.payload();
+  if (!is_message || payload.empty() || payload.size() < form.min_bytes) return frame;
+  // Who would need more than the message itself gets that instead.
+  std::string out(payload.size() + deflate_tail.size(), '\0');
+  zlib::z_params io;
+  io.next_in = payload.data();
+  io.avail_in = payload.size();
+  io.next_out = out.data();
+  io.avail_out = out.size();
+  constexpr int memory_level = 8;
+  zlib::deflate_stream& stream = deflater();
+  stream.reset(static_cast<int>(form.level), static_cast<int>(form.window_bits), memory_level,
+               zlib::Strategy::normal);
+  boost::beast::error_code error;
+  stream.write(io, zlib::Flush::sync, error);
+  if (error || io.avail_in > 0 || io.avail_out == 0) return frame;
+  const std::size_t size = out.size() - io.avail_out - deflate_tail.size();
+  if (size >= payload.size()) return frame;
+  constexpr std::byte compressed_bit{0x40};
+  Frame compressed =
+      Frame::encode(frame.opcode(), std::string_view(out).substr(0, size), frame.key());
+  compressed.data()[0] |= compressed_bit;
+  return compressed;
+}
+
+ROOST_DECL Inflated inflate(std::string& deflated, std::string& out,
+                            std::size_t max_message_bytes) {
+  namespace zlib = boost::beast::zlib;
+  deflated += deflate_tail;
+  zlib::inflate_stream& stream = inflater();
+  stream.reset(15);
+  std::array<char, 16'384> piece;
+  constexpr int at_end_of_block = 128;  // of `data_type`
+  bool is_complete = false;
+  zlib::z_params io;
+  io.next_in = deflated.data();
+  io.avail_in = deflated.size();
+  while (true) {
+    io.next_out = piece.data();
+    io.avail_out = piece.size();
+    boost::beast::error_code error;
+    stream.write(io, zlib::Flush::sync, error);
+    const std::size_t n = piece.size() - io.avail_out;
+    if (max_message_bytes > 0 && n > max_message_bytes - out.size()) return Inflated::too_big;
+    out.append(piece.data(), n);
+    // Without progress there is no news.
+    if (error != zlib::error::need_buffers) is_complete = (io.data_type & at_end_of_block) != 0;
+    if (error == zlib::error::end_of_stream) {
+      // A final block may stand in the middle (RFC 7692, 7.2.3.4). Behind the last one comes the
+      // tail, or what is left of it.
+      if (io.avail_in <= deflate_tail.size()) return Inflated::whole;
+      stream.reset(15);
+    } else if (error && error != zlib::error::need_buffers) {
+      return Inflated::malformed;
+    } else if (io.avail_out > 0) {
+      return is_complete && io.avail_in == 0 ? Inflated::whole : Inflated::malformed;
+    }
+  }
+}
+
+}  // namespace roost::detail

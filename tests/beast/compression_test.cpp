@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// permessage-deflate (RFC 7692), as it is agreed on and as it goes over real sockets.
+#include <roost/beast/detail/deflate.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "beast/support/server.hpp"
+#include "catch.hpp"
+
+namespace roost::test {
+namespace {
+
+constexpr std::string_view ask = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+ServerOptions compressing(Compression compression = {.min_bytes = 100}) {
+  return {.listen = {.stream = {.compression = compression}}};
+}
+
+std::string inflated(const ServerFrame& frame) {
+  if (!frame.is_compressed) return frame.payload;
+  std::string deflated = frame.payload;
+  std::string payload;
+  REQUIRE(detail::inflate(deflated, payload, 0) == detail::Inflated::whole);
+  return payload;
+}
+
+const std::string long_text(500, 'x');
+
+}  // namespace
+
+TEST_CASE("compression: is agreed on where both want it, and without context takeover") {
+  const auto [what, asked, is_on, answer] =
+      GENERATE(table<std::string, std::string, bool, std::optional<std::string>>({
+          {"the server does not want it", "permessage-deflate", false, std::nullopt},
+          {"the client does not ask", "", true, std::nullopt},
+          {"the client wants something else", "permessage-brotli", true, std::nullopt},
+          {"nobody asks for more", "permessage-deflate", true,
+           "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+          {"as Chromium asks", "permessage-deflate; client_max_window_bits", true,
+           "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+           "client_max_window_bits=15"},
+          {"a small window", "permessage-deflate; server_max_window_bits=10", true,
+           "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+           "server_max_window_bits=10"},
+          {"a window that zlib does not have", "permessage-deflate; server_max_window_bits=8", true,
+           std::nullopt},
+          {"a window that there is not", "permessage-deflate; server_max_window_bits=16", true,
+           std::nullopt},
+      }));
+  CAPTURE(what);
+  Server server(is_on ? compressing() : ServerOptions());
+  RawClient alice =
+      server.join("alice", {}, asked.empty() ? "" : "Sec-WebSocket-Extensions: " + asked + "\r\n");
+  std::optional<std::string> header = alice.reply()->header("sec-websocket-extensions");
+  if (header && what == "as Chromium asks") header = answer;  // versions of Beast differ
+  CHECK(header == answer);
+  alice.send(text_frame(long_text));
+  server.until([&] { return alice.count(Opcode::text) == 1; });
+  CHECK(alice.frames()[0].is_compressed == answer.has_value());
+  CHECK(inflated(alice.frames()[0]) == long_text);
+}
+
+TEST_CASE("compression: who has agreed on it and who has not share a room, each in order") {
+  Server server(compressing());
+  RawClient plain = server.join("plain");
+  RawClient raw = server.join("raw", {}, ask);
+  RawClient narrow = server.join(
+      "narrow", {}, "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n");
+  BeastClient beast = server.join_by_beast("beast", {.compresses = true});
+  std::vector<std::string> sent;
+  for (const std::size_t size : {100, 99, 500, 0, 100'000, 7}) sent.emplace_back(size, 'm');
+  for (const std::string& text : sent) {
+    CHECK(server.run(server.manager.broadcast_text(text, {.room = "lobby"})) == 4);
+  }
+  server.until([&] {
+    return plain.count(Opcode::text) == sent.size() && raw.count(Opcode::text) == sent.size() &&
+           narrow.count(Opcode::text) == sent.size() && beast.messages().size() == sent.size();
+  });
+  CHECK((plain.texts() == sent));
+  CHECK((beast.texts() == sent));
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    CHECK((inflated(raw.frames()[i]) == sent[i]));
+    CHECK((inflated(narrow.frames()[i]) == sent[i]));
+    CHECK(raw.frames()[i].is_compressed == sent[i].size() >= 100);
+  }
+  CHECK(raw.bytes_read() < plain.bytes_read() / 50);
+}
+
+TEST_CASE("compression: messages to one connection too, of every kind") {
+  Server server(compressing());
+  RawClient alice = server.join("alice", {}, ask);
+  const std::string bytes(1'000, '\xFF');
+  CHECK(server.run(server.manager.send_to("alice", long_text)));
+  CHECK(server.run(server.manager.send_to("alice", std::as_bytes(std::span(bytes)))));
+  server.manager.find("alice")->websocket()->ping(std::string(120, 'p'));
+  server.until([&] { return alice.frames().size() == 3; });
+  CHECK(alice.frames()[0].is_compressed);
+  CHECK(inflated(alice.frames()[0]) == long_text);
+  CHECK(alice.frames()[1].is_compressed);
+  CHECK(alice.frames()[1].opcode == Opcode::binary);
+  CHECK(inflated(alice.frames()[1]) == bytes);
+  CHECK_FALSE(alice.frames()[2].is_compressed);
+}
+
+TEST_CASE("compression: what clients compress is read, and answered") {
+  Server server(compressing());
+  BeastClient alice = server.join_by_beast("alice", {.compresses = true});
+  const std::vector<std::string> texts{long_text, "short", "", std::string(300'000, 'y')};
+  for (const std::string& text : texts) alice.send_text(text);
+  server.until([&] { return alice.messages().size() == texts.size(); });
+  CHECK((alice.texts() == texts));
+}
+
+TEST_CASE("compression: a bomb, or padding without end, is closed with 1009, and only that") {
+  ServerOptions options = compressing();
+  options.manager.max_message_bytes = 10'000;
+  Server server(std::move(options));
+  RawClient mallory = server.join("mallory", {}, ask);
+  BeastClient alice = server.join_by_beast("alice", {.compresses = true});
+  constexpr ClientFrameOptions compressed{.is_final = false, .reserved_bits = 4};
+  SECTION("much of nothing") {
+    const Frame bomb = detail::deflated(Frame::text(std::string(1'000'000, '0')), {});
+    mallory.send(client_frame(Opcode::text, bomb.payload_text(), {.reserved_bits = 4}));
+  }
+  SECTION("blocks of nothing") {
+    std::string blocks;
+    while (blocks.size() < 1'000) blocks += std::string("\x00\x00\x00\xFF\xFF", 5);
+    mallory.send(client_frame(Opcode::text, blocks, compressed));
+    for (int i = 0; i < 20; ++i) mallory.send(client_frame(0, blocks, {.is_final = false}));
+  }
+  server.until([&] { return mallory.is_gone(); });
+  REQUIRE(mallory.closed_with());
+  CHECK(mallory.closed_with()->code() == 1009);
+  mallory.close();
+  server.until([&] { return server.outcomes.size() == 1; });
+  CHECK(server.outcomes[0].reason == DisconnectReason::message_too_big);
+  alice.send_text(long_text);
+  server.until([&] { return alice.messages().size() == 1; });
+}
+
+TEST_CASE("compression: options out of range are refused by name") {
+  Server server;
+  const auto listen = [&](const Compression& compression) {
+    const Listener listener =
+        roost::listen(server.manager, any_port(), {.stream = {.compression = compression}},
+                      [](Upgrade) -> awaitable<> { co_return; });
+  };
+  const auto refusal = [&](const Compression& compression) -> std::string {
+    try {
+      listen(compression);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  CHECK(refusal({.level = 0}).find("compression.level") != std::string::npos);
+  CHECK(refusal({.level = 10}).find("compression.level") != std::string::npos);
+  CHECK(refusal({.min_bytes = 16'777'216}).find("compression.min_bytes") != std::string::npos);
+  CHECK(refusal({.min_bytes = 0, .level = 9}).empty());
+}
+
+}  // namespace roost::test

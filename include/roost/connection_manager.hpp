@@ -61,13 +61,20 @@ struct ManagerAccess;
 template <WebSocketLike Ws>
 class ConnectionManager {
  public:
+  /// What it manages.
   using WebSocket = Ws;
+  /// Its options.
   using Options = ManagerOptions<Ws>;
+  /// How connections are handed out; never null but from `find`.
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
   // By reference to what lives until the hook is done, so that a coroutine may take it so too.
+  /// Told of a connection.
   using ConnectionHook = Hook<void(const ConnectionPtr&)>;
+  /// Told of a connection and a room.
   using RoomHook = Hook<void(const ConnectionPtr&, std::string_view room)>;
+  /// Told of a connection and how it ended.
   using DisconnectHook = Hook<void(const ConnectionPtr&, const Disconnect&)>;
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
@@ -79,9 +86,11 @@ class ConnectionManager {
   ConnectionManager& operator=(const ConnectionManager&) = delete;
   ~ConnectionManager() { state_->stop(); }
 
+  /// That of the constructor.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
     return state_->executor();
   }
+  /// Those of the constructor.
   [[nodiscard]] const Options& options() const noexcept { return state_->options(); }
 
   // --- who comes in ---
@@ -178,6 +187,7 @@ class ConnectionManager {
     detail::validate(options);
     return here(detail::Drain<Ws>::join(state_, options));
   }
+  /// Whether `drain` was called: nobody is let in any more.
   /// @par Thread safety  From any thread.
   [[nodiscard]] bool is_draining() const noexcept { return !state_->gate()->is_open(); }
 
@@ -211,6 +221,7 @@ class ConnectionManager {
 
   // --- rooms ---
 
+  /// Adds a connection to a room. Nothing happens if it is there already.
   /// @returns whether it is in the room now; false for an unknown id.
   /// @par Errors        `errc::join_denied`, `too_many_rooms`, `room_full`; at the call
   ///                    `invalid_room_name`.
@@ -221,11 +232,13 @@ class ConnectionManager {
     detail::validate_room_name(room, options().max_room_name_bytes);
     return here(detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
   }
+  /// The same for this very connection: whoever has its id by then does not join in its stead.
   awaitable<bool> join(Connection<Ws>& connection, std::string_view room) {
     detail::validate_room_name(room, options().max_room_name_bytes);
     return here(
         detail::Admission<Ws>::join(state_, connection.shared_from_this(), std::string(room)));
   }
+  /// Takes a connection out of a room. Nothing happens if it is not there, or the id is unknown.
   /// @returns whether it was in the room.
   awaitable<bool> leave(std::string_view id, std::string_view room) {
     return here(detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
@@ -246,24 +259,28 @@ class ConnectionManager {
     return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text, key_of(options)),
                                          options);
   }
+  /// The same for a binary message.
   awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
                                          BroadcastOptions options = {}) {
     return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for a text message: @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
     return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json, key_of(options)),
                                          options);
   }
 
-  /// The same from any thread, without waiting for anybody: frames for the congested queue up to
-  /// `max_outbox_bytes`. The calls of one thread keep their order. There is no report.
+  /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
+  /// queue up to `max_outbox_bytes`. The calls of one thread keep their order. There is no report.
   void post_text(std::string_view text, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, detail::encode_text(text, key_of(options)), options);
   }
+  /// The same for a binary message.
   void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, detail::encode_json(json, key_of(options)), options);
@@ -277,10 +294,12 @@ class ConnectionManager {
     return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text, key_of(options)),
                                        options);
   }
+  /// The same for a binary message.
   awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes,
                           SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for a text message: @p json, serialised.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json, key_of(options)),
@@ -332,18 +351,21 @@ class ConnectionManager {
 
   // --- who is there ---
 
-  /// Null if the id is unknown.
+  /// The connection of that id; null if it is unknown.
   [[nodiscard]] ConnectionPtr find(std::string_view id) const { return state_->find(id); }
+  /// How many are registered.
   [[nodiscard]] std::size_t total_connections() const noexcept { return state_->everyone().size(); }
+  /// How many are in @p room; 0 if there is no such room.
   [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept {
     return state_->rooms().members(room).size();
   }
-  /// Sorted.
+  /// The rooms that have a member, sorted.
   [[nodiscard]] std::vector<std::string> list_rooms() const { return state_->rooms().list(); }
   /// Who is in a room, in no particular order.
   [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
     return state_->members(room);
   }
+  /// What was counted so far.
   [[nodiscard]] Stats stats() const { return state_->stats(); }
 
  private:

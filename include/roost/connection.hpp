@@ -105,6 +105,7 @@ class Connection final : private detail::Recipient<Ws>,
   [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
 
   /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
+  /// @returns false also once the connection has ended, or its manager.
   boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {}) {
     return send(detail::encode_text(text, options.key.value_or("")), options);
   }

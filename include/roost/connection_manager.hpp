@@ -110,9 +110,9 @@ class ConnectionManager {
   /// socket open.
   /// @returns the connection, which may have ended by then: ask `is_connected()`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
-  ///                `join_denied`, `room_full`, `connection_closed`, `draining`,
-  ///                `manager_stopped`; at the call
-  ///                `invalid_connection_id`, `invalid_room_name`, `too_many_rooms`.
+  ///                `join_denied`, `room_full`, `connection_closed`, `draining`, `wrong_executor`,
+  ///                `manager_stopped`; at the call `invalid_connection_id`, `invalid_room_name`,
+  ///                `too_many_rooms`, and `not_connected` for a socket that is null.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
     require(socket);
@@ -148,7 +148,8 @@ class ConnectionManager {
   /// @returns whether there was such a connection.
   awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
 
-  /// The same with a close code and a reason of at most 123 bytes. While a hook of that connection
+  /// The same with a close code and a reason, which is cut to 123 bytes (RFC 6455, section 5.5). A
+  /// code that may not be sent becomes 1011. While a hook of that connection
   /// is being told, which may be the caller, it does not wait for its hooks.
   awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
     return here(detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
@@ -250,7 +251,8 @@ class ConnectionManager {
   /// @returns how many connections took it over and are still registered; what else became of it is
   ///          in @p options.report.
   /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
-  ///                `invalid_json`, `invalid_option` (the key). A recipient that cannot be reached
+  ///                `invalid_json`; `invalid_option` for a key that is empty, over 255 bytes, or
+  ///                together with `Overflow::close`. A recipient that cannot be reached
   ///                is dropped, and no error.
   /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
   ///                that take no frames until they have sent it, at most `send_timeout`. Never
@@ -272,7 +274,9 @@ class ConnectionManager {
   }
 
   /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
-  /// queue up to `max_outbox_bytes`. The calls of one thread keep their order. There is no report.
+  /// queue up to `max_outbox_bytes`. The calls of one thread keep their order.
+  /// @par Errors  at the call, those of `broadcast_text`; `errc::invalid_option` also for a report:
+  ///              there is nobody to wait for it.
   void post_text(std::string_view text, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, detail::encode_text(text, key_of(options)), options);
   }
@@ -289,6 +293,8 @@ class ConnectionManager {
   /// Sends a message to one connection.
   /// @returns false if the id is unknown, a drop policy kept the message from it, or the send
   ///          failed, which also drops the connection.
+  /// @par Errors    at the call: `errc::invalid_utf8`, `invalid_json`, `invalid_option` (the key).
+  /// @par Suspends  as `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text, key_of(options)),
@@ -312,7 +318,7 @@ class ConnectionManager {
   /// @param max_bytes  may only lower the limit of the manager
   /// @par Errors        `errc::connection_closed` once the connection has ended;
   ///                    `message_too_big`, which also closes with 1009; `rate_limited`, with 1008;
-  ///                    `already_receiving`.
+  ///                    `already_receiving`; `not_connected` for one of another manager.
   /// @par Suspends      until there is a message, and until `inbound` allows it.
   /// @par Cancellation  harms nothing: the next receive gets the message.
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
@@ -320,22 +326,24 @@ class ConnectionManager {
   {
     return next<Message>(connection, Kind::any, max_bytes, whole);
   }
-  /// The next message, which must be text: binary closes with 1003, `errc::unsupported_data`.
+  /// Like `receive`, but the message must be text: binary closes with 1003,
+  /// `errc::unsupported_data`.
   awaitable<std::string> receive_text(Connection<Ws>& connection,
                                       std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
   {
     return next<std::string>(connection, Kind::text, max_bytes, payload);
   }
-  /// The next message, which must be binary: text closes with 1003, `errc::unsupported_data`.
+  /// Like `receive`, but the message must be binary: text closes with 1003,
+  /// `errc::unsupported_data`.
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
     requires ReceivesMessages<Ws>
   {
     return next<std::vector<std::byte>>(connection, Kind::binary, max_bytes, bytes);
   }
-  /// The next message, parsed. `errc::invalid_json` also for nesting over 64 levels; the connection
-  /// stays as it is.
+  /// Like `receive_text`, parsed. `errc::invalid_json` also for nesting over 64 levels; the
+  /// connection stays as it is.
   awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
                                          std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>

@@ -7,7 +7,7 @@ is said by the comment in the line before it:
 
     <!-- compiled: NAME.cpp -->   written to NAME.cpp
     <!-- cmake: NAME -->          written to NAME.cmake
-    <!-- from: PATH -->           its lines are those of a file of the project, see quotes_test.py
+    <!-- from: PATH -->           its lines are those of a file of the project, see guide_test.py
     <!-- fragment -->             shown only
 
 C++ without such a comment is an error: it would be code that nobody has compiled.

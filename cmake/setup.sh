@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Sourced by chat.sh, test.sh and bench.sh (POSIX sh), which define `usage`: reads the options that
-# all know, and has install_missing. What counts as missing is what is really not there - a command,
-# a header, a module - whatever a list of packages says.
+# Sourced by chat.sh, test.sh, bench.sh and docs.sh (POSIX sh), which define `usage`: reads the
+# options that all know, and has install_missing. What counts as missing is what is really not
+# there - a command, a header, a module - whatever a list of packages says.
 
 install=yes ours=yes
 for argument do
@@ -62,10 +62,15 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_missing [tests|benchmarks]: makes sure of all that the build needs, and of what these
-# need.
+# install_missing [tests|benchmarks|docs]: makes sure of all that the build needs, and of what these
+# need; the docs build nothing.
 install_missing() {
   [ $install = yes ] || return 0
+  if [ "${1-}" = docs ]; then
+    need doxygen 'the doxygen command' have_command doxygen
+    install_packages
+    return
+  fi
   need g++ 'a C++20 compiler (g++ 12 or clang 14, or later)' have_command "${CXX:-c++}"
   need cmake 'CMake 3.24 or later' have_command cmake
   need ninja-build 'Ninja' have_command ninja
@@ -94,6 +99,11 @@ install_missing() {
     need redis-tools 'the redis-benchmark command' have_command redis-benchmark
     need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
+  install_packages
+}
+
+# install_packages: those that are missing.
+install_packages() {
   [ -n "$packages" ] || return 0
 
   echo "roost needs what is not here yet:$missing"

@@ -52,14 +52,18 @@ class Subscription {
   /// What a backplane keeps for a handler.
   class Target {
    public:
+    /// Calls the handler no more.
     virtual void cancel() noexcept = 0;
+    /// Whether the handler is still called.
     [[nodiscard]] virtual bool is_active() const noexcept = 0;
 
    protected:
     ~Target() = default;
   };
 
+  /// Of nothing: it is not active.
   Subscription() noexcept = default;
+  /// For those who write a backplane.
   explicit Subscription(std::weak_ptr<Target> target) noexcept : target_(std::move(target)) {}
 
   /// The handler is not called any more. A call that is under way is not disturbed: one on another
@@ -107,50 +111,62 @@ concept Backplane = requires(B& b, const nlohmann::json& message, BackplaneHandl
 ///                is gone; made from a `shared_ptr` it shares the backplane.
 class BackplaneRef {
  public:
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
+  /// Of no backplane.
   BackplaneRef() noexcept = default;
 
+  /// Refers to @p backplane, which must be there whenever this is called.
   template <class B>
     requires(!std::same_as<std::remove_const_t<B>, BackplaneRef> && Backplane<B>)
   BackplaneRef(B& backplane) noexcept  // NOLINT: implicit on purpose
       : backplane_(std::shared_ptr<void>(), std::addressof(backplane)), calls_(&calls_of<B>) {}
 
+  /// Shares @p backplane.
   template <Backplane B>
   BackplaneRef(std::shared_ptr<B> backplane) noexcept  // NOLINT: implicit on purpose
       : backplane_(std::move(backplane)), calls_(&calls_of<B>) {}
 
+  /// Whether there is a backplane.
   [[nodiscard]] explicit operator bool() const noexcept { return backplane_ != nullptr; }
   /// Whether both are the same backplane.
   [[nodiscard]] bool operator==(const BackplaneRef& other) const noexcept {
     return backplane_.get() == other.backplane_.get();
   }
 
+  /// Where the handlers are called.
   [[nodiscard]] boost::asio::any_io_executor get_executor() const {
     return calls().get_executor(backplane_.get());
   }
+  /// See `Backplane`, as for the next ones.
   awaitable<void> start() const { return calls().start(backplane_.get()); }
   /// The same where it is better to go on without the other replicas than not at all: what can be
   /// tried again later is no error.
   awaitable<void> start_anyway() const { return calls().start_anyway(backplane_.get()); }
+  /// See `Backplane`.
   awaitable<void> stop() const { return calls().stop(backplane_.get()); }
+  /// See `Backplane`.
   awaitable<Published> publish(const nlohmann::json& message) const {
     return calls().publish(backplane_.get(), message);
   }
+  /// See `Backplane`.
   Subscription on(BackplaneHandler handler) const {
     return calls().on(backplane_.get(), std::move(handler));
   }
 
   // --- for `Cluster`, which needs no JSON values; any backplane will do ---
 
+  /// @private
   awaitable<Published> publish_wire(detail::OutgoingMessage message) const {
     return calls().publish_wire(backplane_.get(), std::move(message));
   }
+  /// @private
   Subscription on_parcel(detail::ParcelHandler handler) const {
     return calls().on_parcel(backplane_.get(), std::move(handler));
   }
-  /// Null where every message goes to every replica.
+  /// @private Null where every message goes to every replica.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
     return calls().room_routing(backplane_.get());
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// roost over Boost.Beast: `listen`, `Upgrade`, `BeastWebSocket`.
 
 #include "roost/beast/beast_websocket.hpp"

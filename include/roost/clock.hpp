@@ -16,13 +16,16 @@ class Timer;
 /// `testing::ManualClock`. Hand it over by the `clock` field of the options.
 class Clock {
  public:
+  /// Of the steady clock, as all durations of options.
   using duration = std::chrono::steady_clock::duration;
+  /// Of the steady clock.
   using time_point = std::chrono::steady_clock::time_point;
 
   Clock() = default;
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
 
+  /// What time it is.
   [[nodiscard]] virtual time_point now() const noexcept { return std::chrono::steady_clock::now(); }
 
   /// The clock of production code.

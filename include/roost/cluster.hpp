@@ -30,6 +30,7 @@ namespace roost {
 
 class Cluster;
 
+/// How a manager is bound to a backplane.
 struct BindOptions {
   /// Whether messages may be for everyone. If not, those without a room are refused here, and
   /// dropped with a warning when they come from others.
@@ -61,12 +62,15 @@ template <class Ws>
 ///                     bound by reference must still be there.
 class [[nodiscard]] Cluster {
  public:
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
   /// Bound to nothing.
   Cluster() noexcept = default;
+  /// Takes the binding over; @p other is bound to nothing.
   Cluster(Cluster&& other) noexcept = default;
+  /// The same, after it has unbound its own.
   Cluster& operator=(Cluster&& other) noexcept {
     if (this != &other) {
       unbind();

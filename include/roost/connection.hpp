@@ -55,6 +55,7 @@ class Connection final : private detail::Recipient<Ws>,
   struct Key {};  // only the manager makes connections
 
  public:
+  /// @private For the manager.
   Connection(Key, std::weak_ptr<detail::ManagerState<Ws>> manager, std::string id,
              nlohmann::json metadata, Clock::time_point now)
       : manager_(std::move(manager)),
@@ -62,16 +63,19 @@ class Connection final : private detail::Recipient<Ws>,
         metadata_(std::move(metadata)),
         connected_at_(now) {}
 
+  /// Unique among the connections of its manager.
   [[nodiscard]] const std::string& id() const noexcept { return id_; }
 
   /// What the application knows about this connection; roost never looks at it.
   [[nodiscard]] nlohmann::json& metadata() noexcept { return metadata_; }
+  /// The same, to read only.
   [[nodiscard]] const nlohmann::json& metadata() const noexcept { return metadata_; }
 
   /// The rooms it is in, sorted; once it has ended, those it was in.
   [[nodiscard]] std::vector<std::string> rooms() const {
     return ended_ ? last_rooms_ : detail::RoomIndex::rooms_of(*this);
   }
+  /// Whether it is in @p room now.
   [[nodiscard]] bool is_in(std::string_view room) const noexcept {
     return detail::RoomIndex::contains(*this, room);
   }
@@ -80,6 +84,7 @@ class Connection final : private detail::Recipient<Ws>,
   [[nodiscard]] bool is_connected() const noexcept { return this->state_ != nullptr; }
   /// How it ended; nothing while it is registered.
   [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
+  /// When it was registered.
   [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
   /// When it was last heard of: by any frame if the socket tells (`HasLastActivity`), else by a
   /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
@@ -96,17 +101,20 @@ class Connection final : private detail::Recipient<Ws>,
   [[nodiscard]] std::optional<Clock::duration> round_trip_time() const noexcept {
     return this->liveness_.round_trip_time();
   }
-  /// Null once it has ended.
+  /// Its socket; null once it has ended.
   [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
 
   /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
+  /// @returns false also once the connection has ended, or its manager.
   boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {}) {
     return send(detail::encode_text(text, options.key.value_or("")), options);
   }
+  /// The same for a binary message.
   boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes,
                                           SendOptions options = {}) {
     return send(Frame::binary(bytes, options.key.value_or("")), options);
   }
+  /// The same for a text message: @p json, serialised.
   template <std::same_as<nlohmann::json> Json>
   boost::asio::awaitable<bool> send_json(const Json& json, SendOptions options = {}) {
     return send(detail::encode_json(json, options.key.value_or("")), options);

@@ -20,7 +20,7 @@ namespace roost {
 
 /// What those who share a key (an address, a user) may have together.
 struct KeyLimits {
-  /// 0: no limit.
+  /// At once. 0: no limit.
   std::size_t max_connections = 1'000;
   /// New connections.
   RateLimit rate = {.per_second = 100, .burst = 1'000};
@@ -57,7 +57,9 @@ class ConnectionLimiter {
    public:
     /// A place that nobody counts.
     Slot() noexcept = default;
+    /// Takes the place over; @p other has one that nobody counts.
     Slot(Slot&& other) noexcept { *this = std::move(other); }
+    /// The same, after it has given its own back.
     Slot& operator=(Slot&& other) noexcept {
       if (this == &other) return *this;
       release();
@@ -72,6 +74,7 @@ class ConnectionLimiter {
     [[nodiscard]] explicit operator bool() const noexcept { return retry_after_.count() == 0; }
     /// When to try again, for a `Retry-After`; 0: there is a place.
     [[nodiscard]] std::chrono::seconds retry_after() const noexcept { return retry_after_; }
+    /// Gives the place back before the end.
     void release() noexcept {
       if (Entry* const entry = std::exchange(entry_, nullptr)) --entry->connections;
       entries_.reset();

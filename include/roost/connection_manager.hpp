@@ -61,13 +61,20 @@ struct ManagerAccess;
 template <WebSocketLike Ws>
 class ConnectionManager {
  public:
+  /// What it manages.
   using WebSocket = Ws;
+  /// Its options.
   using Options = ManagerOptions<Ws>;
+  /// How connections are handed out; never null but from `find`.
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
   // By reference to what lives until the hook is done, so that a coroutine may take it so too.
+  /// Told of a connection.
   using ConnectionHook = Hook<void(const ConnectionPtr&)>;
+  /// Told of a connection and a room.
   using RoomHook = Hook<void(const ConnectionPtr&, std::string_view room)>;
+  /// Told of a connection and how it ended.
   using DisconnectHook = Hook<void(const ConnectionPtr&, const Disconnect&)>;
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
@@ -79,9 +86,11 @@ class ConnectionManager {
   ConnectionManager& operator=(const ConnectionManager&) = delete;
   ~ConnectionManager() { state_->stop(); }
 
+  /// That of the constructor.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
     return state_->executor();
   }
+  /// Those of the constructor.
   [[nodiscard]] const Options& options() const noexcept { return state_->options(); }
 
   // --- who comes in ---
@@ -101,9 +110,9 @@ class ConnectionManager {
   /// socket open.
   /// @returns the connection, which may have ended by then: ask `is_connected()`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
-  ///                `join_denied`, `room_full`, `connection_closed`, `draining`,
-  ///                `manager_stopped`; at the call
-  ///                `invalid_connection_id`, `invalid_room_name`, `too_many_rooms`.
+  ///                `join_denied`, `room_full`, `connection_closed`, `draining`, `wrong_executor`,
+  ///                `manager_stopped`; at the call `invalid_connection_id`, `invalid_room_name`,
+  ///                `too_many_rooms`, and `not_connected` for a socket that is null.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
     require(socket);
@@ -139,7 +148,8 @@ class ConnectionManager {
   /// @returns whether there was such a connection.
   awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
 
-  /// The same with a close code and a reason of at most 123 bytes. While a hook of that connection
+  /// The same with a close code and a reason, which is cut to 123 bytes (RFC 6455, section 5.5). A
+  /// code that may not be sent becomes 1011. While a hook of that connection
   /// is being told, which may be the caller, it does not wait for its hooks.
   awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
     return here(detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
@@ -178,6 +188,7 @@ class ConnectionManager {
     detail::validate(options);
     return here(detail::Drain<Ws>::join(state_, options));
   }
+  /// Whether `drain` was called: nobody is let in any more.
   /// @par Thread safety  From any thread.
   [[nodiscard]] bool is_draining() const noexcept { return !state_->gate()->is_open(); }
 
@@ -211,6 +222,7 @@ class ConnectionManager {
 
   // --- rooms ---
 
+  /// Adds a connection to a room. Nothing happens if it is there already.
   /// @returns whether it is in the room now; false for an unknown id.
   /// @par Errors        `errc::join_denied`, `too_many_rooms`, `room_full`; at the call
   ///                    `invalid_room_name`.
@@ -221,11 +233,13 @@ class ConnectionManager {
     detail::validate_room_name(room, options().max_room_name_bytes);
     return here(detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
   }
+  /// The same for this very connection: whoever has its id by then does not join in its stead.
   awaitable<bool> join(Connection<Ws>& connection, std::string_view room) {
     detail::validate_room_name(room, options().max_room_name_bytes);
     return here(
         detail::Admission<Ws>::join(state_, connection.shared_from_this(), std::string(room)));
   }
+  /// Takes a connection out of a room. Nothing happens if it is not there, or the id is unknown.
   /// @returns whether it was in the room.
   awaitable<bool> leave(std::string_view id, std::string_view room) {
     return here(detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
@@ -237,7 +251,8 @@ class ConnectionManager {
   /// @returns how many connections took it over and are still registered; what else became of it is
   ///          in @p options.report.
   /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
-  ///                `invalid_json`, `invalid_option` (the key). A recipient that cannot be reached
+  ///                `invalid_json`; `invalid_option` for a key that is empty, over 255 bytes, or
+  ///                together with `Overflow::close`. A recipient that cannot be reached
   ///                is dropped, and no error.
   /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
   ///                that take no frames until they have sent it, at most `send_timeout`. Never
@@ -246,24 +261,30 @@ class ConnectionManager {
     return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text, key_of(options)),
                                          options);
   }
+  /// The same for a binary message.
   awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
                                          BroadcastOptions options = {}) {
     return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for a text message: @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
     return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json, key_of(options)),
                                          options);
   }
 
-  /// The same from any thread, without waiting for anybody: frames for the congested queue up to
-  /// `max_outbox_bytes`. The calls of one thread keep their order. There is no report.
+  /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
+  /// queue up to `max_outbox_bytes`. The calls of one thread keep their order.
+  /// @par Errors  at the call, those of `broadcast_text`; `errc::invalid_option` also for a report:
+  ///              there is nobody to wait for it.
   void post_text(std::string_view text, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, detail::encode_text(text, key_of(options)), options);
   }
+  /// The same for a binary message.
   void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
     detail::FanOut<Ws>::post(state_, detail::encode_json(json, key_of(options)), options);
@@ -272,15 +293,19 @@ class ConnectionManager {
   /// Sends a message to one connection.
   /// @returns false if the id is unknown, a drop policy kept the message from it, or the send
   ///          failed, which also drops the connection.
+  /// @par Errors    at the call: `errc::invalid_utf8`, `invalid_json`, `invalid_option` (the key).
+  /// @par Suspends  as `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text, key_of(options)),
                                        options);
   }
+  /// The same for a binary message.
   awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes,
                           SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes, key_of(options)), options);
   }
+  /// The same for a text message: @p json, serialised.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
     return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json, key_of(options)),
@@ -293,7 +318,7 @@ class ConnectionManager {
   /// @param max_bytes  may only lower the limit of the manager
   /// @par Errors        `errc::connection_closed` once the connection has ended;
   ///                    `message_too_big`, which also closes with 1009; `rate_limited`, with 1008;
-  ///                    `already_receiving`.
+  ///                    `already_receiving`; `not_connected` for one of another manager.
   /// @par Suspends      until there is a message, and until `inbound` allows it.
   /// @par Cancellation  harms nothing: the next receive gets the message.
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
@@ -301,22 +326,24 @@ class ConnectionManager {
   {
     return next<Message>(connection, Kind::any, max_bytes, whole);
   }
-  /// The next message, which must be text: binary closes with 1003, `errc::unsupported_data`.
+  /// Like `receive`, but the message must be text: binary closes with 1003,
+  /// `errc::unsupported_data`.
   awaitable<std::string> receive_text(Connection<Ws>& connection,
                                       std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
   {
     return next<std::string>(connection, Kind::text, max_bytes, payload);
   }
-  /// The next message, which must be binary: text closes with 1003, `errc::unsupported_data`.
+  /// Like `receive`, but the message must be binary: text closes with 1003,
+  /// `errc::unsupported_data`.
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
     requires ReceivesMessages<Ws>
   {
     return next<std::vector<std::byte>>(connection, Kind::binary, max_bytes, bytes);
   }
-  /// The next message, parsed. `errc::invalid_json` also for nesting over 64 levels; the connection
-  /// stays as it is.
+  /// Like `receive_text`, parsed. `errc::invalid_json` also for nesting over 64 levels; the
+  /// connection stays as it is.
   awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
                                          std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>
@@ -332,18 +359,21 @@ class ConnectionManager {
 
   // --- who is there ---
 
-  /// Null if the id is unknown.
+  /// The connection of that id; null if it is unknown.
   [[nodiscard]] ConnectionPtr find(std::string_view id) const { return state_->find(id); }
+  /// How many are registered.
   [[nodiscard]] std::size_t total_connections() const noexcept { return state_->everyone().size(); }
+  /// How many are in @p room; 0 if there is no such room.
   [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept {
     return state_->rooms().members(room).size();
   }
-  /// Sorted.
+  /// The rooms that have a member, sorted.
   [[nodiscard]] std::vector<std::string> list_rooms() const { return state_->rooms().list(); }
   /// Who is in a room, in no particular order.
   [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
     return state_->members(room);
   }
+  /// What was counted so far.
   [[nodiscard]] Stats stats() const { return state_->stats(); }
 
  private:

@@ -32,6 +32,7 @@ enum class DisconnectReason {
   manager_stopped,    ///< The manager or its `io_context` was destroyed. Always the last.
 };
 
+/// The name of a reason, as in logs and metrics.
 [[nodiscard]] constexpr std::string_view to_string(DisconnectReason reason) noexcept {
   switch (reason) {
     case DisconnectReason::peer_closed: return "peer_closed";
@@ -59,7 +60,7 @@ enum class DisconnectReason {
 
 /// How a connection ended.
 struct Disconnect {
-  DisconnectReason reason = DisconnectReason::connection_lost;
+  DisconnectReason reason = DisconnectReason::connection_lost;  ///< Why.
   std::uint16_t code = close_code::abnormal;  ///< The close code, the peer's or ours.
   std::string text = {};  ///< The reason text of the close frame, or why a send failed.
 };

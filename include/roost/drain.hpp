@@ -26,16 +26,17 @@ struct DrainOptions {
   /// with N spread evenly over `retry_spread` from here on, so that they do not come all at once.
   /// 0 to 1 day.
   Clock::duration retry_after = std::chrono::seconds(1);
+  /// See `retry_after`. 0 to 1 day.
   Clock::duration retry_spread = std::chrono::seconds(10);
 };
 
 /// How those left who were registered when a drain began. `closed`, `left` and `aborted` add up to
 /// `connections`.
 struct DrainReport {
-  std::size_t connections = 0;
-  std::size_t closed = 0;   ///< Got their close frame, and were gone before the deadline.
-  std::size_t left = 0;     ///< Left by themselves, or were dropped, before it was their turn.
-  std::size_t aborted = 0;  ///< Were cut off at the deadline.
+  std::size_t connections = 0;  ///< How many there were.
+  std::size_t closed = 0;       ///< Got their close frame, and were gone before the deadline.
+  std::size_t left = 0;         ///< Left by themselves, or were dropped, before it was their turn.
+  std::size_t aborted = 0;      ///< Were cut off at the deadline.
   /// Handlers of connections that still run: they ignore that they were cancelled.
   std::size_t unfinished = 0;
 };

@@ -98,6 +98,7 @@ class ErrorCategory final : public boost::system::error_category {
   return category;
 }
 
+/// For the conversion of an `errc` into an error code.
 [[nodiscard]] inline boost::system::error_code make_error_code(errc e) noexcept {
   return {static_cast<int>(e), error_category()};
 }
@@ -105,7 +106,9 @@ class ErrorCategory final : public boost::system::error_category {
 /// What roost throws: `code()` compares with `errc`, `what()` names the values involved.
 class Error : public boost::system::system_error {
  public:
+  /// Without more to say than its name.
   explicit Error(errc e) : system_error(make_error_code(e)) {}
+  /// @p what comes first in `what()`, then the name of the error.
   Error(errc e, const std::string& what) : system_error(make_error_code(e), what) {}
 };
 
@@ -116,5 +119,7 @@ class Error : public boost::system::system_error {
 
 }  // namespace roost
 
+/// @cond
 template <>
 struct boost::system::is_error_code_enum<roost::errc> : std::true_type {};
+/// @endcond

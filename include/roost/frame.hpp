@@ -29,7 +29,7 @@ class Frame {
  public:
   /// Encodes a whole message as a single final frame.
   /// @pre the payload of a text frame is UTF-8; that of a control frame is at most 125 bytes.
-  /// @param key  under which an `Outbox` finds it; no part of what is sent
+  /// @param key  under which an outbox finds it; no part of what is sent
   static Frame encode(Opcode opcode, std::span<const std::byte> payload,
                       std::string_view key = {}) {
     std::array<std::byte, 10> header{};
@@ -39,15 +39,19 @@ class Frame {
     if (!payload.empty()) std::memcpy(frame.data() + header_size, payload.data(), payload.size());
     return frame;
   }
+  /// The same for a string.
   static Frame encode(Opcode opcode, std::string_view payload, std::string_view key = {}) {
     return encode(opcode, std::as_bytes(std::span(payload)), key);
   }
+  /// A text message.
   static Frame text(std::string_view payload, std::string_view key = {}) {
     return encode(Opcode::text, payload, key);
   }
+  /// A binary message.
   static Frame binary(std::span<const std::byte> payload, std::string_view key = {}) {
     return encode(Opcode::binary, payload, key);
   }
+  /// A ping; @p payload is at most 125 bytes.
   static Frame ping(std::string_view payload = {}) { return encode(Opcode::ping, payload); }
 
   /// A close frame. @p reason is cut to 123 bytes; a code that may not be sent becomes an empty
@@ -67,6 +71,7 @@ class Frame {
 
   /// No frame; every accessor but `operator bool` and `size` requires one.
   Frame() noexcept = default;
+  /// Shares the bytes.
   Frame(const Frame& other) noexcept
       : block_(other.block_),
         begin_(other.begin_),
@@ -74,6 +79,7 @@ class Frame {
         size_(other.size_) {
     if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
   }
+  /// Takes the bytes over; @p other is no frame.
   Frame(Frame&& other) noexcept
       : block_(std::exchange(other.block_, nullptr)),
         begin_(std::exchange(other.begin_, nullptr)),
@@ -81,6 +87,7 @@ class Frame {
         size_(other.size_) {
     other.size_ = 0;
   }
+  /// Shares the bytes, or takes them over.
   Frame& operator=(Frame other) noexcept {
     std::swap(block_, other.block_);
     std::swap(begin_, other.begin_);
@@ -96,48 +103,55 @@ class Frame {
     }
   }
 
+  /// Whether it is a frame.
   [[nodiscard]] explicit operator bool() const noexcept { return block_ != nullptr; }
 
   /// Header and payload, as they go to the wire.
   [[nodiscard]] std::span<const std::byte> wire() const noexcept { return {data(), size()}; }
+  /// Bytes of header and payload.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// What the peer sees of it.
   [[nodiscard]] std::span<const std::byte> payload() const noexcept {
     return wire().subspan(header_size_);
   }
+  /// The same as text.
   [[nodiscard]] std::string_view payload_text() const noexcept {
     return {reinterpret_cast<const char*>(payload().data()), payload().size()};
   }
+  /// What kind of frame it is.
   [[nodiscard]] Opcode opcode() const noexcept {
     return static_cast<Opcode>(std::to_integer<std::uint8_t>(*data()) & 0x0F);
   }
-  /// Empty: none.
+  /// Under which an outbox finds it; empty: none.
   [[nodiscard]] std::string_view key() const noexcept {
     return {reinterpret_cast<const char*>(block_ + 1), block_->key_size};
   }
   /// The bytes, to be filled by who made a raw frame and has not shared it yet.
   [[nodiscard]] std::byte* data() noexcept { return begin_; }
+  /// The bytes as they go to the wire.
   [[nodiscard]] const std::byte* data() const noexcept { return begin_; }
 
-  /// Adds the memory that all copies share to @p account, until the last of them is gone. Nothing
-  /// happens if it is in one already. @pre no other thread has a copy
+  /// @private Adds the memory that all copies share to @p account, until the last of them is gone.
+  /// Nothing happens if it is in one already. @pre no other thread has a copy
   void charge_to(detail::FrameAccount& account) const {
     if (block_->account) return;
     account.add(block_->bytes);
     block_->account = &account;
   }
 
-  /// What that comes to.
+  /// @private What that comes to.
   [[nodiscard]] std::size_t charged_bytes() const noexcept {
     return block_->account ? block_->bytes : 0;
   }
 
   // --- frames side by side in memory, see `detail::FrameJoiner` ---
 
-  /// Whether others have some of these bytes too.
+  /// @private Whether others have some of these bytes too.
   [[nodiscard]] bool is_shared() const noexcept {
     return block_ && block_->references.load(std::memory_order_acquire) > 1;
   }
-  /// The frame whose bytes were copied to @p offset of this one, which it shares from now on.
+  /// @private The frame whose bytes were copied to @p offset of this one, which it shares from now
+  /// on.
   [[nodiscard]] Frame slice(std::size_t offset, const Frame& copied) const noexcept {
     Frame frame(*this);
     frame.begin_ += offset;
@@ -145,7 +159,7 @@ class Frame {
     frame.size_ = copied.size_;
     return frame;
   }
-  /// Adds what follows in memory. @returns false if @p next is elsewhere.
+  /// @private Adds what follows in memory. @returns false if @p next is elsewhere.
   bool extend_by(const Frame& next) noexcept {
     if (block_ != next.block_ || begin_ + size_ != next.begin_) return false;
     size_ += next.size_;

@@ -41,6 +41,7 @@ struct MonitorAccess;
 template <WebSocketLike Ws>
 class HeartbeatMonitor {
  public:
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
@@ -52,6 +53,7 @@ class HeartbeatMonitor {
   HeartbeatMonitor& operator=(const HeartbeatMonitor&) = delete;
   ~HeartbeatMonitor() { state_->stop(); }
 
+  /// Those of the constructor.
   [[nodiscard]] const HeartbeatOptions& options() const noexcept { return state_->options(); }
 
   /// Watches over all connections of the manager, those that are there and those that come. Each
@@ -77,6 +79,7 @@ class HeartbeatMonitor {
   /// @returns how many pings were sent.
   awaitable<std::size_t> tick() { return here(detail::Heartbeat<Ws>::ping_all(state_)); }
 
+  /// What was counted so far.
   [[nodiscard]] HeartbeatStats stats() const noexcept { return state_->stats(); }
 
  private:

@@ -17,8 +17,10 @@ class Hook;
 template <class R, class... Args>
 class Hook<R(Args...)> {
  public:
+  /// Empty: nobody is asked.
   Hook() = default;
 
+  /// Of anything callable that returns `R` or `awaitable<R>`.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, Hook> && std::invocable<F&, Args...> &&
              (std::convertible_to<std::invoke_result_t<F&, Args...>, R> ||
@@ -32,9 +34,11 @@ class Hook<R(Args...)> {
     }
   }
 
+  /// Whether there is something to call.
   [[nodiscard]] explicit operator bool() const noexcept {
     return static_cast<bool>(plain_) || static_cast<bool>(coroutine_);
   }
+  /// Whether it is called by `start`.
   [[nodiscard]] bool is_coroutine() const noexcept { return static_cast<bool>(coroutine_); }
 
   /// Calls a hook that answers at once. @pre `!is_coroutine()`

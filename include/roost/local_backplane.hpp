@@ -29,6 +29,7 @@ namespace roost {
 /// @par Lifetime       Backplanes keep what they need of it.
 class LocalHub {
  public:
+  /// A new one, which nobody shares yet.
   LocalHub() : state_(std::make_shared<detail::LocalHubState>()) {}
 
  private:
@@ -36,6 +37,7 @@ class LocalHub {
   std::shared_ptr<detail::LocalHubState> state_;
 };
 
+/// The options of a `LocalBackplane`, fixed for its life.
 struct LocalBackplaneOptions {
   /// Which of the hub's messages are for this backplane. Not empty.
   std::string channel = "roost";
@@ -66,21 +68,23 @@ struct LocalBackplaneStats {
 /// co_await backplane.start();
 /// @endcode
 ///
-/// @par Thread safety  From any thread, awaited from any executor; the destructor on the
-/// backplane's
-///                     executor, or while nothing runs it.
+/// @par Thread safety  From any thread, awaited from any executor; the destructor on the executor
+/// of
+///                     the backplane, or while nothing runs it.
 /// @par Lifetime       May be destroyed before or after its `io_context`, started or not: no
-/// handler
-///                     is called from then on, one that is a coroutine under way is left to itself.
+///                     handler is called from then on, one that is a coroutine under way is left to
+///                     itself.
 class LocalBackplane {
  public:
+  /// Its options.
   using Options = LocalBackplaneOptions;
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
   /// @param executor  where handlers are called: an `io_context` that one thread runs, or a strand
   /// @param hub       without one it talks to itself only
-  /// @par Errors  `errc::invalid_option`, naming the field.
+  /// @par Errors      `errc::invalid_option`, naming the field.
   explicit LocalBackplane(boost::asio::any_io_executor executor, LocalHub hub = {},
                           Options options = {})
       : state_(std::make_shared<State>(std::move(executor), std::move(hub.state_),
@@ -89,9 +93,11 @@ class LocalBackplane {
   LocalBackplane& operator=(const LocalBackplane&) = delete;
   ~LocalBackplane() { state_->close(); }
 
+  /// None once its `io_context` is gone.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
     return state_->executor;
   }
+  /// Those of the constructor.
   [[nodiscard]] const Options& options() const noexcept { return state_->options; }
 
   /// From now on the handlers get what is published. Nothing happens if it has started already.
@@ -119,15 +125,17 @@ class LocalBackplane {
   /// @par Errors  `errc::invalid_option` if the handler is empty.
   Subscription on(BackplaneHandler handler) { return state_->inbound->on(std::move(handler)); }
 
-  // For `Cluster`.
+  /// @private For `Cluster`.
   awaitable<Published> publish_wire(detail::OutgoingMessage message) {
     detail::check_size(message.text, options().max_message_bytes);
     return publish_text(std::move(message.text));
   }
+  /// @private
   Subscription on_parcel(detail::ParcelHandler handler) {
     return state_->inbound->on(std::move(handler));
   }
 
+  /// What was counted so far.
   [[nodiscard]] LocalBackplaneStats stats() const {
     const detail::Inbound::Counts counts = state_->inbound->counts();
     return {.published = state_->published,

@@ -12,14 +12,17 @@
 
 namespace roost {
 
+/// How `log_to_stderr` writes an event.
 enum class LogFormat {
   logfmt,  ///< `time=2026-01-31T12:00:00.000Z level=info event=connect id="alice"`
   json,    ///< `{"time":"2026-01-31T12:00:00.000Z","level":"info","event":"connect","id":"alice"}`
 };
 
+/// The options of `log_to_stderr`.
 struct LogSinkOptions {
   /// What is less severe is left out.
   Severity least = Severity::info;
+  /// How a line looks.
   LogFormat format = LogFormat::logfmt;
   /// Where the lines go; must be open as long as something logs.
   std::FILE* file = stderr;

@@ -20,15 +20,19 @@ namespace roost {
 /// @endcode
 class Names {
  public:
+  /// How many names there may be in braces; give a range for more.
   static constexpr std::size_t max_braced = 8;
 
+  /// No names: `is_given` is false.
   constexpr Names() noexcept = default;
 
+  /// One to eight strings.
   template <std::convertible_to<std::string_view>... Name>
     requires(sizeof...(Name) >= 1 && sizeof...(Name) <= max_braced)
   Names(const Name&... names) noexcept  // NOLINT: implicit on purpose
       : braced_{std::string_view(names)...}, size_(sizeof...(Name)), is_given_(true) {}
 
+  /// A vector, a span or an array of strings, which must outlive the call.
   template <std::ranges::contiguous_range Range>
     requires(!std::convertible_to<const Range&, std::string_view> &&
              std::ranges::sized_range<Range> &&
@@ -42,14 +46,18 @@ class Names {
         size_(std::ranges::size(range)),
         is_given_(true) {}
 
+  /// How many names there are.
   [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
   /// False if there were no names at all; an empty range of names was given.
   [[nodiscard]] constexpr bool is_given() const noexcept { return is_given_; }
+  /// Whether there are none, given or not.
   [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  /// One of them. @pre `i < size()`
   [[nodiscard]] constexpr std::string_view operator[](std::size_t i) const noexcept {
     return at_ ? at_(range_, i) : braced_[i];
   }
 
+  /// @private A forward iterator.
   class iterator {
    public:
     using value_type = std::string_view;
@@ -65,7 +73,9 @@ class Names {
     const Names* names_ = nullptr;
     std::size_t i_ = 0;
   };
+  /// The first of them.
   [[nodiscard]] constexpr iterator begin() const noexcept { return {this, 0}; }
+  /// The end of them.
   [[nodiscard]] constexpr iterator end() const noexcept { return {this, size_}; }
 
  private:

@@ -34,8 +34,10 @@ enum class OverRate {
 /// How much one peer may send. Counted where a message is taken: what it has sent and nobody
 /// receives is held back anyway.
 struct InboundRate {
+  /// Messages, whatever their size.
   RateLimit messages = {};
   RateLimit bytes = {};  ///< Of payload. A message over the burst makes the next ones wait.
+  /// What to do with a peer that sends more.
   OverRate over_rate = OverRate::wait;
 };
 
@@ -50,7 +52,8 @@ struct ManagerOptions {
   Clock::duration backpressure_wait = std::chrono::milliseconds(250);
   /// How long a hook may take to answer. 1 ms to 1 day.
   Clock::duration hook_timeout = std::chrono::seconds(10);
-  /// `nullopt`: no limit, only for those who limit connections elsewhere.
+  /// How many may be registered at once, those under way included. `nullopt`: no limit, only for
+  /// those who limit connections elsewhere.
   std::optional<std::size_t> max_connections = 10'000;
   /// Per message received, in bytes. `nullopt`: no limit.
   std::optional<std::size_t> max_message_bytes = 1'048'576;
@@ -60,7 +63,8 @@ struct ManagerOptions {
   bool require_room = false;
   /// Asked for every initial room and every `join`. False, an exception or no answer: denied.
   Hook<bool(std::string_view room, Connection<Ws>& connection)> room_validator = {};
-  /// Asked before a connection is registered; may change the metadata. Likewise.
+  /// Asked before a connection is registered; may change the metadata. False, an exception or no
+  /// answer: denied.
   Hook<bool(Ws& socket, nlohmann::json& metadata)> on_connect = {};
   /// Bytes in an outbox from which on its connection counts as congested. At least 1.
   std::size_t outbox_high_water = 65'536;
@@ -72,7 +76,9 @@ struct ManagerOptions {
   std::optional<std::size_t> max_total_outbox_bytes = 268'435'456;
   /// What each peer may send. Off by default: only the application knows what is much.
   InboundRate inbound = {};
+  /// How many rooms one connection may be in. 0: none.
   std::size_t max_rooms_per_connection = 128;
+  /// Bytes of UTF-8 in the name of a room. At least 1.
   std::size_t max_room_name_bytes = 255;
   /// Connections in one room. At least 1. `nullopt`: as many as there are.
   std::optional<std::size_t> max_room_members = {};
@@ -83,17 +89,20 @@ struct ManagerOptions {
   /// How long a session's handler that has received before may go on after its connection has
   /// ended, before it is cancelled. 0: not at all; at most 1 day.
   Clock::duration handler_grace = std::chrono::seconds(10);
-  /// Must outlive the manager's coroutines.
+  /// What all durations here are measured by. Not null; must outlive the manager's coroutines.
   Clock* clock = &Clock::system();
 };
 
 /// JSON as an option of an awaited call: a view of a value that has a name.
 class JsonView {
  public:
+  /// Of no value.
   constexpr JsonView() noexcept = default;
+  /// Of @p value, which must outlive the call.
   JsonView(const nlohmann::json& value) noexcept  // NOLINT: implicit on purpose
       : value_(std::addressof(value)) {}
   JsonView(nlohmann::json&&) = delete;  // would dangle: name the value first
+  /// The value; null if there is none.
   [[nodiscard]] const nlohmann::json* get() const noexcept { return value_; }
 
  private:
@@ -106,11 +115,15 @@ enum class OnDuplicate {
   replace,  ///< The old one is unregistered at once and closed with 1008 in the background.
 };
 
+/// How a socket is registered.
 struct ConnectOptions {
   /// Not set: 128 random bits in hex. At most 255 bytes of UTF-8.
   std::optional<std::string_view> connection_id = {};
+  /// What the application knows of the connection; `on_connect` may change it. Not set: null.
   JsonView metadata = {};
+  /// The rooms that it is in from the beginning; no more than `max_rooms_per_connection`.
   Names rooms = {};
+  /// What happens if the id is in use.
   OnDuplicate on_duplicate = OnDuplicate::refuse;
   /// What becomes of messages to this connection while it is congested, unless they say otherwise.
   Overflow overflow = Overflow::close;
@@ -132,18 +145,22 @@ struct SendOptions {
 
 /// Who gets a broadcast: everyone, one room, or the union of several rooms, each member once.
 struct BroadcastOptions {
+  /// Not set, and no `rooms` either: everyone.
   std::optional<std::string_view> room = {};
   Names rooms = {};  ///< An empty vector is nobody; not set is everyone.
   /// Ids of connections that do not get it.
   Names exclude = {};
-  // As in `SendOptions`.
+  /// As in `SendOptions`.
   std::optional<Overflow> overflow = {};
+  /// As in `SendOptions`.
   std::optional<std::string_view> key = {};
+  /// As in `SendOptions`. There is none of what is posted, or sent through a `Cluster`.
   SendReport* report = nullptr;
 };
 
+/// How `close_all` ends the connections.
 struct CloseAllOptions {
-  /// What has not closed by then is aborted.
+  /// What has not closed by then is aborted. 0 to 1 day.
   Clock::duration deadline = std::chrono::seconds(5);
 };
 

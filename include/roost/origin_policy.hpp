@@ -32,6 +32,7 @@ class OriginPolicy {
   OriginPolicy(std::initializer_list<std::string_view> origins) : OriginPolicy(Mode::listed) {
     for (const std::string_view origin : origins) patterns_.emplace_back(origin);
   }
+  /// The same for a list that was read from a file, say. An empty one allows no page at all.
   explicit OriginPolicy(const std::vector<std::string>& origins) : OriginPolicy(Mode::listed) {
     for (const std::string_view origin : origins) patterns_.emplace_back(origin);
   }
@@ -66,6 +67,7 @@ class OriginPolicy {
     return policy;
   }
 
+  /// Whether it is anything but the default.
   [[nodiscard]] bool is_set() const noexcept { return mode_ != Mode::unset; }
 
   /// @param origin  the Origin header, or nothing where there is none

@@ -16,6 +16,7 @@ enum class Overflow : unsigned char {
   drop_oldest,
 };
 
+/// The name of a policy.
 [[nodiscard]] constexpr std::string_view to_string(Overflow overflow) noexcept {
   switch (overflow) {
     case Overflow::close: return "close";
@@ -35,16 +36,17 @@ struct SendReport {
 
 /// How an outbox treats a frame that may be dropped, or replaces another.
 struct FramePolicy {
-  Overflow overflow = Overflow::close;
-  std::uint32_t key_hash = 0;  ///< Of the frame's key; 0: it has none.
-  bool may_queue = true;       ///< False: it may replace another only.
+  Overflow overflow = Overflow::close;  ///< Its drop policy.
+  std::uint32_t key_hash = 0;           ///< Of the frame's key; 0: it has none.
+  bool may_queue = true;                ///< False: it may replace another only.
 };
 
 /// What an outbox did with such a frame.
 struct Queueing {
+  /// Whether it was taken, took the place of another, was dropped, or its connection closed.
   enum class Result : unsigned char { taken, conflated, dropped, closed };
-  Result result = Result::taken;
-  std::size_t displaced = 0;  ///< Older frames that were dropped for it.
+  Result result = Result::taken;  ///< What became of it.
+  std::size_t displaced = 0;      ///< Older frames that were dropped for it.
 };
 
 }  // namespace roost

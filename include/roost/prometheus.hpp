@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// Metrics for Prometheus. Needs prometheus-cpp, its core only; CMake target `roost::prometheus`.
 
 #include <prometheus/collectable.h>
@@ -42,6 +43,7 @@ concept CountsMessages = HasStats<B, LocalBackplaneStats> || HasStats<B, RedisSt
 
 }  // namespace detail
 
+/// The options of `Metrics`.
 struct MetricsOptions {
   /// How long `Collect` waits for a thread that is busy. 1 ms to 1 min.
   std::chrono::steady_clock::duration timeout = std::chrono::seconds(1);
@@ -67,7 +69,9 @@ struct MetricsOptions {
 ///                     an `io_context` is destroyed: let go of an `Exposer` before.
 class Metrics final : public prometheus::Collectable {
  public:
+  /// Its options.
   using Options = MetricsOptions;
+  /// Names and values of labels.
   using Labels = prometheus::Labels;
 
   /// @par Errors  `errc::invalid_option`, naming the field.
@@ -77,6 +81,7 @@ class Metrics final : public prometheus::Collectable {
     if (!is_legal) throw Error(errc::invalid_option, "timeout must be 1 ms to 1 min");
   }
 
+  /// A manager.
   /// @param labels  on all of its samples: what tells the managers of several threads apart
   template <WebSocketLike Ws>
   void add(const ConnectionManager<Ws>& manager, const Labels& labels = {}) {
@@ -86,6 +91,7 @@ class Metrics final : public prometheus::Collectable {
           return alive && !alive->is_stopped() ? of_manager(alive->stats(), labels) : std::nullopt;
         });
   }
+  /// A heartbeat.
   template <WebSocketLike Ws>
   void add(const HeartbeatMonitor<Ws>& monitor, const Labels& labels = {}) {
     const auto& state = detail::MonitorAccess::state(monitor);
@@ -95,7 +101,7 @@ class Metrics final : public prometheus::Collectable {
       return alive ? of(detail::heartbeat_metrics, alive->stats(), labels) : std::nullopt;
     });
   }
-  /// Manager and heartbeat.
+  /// The manager and the heartbeat of a service.
   template <WebSocketLike Ws>
   void add(Service<Ws>& service, const Labels& labels = {}) {
     add(service.manager(), labels);
@@ -119,6 +125,8 @@ class Metrics final : public prometheus::Collectable {
         });
   }
 
+  /// Reads all that was added. What does not answer in time is left out.
+  /// @par Suspends  never; it blocks, see the class.
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     std::vector<std::future<Read>> answers;

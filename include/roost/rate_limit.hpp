@@ -10,7 +10,7 @@ namespace roost {
 
 /// How often something may happen: a token bucket.
 struct RateLimit {
-  /// 0: no limit; at most 1 000 000 000.
+  /// How many (messages, bytes, connections) a second. 0: no limit; at most 1 000 000 000.
   std::size_t per_second = 0;
   /// How much may come at once, after a pause. 0: as much as in one second; at most 1 000 000 000,
   /// and at most what comes in a day.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// Joins the managers of several processes over Redis. Needs hiredis and OpenSSL; CMake target
 /// `roost::redis`.
 

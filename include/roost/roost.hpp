@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
 /// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
 

@@ -32,17 +32,20 @@ namespace roost {
 template <WebSocketLike Ws>
 class Service {
  public:
+  /// What it is about.
   using Manager = ConnectionManager<Ws>;
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
-  /// For `init_websockets`.
+  /// @private For `init_websockets`.
   explicit Service(std::shared_ptr<detail::Serving<Ws>> serving) : serving_(std::move(serving)) {
     serving_->begin();
   }
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
+  /// The manager, its own or the one that it was given.
   [[nodiscard]] Manager& manager() noexcept { return serving_->manager(); }
   /// Null without a heartbeat.
   [[nodiscard]] HeartbeatMonitor<Ws>* heartbeat() noexcept { return serving_->heartbeat(); }
@@ -114,6 +117,7 @@ template <WebSocketLike Ws>
   if (!boost::asio::has_service<detail::Attached<Ws>>(context)) return nullptr;
   return &get_manager<Ws>(context);
 }
+/// The same from inside of a coroutine.
 template <WebSocketLike Ws>
 [[nodiscard]] ConnectionManager<Ws>* resolve_manager(const boost::asio::any_io_executor& executor) {
   return resolve_manager<Ws>(boost::asio::query(executor, boost::asio::execution::context));

@@ -22,6 +22,7 @@ enum class OutboxEvent {
 /// `try_send` and `observe`, and nothing else of the socket.
 class SocketObserver {
  public:
+  /// Something has happened to its outbox.
   virtual void on_outbox(OutboxEvent event) = 0;
   /// The transport or the conversation has ended: nothing more can be sent or received.
   virtual void on_closed(const Disconnect& how) = 0;
@@ -43,10 +44,10 @@ struct OutboxTotal {
 /// Who observes an outbox, its high-water mark, the sum that it is part of, and whether what is
 /// sent to it may be dropped.
 struct OutboxWatch {
-  SocketObserver* observer = nullptr;
-  std::size_t high_water = std::numeric_limits<std::size_t>::max();
-  OutboxTotal* total = nullptr;
-  bool is_lossy = false;
+  SocketObserver* observer = nullptr;                                ///< Null: nobody.
+  std::size_t high_water = std::numeric_limits<std::size_t>::max();  ///< In bytes.
+  OutboxTotal* total = nullptr;                                      ///< Null: no sum.
+  bool is_lossy = false;  ///< Whether frames may be dropped.
 };
 
 }  // namespace roost

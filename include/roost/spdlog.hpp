@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// Log events to spdlog. CMake target `roost::spdlog`.
 
 #include <spdlog/logger.h>

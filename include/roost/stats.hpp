@@ -34,6 +34,7 @@ struct Stats {
   /// Counter: connections that ended, by `DisconnectReason`.
   std::array<std::uint64_t, static_cast<std::size_t>(DisconnectReason::manager_stopped) + 1> ended =
       {};
+  /// How many connections ended for @p reason.
   [[nodiscard]] std::uint64_t ended_by(DisconnectReason reason) const noexcept {
     return ended[static_cast<std::size_t>(reason)];
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// The test kit: what it takes to unit-test a server's own logic without a socket or a sleep.
 
 #include "roost/roost.hpp"

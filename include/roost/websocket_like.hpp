@@ -45,6 +45,7 @@ template <class Ws>
 concept ReceivesText = requires(Ws& ws) {
   { ws.receive_text() } -> std::same_as<boost::asio::awaitable<std::string>>;
 };
+/// Receives, one way or the other: what the `receive` functions of a manager ask for.
 template <class Ws>
 concept ReceivingWebSocket = ReceivesMessages<Ws> || ReceivesText<Ws>;
 

@@ -1,4 +1,4 @@
-"""Starts the README's server that asks who somebody is, and checks whom it takes.
+"""Starts the guide's server that asks who somebody is, and checks whom it takes.
 
 Usage: auth_test.py PATH_OF_SERVER; needs Python's websockets 10.
 """

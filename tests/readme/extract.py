@@ -7,6 +7,7 @@ is said by the comment in the line before it:
 
     <!-- compiled: NAME.cpp -->   written to NAME.cpp
     <!-- cmake: NAME -->          written to NAME.cmake
+    <!-- from: PATH -->           its lines are those of a file of the project, see guide_test.py
     <!-- fragment -->             shown only
 
 C++ without such a comment is an error: it would be code that nobody has compiled.
@@ -16,7 +17,7 @@ import pathlib
 import re
 import sys
 
-MARKER = re.compile(r"<!--\s*(?:(compiled|cmake):\s*(\S+)|(fragment))\s*-->")
+MARKER = re.compile(r"<!--\s*(?:(compiled|cmake|from):\s*(\S+)|(fragment))\s*-->")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*(\w*)")
 
 
@@ -57,10 +58,10 @@ def extract(text):
         marker = MARKER.fullmatch(before)
         if marker is None:
             if language in ("cpp", "c++", "cxx"):
-                raise Mistake(f"line {number}: C++ that is neither `compiled: NAME` nor `fragment`")
+                raise Mistake(f"line {number}: C++ without a comment that says where it is from")
             continue
         kind, name, fragment = marker.groups()
-        if fragment:
+        if fragment or kind == "from":
             continue
         name = name if kind == "compiled" else name + ".cmake"
         if not re.fullmatch(r"\w+\.(cpp|cmake)", name):

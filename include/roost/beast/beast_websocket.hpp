@@ -28,7 +28,7 @@
 namespace roost {
 
 /// A WebSocket over Beast with everything that a `ConnectionManager` can use. Made by
-/// `Upgrade::accept`, always in a `shared_ptr`.
+/// `Upgrade::accept` or `wrap`, always in a `shared_ptr`.
 ///
 /// Reads by itself and keeps one message at most until it is taken: then it stops reading, and the
 /// peer feels it.
@@ -38,8 +38,10 @@ namespace roost {
 /// @par Thread safety  None: to be used on its executor. May be destroyed on any thread.
 class BeastWebSocket final {
  public:
+  /// What is kept of the upgrade request.
   using RequestHeader = boost::beast::http::request_header<>;
 
+  /// @private For `Upgrade` and `wrap`.
   BeastWebSocket(const std::shared_ptr<detail::Conversation>& conversation, RequestHeader request,
                  std::string subprotocol, boost::asio::ip::tcp::endpoint remote_endpoint)
       : inbox_(conversation->inbox()),
@@ -69,6 +71,7 @@ class BeastWebSocket final {
   [[nodiscard]] const RequestHeader& request() const noexcept { return request_; }
   /// The subprotocol that was agreed on; empty: none.
   [[nodiscard]] const std::string& subprotocol() const noexcept { return subprotocol_; }
+  /// The peer, or the proxy in front of it; unspecified for a wrapped stream.
   [[nodiscard]] const boost::asio::ip::tcp::endpoint& remote_endpoint() const noexcept {
     return remote_endpoint_;
   }
@@ -93,6 +96,7 @@ class BeastWebSocket final {
   boost::asio::awaitable<void> send_text(std::string_view text) {
     return send(detail::encode_text(text));
   }
+  /// Queues a binary message. Likewise.
   boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
     return send(Frame::binary(bytes));
   }
@@ -119,7 +123,7 @@ class BeastWebSocket final {
 
   /// Flushes what is queued, sends a close frame and waits until the peer has answered and the
   /// transport is closed; aborts it after @p timeout (default: `StreamOptions::close_timeout`).
-  /// What is received meanwhile is discarded.
+  /// What is received meanwhile is discarded. Does nothing once the conversation has ended.
   boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {},
                                      std::optional<Clock::duration> timeout = {});
   /// Ends the transport at once; what is queued is lost.
@@ -133,10 +137,13 @@ class BeastWebSocket final {
   [[nodiscard]] FrameForm frame_form() const noexcept {
     return inbox_->conversation ? inbox_->conversation->frame_form() : 0;
   }
+  /// @p frame as `frame_form` wants it; the same where that is 0.
   [[nodiscard]] static Frame in_form(const Frame& frame, FrameForm form) {
     return form == 0 ? frame : detail::deflated(frame, detail::DeflateForm::of(form));
   }
+  /// @private
   [[nodiscard]] detail::Channel* frame_sink() const noexcept { return channel(); }
+  /// Tells @p watch what happens; one observer at a time.
   void observe(OutboxWatch watch) {
     if (!channel()) return;
     inbox_->observer = watch.observer;

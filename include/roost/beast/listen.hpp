@@ -32,13 +32,17 @@
 
 namespace roost {
 
+/// A request that asks for no WebSocket. Its body is not read.
 using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+/// What `ListenOptions::on_http` answers.
 using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
 
+/// How `listen` treats those who come, until they are WebSockets.
 struct ListenOptions {
+  /// For each connection. Its `max_message_bytes` is taken from the manager.
   StreamOptions stream = {};
   /// Answers requests that ask for no WebSocket: a page, a health check. The connection is closed
-  /// after each. Not set: 426.
+  /// after each. Called on the executor of the manager, and not told of the body. Not set: 426.
   std::function<HttpResponse(const HttpRequest&)> on_http = {};
   /// What the connections of one key may have together.
   KeyLimits per_key = {};
@@ -53,6 +57,7 @@ struct ListenOptions {
   /// Connections whose request has not been read at once. One more, and the oldest gives way: who
   /// is slow on purpose loses its place to who is not. At least 1.
   std::size_t max_handshakes = 1'000;
+  /// How many connections the kernel keeps until they are accepted. The default is the system's.
   int backlog = boost::asio::socket_base::max_listen_connections;
   /// Whether several listeners may share the port (`SO_REUSEPORT`): one for each thread, say, and
   /// the kernel spreads those that come over them. `errc::address_unavailable` where it cannot.
@@ -165,9 +170,12 @@ ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
 /// @par Thread safety  None: to be used on the executor of its manager, or while nothing runs it.
 class [[nodiscard]] Listener {
  public:
+  /// @private For `listen`.
   explicit Listener(std::shared_ptr<detail::Listening> listening)
       : listening_(std::move(listening)) {}
+  /// Moves the socket; the other must only be destroyed or assigned to.
   Listener(Listener&&) noexcept = default;
+  /// Stops what it was first.
   Listener& operator=(Listener&& other) noexcept {
     stop();
     listening_ = std::move(other.listening_);
@@ -179,6 +187,7 @@ class [[nodiscard]] Listener {
   [[nodiscard]] const boost::asio::ip::tcp::endpoint& local_endpoint() const noexcept {
     return listening_->local_endpoint;
   }
+  /// The port of `local_endpoint`.
   [[nodiscard]] std::uint16_t port() const noexcept { return local_endpoint().port(); }
 
   /// Accepts nothing any more. Connections that have not become an `Upgrade` are aborted.
@@ -223,10 +232,11 @@ concept HandlesUpgrades =
 /// come from the host that it asks, or be no browser at all. Others get 403. While the manager is
 /// drained all get 503 with `Retry-After`, and at the end of that, or with its manager, the
 /// listener stops.
-/// @param handler  called with `Upgrade`, returns `awaitable<void>`. What it throws is logged. It
-/// is
-///                 waited for, and in the end cancelled, as the manager's own.
-/// @par Errors     `errc::address_unavailable`, naming the address; `draining` once that has begun.
+/// @param endpoint  an address of this machine; port 0: the system chooses, see `Listener::port`
+/// @param handler   called with `Upgrade`, returns `awaitable<void>`. What it throws is logged. A
+///                  drain waits for it, and cancels it in the end, like the handlers of sessions.
+/// @par Errors      `errc::address_unavailable`, naming the address; `invalid_option`, naming the
+///                  field; `draining` once that has begun.
 template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,

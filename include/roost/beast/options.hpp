@@ -28,7 +28,8 @@ struct Compression {
 
 /// How one connection over Beast treats its peer, from the first byte to the last.
 struct StreamOptions {
-  /// From the accepted socket to the end of the upgrade; then the socket is aborted.
+  /// From the accepted socket to the end of the upgrade; then the socket is aborted. 1 ms to 1 day,
+  /// as for the next three.
   Clock::duration handshake_timeout = std::chrono::seconds(15);
   /// How long a close handshake may take; then the socket is aborted.
   Clock::duration close_timeout = std::chrono::seconds(5);
@@ -36,7 +37,7 @@ struct StreamOptions {
   Clock::duration send_timeout = std::chrono::seconds(5);
   /// How long the peer may take to close its side after ours is shut down; then it is closed.
   Clock::duration linger_timeout = std::chrono::seconds(2);
-  /// Bytes of the request line and the headers; more is refused with 431.
+  /// Bytes of the request line and the headers; more is refused with 431. 256 to 1 048 576.
   std::size_t max_header_bytes = 8'192;
   /// Header fields of the upgrade request; more is refused with 431. 8 to 10 000.
   std::size_t max_header_fields = 100;
@@ -48,11 +49,14 @@ struct StreamOptions {
   /// Offered to clients that ask for it; not set: nothing is compressed. Not for wrapped streams,
   /// which bring their own.
   std::optional<Compression> compression = {};
-  /// What the kernel may hold for a peer that does not read. 0: the system's default.
+  /// Bytes that the kernel may hold for a peer that does not read. 0: the system's default; at
+  /// most 1 GiB.
   std::size_t send_buffer_bytes = 262'144;
+  /// What the timeouts are measured by. Not null; must outlive the connection.
   Clock* clock = &Clock::system();
 };
 
+/// How an upgrade is accepted.
 struct AcceptOptions {
   /// Subprotocols that the server speaks, best first: the first that the client offers is chosen
   /// (RFC 6455, section 4.2.2). Empty, or none in common: none.
@@ -61,6 +65,7 @@ struct AcceptOptions {
   std::string_view server = {};
 };
 
+/// What a refusal says besides its status.
 struct RejectOptions {
   /// When the client may come back, for a 503 or 429 (RFC 9110, section 10.2.3).
   std::optional<std::chrono::seconds> retry_after = {};

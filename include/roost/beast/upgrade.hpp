@@ -37,15 +37,15 @@ namespace roost {
 /// @par Thread safety  `accept` and `reject` may be awaited from any executor.
 class Upgrade {
  public:
+  /// The request, without a body.
   using Request = boost::beast::http::request<boost::beast::http::empty_body>;
 
   /// Takes over a stream with a request that was read from it: a TCP socket, or with
   /// `roost/beast/tls.hpp` a TLS stream.
   /// @param executor  that of the manager; a TCP socket of another executor is moved there
   /// @param leftover  bytes that were read after the request
-  /// @par Errors      `errc::not_an_upgrade`, `wrong_executor` for a TLS stream of another
-  /// executor;
-  ///                  then the stream is untouched.
+  /// @par Errors  `errc::not_an_upgrade`; `invalid_option`, naming the field; `wrong_executor` for
+  ///              a TLS stream of another executor. Then the stream is untouched.
   template <class Stream, class Body>
     requires(!std::is_reference_v<Stream>)
   Upgrade(const boost::asio::any_io_executor& executor, Stream&& stream,
@@ -62,7 +62,7 @@ class Upgrade {
     link_->set_deadline(options.handshake_timeout);
   }
 
-  /// For roost's own readers of requests.
+  /// @private For roost's own readers of requests.
   Upgrade(std::shared_ptr<detail::Link> link, Request request,
           boost::asio::ip::tcp::endpoint remote_endpoint)
       : request_(std::move(request)),
@@ -71,12 +71,15 @@ class Upgrade {
     require_upgrade(request_);
   }
 
+  /// Moves the connection; the other has been answered.
   Upgrade(Upgrade&&) noexcept = default;
+  /// Likewise.
   Upgrade& operator=(Upgrade&&) noexcept = default;
   ~Upgrade();
 
   // --- the request ---
 
+  /// The request as it was read.
   [[nodiscard]] const Request& request() const noexcept { return request_; }
   /// The request target as it came: path and query.
   [[nodiscard]] std::string_view target() const { return detail::to_std(request_.target()); }
@@ -92,7 +95,7 @@ class Upgrade {
     return detail::query_parameter(target(), name);
   }
   /// What follows @p prefix in the first subprotocol that the client offers and that begins with
-  /// it: of `chat, bearer.TOKEN`, the prefix `bearer.` gives `TOKEN`. The list of subprotocols is
+  /// it: of "chat, bearer.TOKEN" the prefix "bearer." gives "TOKEN". The list of subprotocols is
   /// the only header that a page can set: accept another of them, which is all that is answered.
   [[nodiscard]] std::optional<std::string> subprotocol_after(std::string_view prefix) const {
     return detail::subprotocol_after(request_, prefix);
@@ -101,6 +104,7 @@ class Upgrade {
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
     return detail::header_value(request_, name);
   }
+  /// The peer, or the proxy in front of it.
   [[nodiscard]] const boost::asio::ip::tcp::endpoint& remote_endpoint() const noexcept {
     return remote_endpoint_;
   }
@@ -108,8 +112,9 @@ class Upgrade {
   // --- the answer ---
 
   /// Completes the handshake.
-  /// @par Errors  what Beast reports; `errc::connection_closed` if the peer or the deadline was
-  ///              faster, or if it was answered already.
+  /// @par Errors    what Beast reports; `errc::connection_closed` if the peer or the deadline was
+  ///                faster, or if it was answered already.
+  /// @par Suspends  until the response has left, at most until the handshake's deadline.
   boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(const AcceptOptions& options = {});
 
   /// Answers with an HTTP status, such as 403, and closes the connection once that has arrived.
@@ -140,8 +145,9 @@ ROOST_DECL boost::asio::awaitable<Upgrade> read_upgrade(
 /// Reads a request that asks for a WebSocket from a connected stream. For those who accept sockets
 /// by themselves; see `listen`.
 /// @param executor  that of the manager; a socket of another executor is moved there
-/// @par Errors  `errc::not_an_upgrade`, after the peer was told by 426; `timed_out`; what Beast
-///              reports, after the peer was told by 400 or 431.
+/// @par Errors    `errc::not_an_upgrade`, after the peer was told by 426; `timed_out`; what Beast
+///                reports, after the peer was told by 400, 414 or 431; `invalid_option`.
+/// @par Suspends  until the request has come, at most `handshake_timeout`.
 template <class Stream>
   requires(!std::is_reference_v<Stream>)
 boost::asio::awaitable<Upgrade> read_upgrade(const boost::asio::any_io_executor& executor,

@@ -23,8 +23,8 @@ namespace roost {
 /// be under way on the stream.
 /// @param executor  that of the manager
 /// @param request   the request that was upgraded, for `header`
-/// @par Errors      `errc::wrong_executor`; `connection_closed` if it is not open. Then the stream
-///                  is untouched.
+/// @par Errors  `errc::wrong_executor`; `connection_closed` if it is not open; `invalid_option`,
+///              naming the field. Then the stream is untouched.
 template <class Next, bool deflate>
 std::shared_ptr<BeastWebSocket> wrap(const boost::asio::any_io_executor& executor,
                                      boost::beast::websocket::stream<Next, deflate>&& stream,

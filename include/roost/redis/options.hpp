@@ -22,12 +22,13 @@ enum class Routing {
   per_room,
 };
 
+/// The options of a `RedisBackplane`, fixed for its life.
 struct RedisOptions {
   /// `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
   /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded.
   std::string url = "redis://localhost:6379/0";
-  /// What replicas meet at; the default is that of hawkapi-websockets. Those that begin with it and
-  /// a colon are used too. Not empty.
+  /// The channel that replicas meet at; the default is that of hawkapi-websockets. Those whose
+  /// names begin with it and a colon are used too. UTF-8, not empty.
   std::string channel = "hawkapi:ws";
   /// Which replicas get a message. With `per_room`, `connect` and `join` of a bound manager
   /// complete when messages to the room arrive; while Redis cannot be heard they do not wait.
@@ -70,7 +71,7 @@ struct RedisOptions {
 
   /// Takes log events, on the backplane's executor. Empty: nothing is logged.
   Logger logger = {};
-  /// Not null.
+  /// What all durations here are measured by. Not null; must outlive the backplane's coroutines.
   Clock* clock = &Clock::system();
 };
 
@@ -83,6 +84,7 @@ enum class RedisState {
   down,        ///< Not at all: the connection failed or was lost, and is tried again.
 };
 
+/// The name of a state.
 [[nodiscard]] constexpr std::string_view to_string(RedisState state) noexcept {
   switch (state) {
     case RedisState::stopped: return "stopped";
@@ -98,10 +100,11 @@ enum class RedisState {
 struct RedisLoss {
   bool is_duplicate = false;  ///< They came again, and were not delivered again.
   std::string node;           ///< Of the publisher; each `RedisBackplane` is one.
-  std::string channel;
-  std::uint64_t first = 0;  ///< The numbers of the first and the last of them.
-  std::uint64_t last = 0;
+  std::string channel;        ///< On which they were sent.
+  std::uint64_t first = 0;    ///< The numbers of the first and the last of them.
+  std::uint64_t last = 0;     ///< The last of them.
 
+  /// How many they are.
   [[nodiscard]] std::uint64_t count() const noexcept { return last - first + 1; }
 };
 

@@ -48,12 +48,14 @@ namespace roost {
 ///                     itself. Once something was published, it holds a connection until `stop`.
 class RedisBackplane {
  public:
+  /// Its options.
   using Options = RedisOptions;
+  /// Short for Asio's.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
   /// @param executor  where handlers are called: an `io_context` that one thread runs, or a strand
-  /// @par Errors  `errc::invalid_url`; `invalid_option`, naming the field.
+  /// @par Errors      `errc::invalid_url`; `invalid_option`, naming the field.
   explicit RedisBackplane(boost::asio::any_io_executor executor, Options options = {})
       : replica_(std::make_shared<detail::RedisReplica>(std::move(executor), std::move(options))) {}
   RedisBackplane(const RedisBackplane&) = delete;
@@ -64,6 +66,7 @@ class RedisBackplane {
   [[nodiscard]] boost::asio::any_io_executor get_executor() const {
     return replica_->shared->executor();
   }
+  /// Those of the constructor.
   [[nodiscard]] const Options& options() const noexcept { return replica_->shared->options(); }
 
   /// Connects and subscribes, and keeps that up until `stop`. Where it is under way already, waits
@@ -112,15 +115,16 @@ class RedisBackplane {
   /// @par Errors  `errc::invalid_option` if the handler is empty.
   Subscription on(BackplaneHandler handler) { return replica_->inbound->on(std::move(handler)); }
 
-  // For `Cluster`.
+  /// @private For `Cluster`.
   awaitable<Published> publish_wire(detail::OutgoingMessage message) {
     detail::check_size(message.text, options().max_message_bytes);
     return detail::RedisReplica::publish(replica_, std::move(message));
   }
+  /// @private
   Subscription on_parcel(detail::ParcelHandler handler) {
     return replica_->inbound->on(std::move(handler));
   }
-  /// Null unless there is a channel per room.
+  /// @private Null unless there is a channel per room.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
     if (options().routing == Routing::shared_channel) return nullptr;
     return std::make_shared<detail::RedisRooms>(replica_->shared, replica_->subscriber);
@@ -141,6 +145,7 @@ class RedisBackplane {
     replica_->subscriber->on_loss(std::move(hook));
   }
 
+  /// What was counted so far.
   [[nodiscard]] RedisStats stats() const {
     RedisStats stats = replica_->shared->stats;
     replica_->publisher->fill(stats);

@@ -31,12 +31,14 @@ namespace roost::testing {
 /// and misbehaves on demand.
 class FakeWebSocket {
  public:
+  /// Open, and behaves.
   FakeWebSocket() = default;
   FakeWebSocket(const FakeWebSocket&) = delete;
   FakeWebSocket& operator=(const FakeWebSocket&) = delete;
 
   // --- what the server has sent ---
 
+  /// All messages, in their order.
   [[nodiscard]] const std::vector<Message>& sent() const noexcept { return sent_; }
   /// The payloads of the text messages.
   [[nodiscard]] std::vector<std::string> sent_texts() const {
@@ -52,11 +54,15 @@ class FakeWebSocket {
     for (const std::string& text : sent_texts()) values.push_back(nlohmann::json::parse(text));
     return values;
   }
+  /// Begins anew.
   void forget_sent() noexcept { sent_.clear(); }
   /// The code that the server closed with; nothing while it has not.
   [[nodiscard]] std::optional<std::uint16_t> close_code() const noexcept { return close_code_; }
+  /// The reason text that it closed with.
   [[nodiscard]] const std::string& close_reason() const noexcept { return close_reason_; }
+  /// Whether the server ended it without a close frame.
   [[nodiscard]] bool is_aborted() const noexcept { return is_aborted_; }
+  /// How many pings the server has sent.
   [[nodiscard]] std::size_t pings() const noexcept { return pings_; }
   /// The payload of the last of them.
   [[nodiscard]] const std::string& last_ping() const noexcept { return last_ping_; }
@@ -65,19 +71,24 @@ class FakeWebSocket {
 
   // --- what the peer does ---
 
+  /// A header of the upgrade request; names in any case.
   void set_header(std::string name, std::string value) {
     headers_.emplace_back(std::move(name), std::move(value));
   }
+  /// A text message.
   void peer_sends(std::string text) { peer_sends(Message{true, std::move(text)}); }
+  /// A message of either kind.
   void peer_sends(Message message) {
     inbound_.push_back(std::move(message));
     changed_.notify_all();
   }
+  /// A text message: @p value, serialised.
   void peer_sends_json(const nlohmann::json& value) { peer_sends(value.dump()); }
   /// A pong, asked for or not. Pings are answered without this, at once.
   void peer_pongs(std::string_view payload) {
     if (observer_) observer_->on_pong(payload);
   }
+  /// A close frame. What the peer sent before is received first.
   void peer_closes(std::uint16_t code = roost::close_code::normal, std::string reason = {}) {
     end({DisconnectReason::peer_closed, code, std::move(reason)});
   }
@@ -92,6 +103,7 @@ class FakeWebSocket {
   }
   /// Further sends wait until `resume_sends`, or until the socket is closed.
   void stall_sends() noexcept { is_stalled_ = true; }
+  /// Those that wait go on.
   void resume_sends() {
     is_stalled_ = false;
     changed_.notify_all();
@@ -108,14 +120,18 @@ class FakeWebSocket {
 
   // --- WebSocketLike and its capabilities ---
 
+  /// Records a text message, unless there is trouble.
   boost::asio::awaitable<void> send_text(std::string_view text) {
     return send(Message{true, std::string(text)});
   }
+  /// Records a binary message, unless there is trouble.
   boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
     return send(
         Message{false, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
   }
 
+  /// What the peer has sent, or will.
+  /// @par Errors  `errc::connection_closed` once it has ended and all is taken.
   boost::asio::awaitable<Message> receive() {
     const auto executor = co_await boost::asio::this_coro::executor;
     tell_end();
@@ -126,19 +142,23 @@ class FakeWebSocket {
     co_return message;
   }
 
+  /// Records the close, and ends.
   boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {}) {
     return run_close(code, std::string(reason));
   }
+  /// Records it, and ends.
   void abort() {
     is_aborted_ = true;
     end({DisconnectReason::disconnected, roost::close_code::abnormal, {}});
   }
 
+  /// Counts a ping, and answers it unless told not to.
   void ping(std::string_view payload) {
     ++pings_;
     last_ping_ = payload;
     if (!ignores_pings_ && !ended_) peer_pongs(payload);
   }
+  /// What `set_header` has set.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     for (const auto& [key, value] : headers_) {
@@ -149,7 +169,9 @@ class FakeWebSocket {
     }
     return std::nullopt;
   }
+  /// How it ended; nothing while it has not.
   [[nodiscard]] std::optional<Disconnect> ended() const { return ended_; }
+  /// Tells its end and its pongs to @p watch.
   void observe(OutboxWatch watch) noexcept { observer_ = watch.observer; }
 
  private:

@@ -14,6 +14,7 @@ namespace roost::testing {
 /// @par Lifetime       Must outlive the `io_context`.
 class ManualClock final : public Clock {
  public:
+  /// An hour at first, then as it was moved.
   [[nodiscard]] time_point now() const noexcept override { return now_; }
 
   /// Moves on by @p step; what is due becomes ready, and runs with the next `run_ready`.

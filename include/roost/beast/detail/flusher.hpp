@@ -43,6 +43,10 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     return PerExecutor<Flusher>::of(executor);
   }
 
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
+    return executor_;
+  }
+
   /// @p target has its first frame since it was flushed.
   void mark_dirty(Flushable& target) {
     if (target.dirty_position_ != Flushable::not_dirty) return;

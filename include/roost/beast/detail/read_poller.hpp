@@ -50,6 +50,8 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
 #if defined(__linux__)
   explicit ReadPoller(const boost::asio::any_io_executor& executor);
 
+  [[nodiscard]] boost::asio::any_io_executor get_executor() noexcept { return set_.get_executor(); }
+
   /// Has @p source told once. @returns false if @p socket cannot be watched.
   bool wait(Source& source, int socket) noexcept;
   /// Before its socket is closed.

@@ -32,7 +32,8 @@ struct StreamOptions {
   Clock::duration handshake_timeout = std::chrono::seconds(15);
   /// How long a close handshake may take; then the socket is aborted.
   Clock::duration close_timeout = std::chrono::seconds(5);
-  /// How long the last bytes may take to leave, where no manager watches over them.
+  /// How long the last bytes may take to leave, where no manager watches over them; and how long a
+  /// peer that keeps asking for pongs may take nothing.
   Clock::duration send_timeout = std::chrono::seconds(5);
   /// How long the peer may take to close its side after ours is shut down; then it is closed.
   Clock::duration linger_timeout = std::chrono::seconds(2);
@@ -45,8 +46,9 @@ struct StreamOptions {
   std::size_t max_target_bytes = 4'096;
   /// Bytes per message received, until a manager sets its own limit. 0: no limit.
   std::size_t max_message_bytes = 1'048'576;
-  /// Offered to clients that ask for it; not set: nothing is compressed. Not for wrapped streams,
-  /// which bring their own.
+  /// Offered to clients that ask for it; not set: nothing is compressed. `max_message_bytes` is of
+  /// messages as they are inflated; compressed they may have an eighth more. Not for wrapped
+  /// streams, which bring their own.
   std::optional<Compression> compression = {};
   /// What the kernel may hold for a peer that does not read. 0: the system's default.
   std::size_t send_buffer_bytes = 262'144;

@@ -87,8 +87,7 @@ inline void validate(const StreamOptions& options) {
         "max_header_bytes must be 256 to 1048576");
   check(options.max_header_fields >= 8 && options.max_header_fields <= 10'000,
         "max_header_fields must be 8 to 10000");
-  check(options.max_target_bytes >= 1 && options.max_target_bytes <= options.max_header_bytes,
-        "max_target_bytes must be 1 to max_header_bytes");
+  check(options.max_target_bytes >= 1, "max_target_bytes must be at least 1");
   check(options.send_buffer_bytes <= 1'073'741'824, "send_buffer_bytes must be at most 1073741824");
   check(!options.compression || options.compression->min_bytes < 16'777'216,
         "compression.min_bytes must be less than 16777216");

@@ -63,15 +63,15 @@ class Sleeper {
 
   template <class AnyHandler>
   void fall_asleep(AnyHandler handler) {
-    auto slot = boost::asio::get_associated_cancellation_slot(handler);
-    if (slot.is_connected()) {
-      slot.assign([this](boost::asio::cancellation_type type) {
-        if (type != boost::asio::cancellation_type::none) {
-          wake(boost::asio::error::operation_aborted);
-        }
-      });
-    }
     Handler(std::move(handler)).swap(handler_);
+    // Of the erased handler: it has taken over the slot of the one within.
+    auto slot = boost::asio::get_associated_cancellation_slot(handler_);
+    if (!slot.is_connected()) return;
+    slot.assign([this](boost::asio::cancellation_type type) {
+      if (type != boost::asio::cancellation_type::none) {
+        wake(boost::asio::error::operation_aborted);
+      }
+    });
   }
 
   Handler handler_;

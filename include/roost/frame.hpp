@@ -66,7 +66,7 @@ class Frame {
     return encode(Opcode::close, std::string_view(payload.data(), reason.size() + 2));
   }
 
-  /// Bytes that are not one frame of ours: what Beast wrote (a handshake response, a pong).
+  /// Bytes that are not one frame of ours: what Beast wrote (a handshake response).
   static Frame raw(std::size_t size) { return {0, size}; }
 
   /// No frame; every accessor but `operator bool` and `size` requires one.

@@ -41,10 +41,15 @@ TEST_CASE("compression: is agreed on where both want it, and without context tak
           {"as Chromium asks", "permessage-deflate; client_max_window_bits", true,
            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
            "client_max_window_bits=15"},
-          {"a small window", "permessage-deflate; server_max_window_bits=10", true,
+          {"a small window", "permessage-deflate; server_max_window_bits=12", true,
            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
-           "server_max_window_bits=10"},
+           "server_max_window_bits=12"},
+          {"one of many: a smaller one", "permessage-deflate; server_max_window_bits=11", true,
+           "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+           "server_max_window_bits=9"},
           {"a window that zlib does not have", "permessage-deflate; server_max_window_bits=8", true,
+           std::nullopt},
+          {"the same in other words", R"(Permessage-Deflate; Server_Max_Window_Bits="8")", true,
            std::nullopt},
           {"a window that there is not", "permessage-deflate; server_max_window_bits=16", true,
            std::nullopt},

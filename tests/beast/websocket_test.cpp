@@ -110,10 +110,14 @@ TEST_CASE("receive: cancelled as its message has come, that one and the next are
   };
   watch();
   server.until([&] { return cancelled->is_done(); });
-  CHECK_THROWS_AS(cancelled->take(), boost::system::system_error);
   server.let_others_work();  // the second one is read meanwhile
-  CHECK(server.run(socket->receive()).text() == "first");
-  CHECK(server.run(socket->receive()).text() == "second");
+  std::vector<std::string> texts;
+  try {
+    texts.push_back(cancelled->take().payload);  // it was faster
+  } catch (const boost::system::system_error&) {
+  }
+  while (texts.size() < 2) texts.push_back(server.run(socket->receive()).payload);
+  CHECK(texts == std::vector<std::string>{"first", "second"});
 }
 
 TEST_CASE("receive: two at once are an error, and the first still gets its message") {

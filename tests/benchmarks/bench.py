@@ -64,17 +64,18 @@ class Bench:
 
     def command(self, server, shape, port):
         tls = self.tls_files() if shape.tls else []
+        deflate = ['--deflate'] if shape.deflate else []
         if server == 'ws':
             if not (self.build / 'node_modules' / 'ws').is_dir():
                 raise Skip('node, npm or the package are not here')
             script = Path(__file__).parent / 'servers' / 'ws_server.mjs'
-            return ['node', str(script.resolve()), str(port), *tls]
+            return ['node', str(script.resolve()), str(port), *deflate, *tls]
         if server.startswith('roost'):
             ping = [] if shape.ping is None else [
                 '--ping', '0' if server == 'roost-no-ping' else str(shape.ping)]
             return [str(self.programs / 'roost_server'), str(port), *ping,
-                    *(['--tls', *tls] if tls else [])]
-        return [str(self.programs / server.replace('-', '_')), str(port), *tls]
+                    *deflate, *(['--tls', *tls] if tls else [])]
+        return [str(self.programs / server.replace('-', '_')), str(port), *deflate, *tls]
 
     def run(self, server, shape):
         """One server under one load: what the load prints."""
@@ -86,7 +87,8 @@ class Bench:
             wait_for_port(port, process, server)
             load = subprocess.run(
                 [str(self.programs / 'load'), '--name', server, '--port', str(port), '--pid',
-                 str(process.pid), '--tls', str(int(shape.tls)), *shape.load_arguments()],
+                 str(process.pid), '--tls', str(int(shape.tls)), '--deflate',
+                 str(int(shape.deflate)), *shape.load_arguments()],
                 capture_output=True, text=True, **self.pin(1))
             if load.returncode != 0:
                 raise Failure(load.stderr.strip())

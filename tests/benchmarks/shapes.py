@@ -3,8 +3,8 @@ import dataclasses
 from dataclasses import dataclass
 
 FAN_OUT = ('floor', 'usual-beast', 'ws', 'roost')
-# The floor has no TLS.
-TLS = ('usual-beast', 'ws', 'roost')
+# The floor has neither TLS nor compression.
+LAYERED = ('usual-beast', 'ws', 'roost')
 IDLE = ('floor', 'usual-beast', 'ws', 'roost-no-ping', 'roost')
 
 
@@ -17,6 +17,7 @@ class Shape:
     bytes: int = 64
     in_flight: int = 0  # messages in each room; 0: nobody says anything
     tls: bool = False
+    deflate: bool = False  # permessage-deflate, and JSON that can be compressed
     ping: float = None  # seconds between the pings of roost; None: its default
     warmup: float = 1
     seconds: float = 5
@@ -37,9 +38,9 @@ class Shape:
 def fan_out(connections, rooms, size, in_flight, **more):
     size_of_rooms = connections // rooms
     return Shape(
-        f'{connections}{"-tls" if more.get("tls") else ""}-'
+        f'{connections}{"-tls" if more.get("tls") else ""}{"-deflate" if more.get("deflate") else ""}-'
         f'{"1room" if rooms == 1 else f"rooms-of-{size_of_rooms}"}-{size}B-{in_flight}',
-        TLS if more.get('tls') else FAN_OUT, connections, rooms, size, in_flight, **more)
+        LAYERED if more.get('tls') or more.get('deflate') else FAN_OUT, connections, rooms, size, in_flight, **more)
 
 
 def every(seconds):
@@ -50,6 +51,8 @@ def every(seconds):
                 for in_flight in (1, 16, 64):
                     shapes.append(fan_out(connections, rooms, size, in_flight, tls=tls,
                                           seconds=seconds))
+    for in_flight in (1, 16):
+        shapes.append(fan_out(1000, 1, 1024, in_flight, deflate=True, seconds=seconds))
     # Pings are spread over their interval: a whole one is measured.
     shapes.append(Shape('idle', IDLE, 10000, 1, ping=30, warmup=1, seconds=max(30.0, seconds)))
     return shapes
@@ -59,4 +62,5 @@ def quick(seconds):
     short = {'seconds': seconds, 'warmup': 0.1}
     return [fan_out(100, 1, 64, 16, **short), fan_out(100, 10, 512, 64, **short),
             fan_out(50, 5, 512, 16, tls=True, **short),
+            fan_out(50, 1, 1024, 16, deflate=True, **short),
             Shape('idle', IDLE, 100, 1, ping=0.2, warmup=0.1, seconds=max(0.4, seconds))]

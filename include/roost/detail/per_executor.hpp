@@ -6,12 +6,12 @@
 #include <boost/asio/query.hpp>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 namespace roost::detail {
 
-/// One object for all who share an executor: made when the first asks, gone with the last.
+/// One object for all who share an executor: made when the first asks, gone with the last. It has a
+/// `get_executor`; none is kept here, for that may be work for its context.
 template <class T>
 class PerExecutor final : public boost::asio::execution_context::service {
  public:
@@ -29,19 +29,19 @@ class PerExecutor final : public boost::asio::execution_context::service {
  private:
   std::shared_ptr<T> find(const boost::asio::any_io_executor& executor) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(objects_, [](const auto& object) { return object.second.expired(); });
-    for (const auto& [owner, weak] : objects_) {
-      if (owner != executor) continue;
-      if (auto object = weak.lock()) return object;
+    std::erase_if(objects_, [](const auto& object) { return object.expired(); });
+    for (const auto& weak : objects_) {
+      auto object = weak.lock();
+      if (object && object->get_executor() == executor) return object;
     }
     auto object = std::make_shared<T>(executor);
-    objects_.emplace_back(executor, object);
+    objects_.push_back(object);
     return object;
   }
-  void shutdown() noexcept override { objects_.clear(); }  // a strand is part of the context
+  void shutdown() noexcept override {}
 
   std::mutex mutex_;  // sockets are made from several threads
-  std::vector<std::pair<boost::asio::any_io_executor, std::weak_ptr<T>>> objects_;
+  std::vector<std::weak_ptr<T>> objects_;
 };
 
 }  // namespace roost::detail

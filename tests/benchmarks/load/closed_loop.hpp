@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace load {
@@ -34,8 +35,9 @@ class ClosedLoop {
 
   static constexpr std::size_t min_bytes = 32;
 
-  ClosedLoop(std::size_t rooms, std::size_t in_flight, std::size_t bytes)
-      : bytes_(bytes), rooms_(rooms) {
+  /// @param fillings  what payloads are made of, in turn; at least one, each of @p bytes
+  ClosedLoop(std::size_t rooms, std::size_t in_flight, std::vector<std::string> fillings)
+      : fillings_(std::move(fillings)), rooms_(rooms) {
     for (std::size_t i = 0; i < rooms; ++i) rooms_[i].slots.resize(in_flight);
   }
 
@@ -51,7 +53,7 @@ class ClosedLoop {
   [[nodiscard]] Sending next(std::size_t room_index, std::size_t slot_index, Nanoseconds now) {
     Room& room = rooms_[room_index];
     Slot& slot = room.slots[slot_index];
-    slot.payload.assign(bytes_, '.');
+    slot.payload = fillings_[(room.messages + 1) % fillings_.size()];
     char head[min_bytes];
     std::snprintf(head, sizeof head, "%04zx room %08zx no %08llx ", slot_index, room_index,
                   static_cast<unsigned long long>(++room.messages));
@@ -136,7 +138,7 @@ class ClosedLoop {
     return std::to_string(payload.size()) + " bytes, \"" + std::string(payload.substr(0, 31)) + '"';
   }
 
-  std::size_t bytes_;
+  std::vector<std::string> fillings_;
   std::vector<Room> rooms_;
   std::size_t outstanding_ = 0;
 };

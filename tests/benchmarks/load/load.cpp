@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "load/closed_loop.hpp"
+#include "load/deflate.hpp"
 #include "load/histogram.hpp"
 #include "load/options.hpp"
 #include "load/process.hpp"
@@ -56,7 +57,9 @@ class Load {
       : options_(options),
         epoll_(epoll_create1(EPOLL_CLOEXEC)),
         tls_(options.tls ? make_tls() : nullptr),
-        loop_(options.rooms, options.in_flight, options.bytes) {
+        loop_(options.rooms, options.in_flight,
+              options.deflate ? varied_json(options.bytes)
+                              : std::vector<std::string>{std::string(options.bytes, '.')}) {
     clients_.reserve(options.connections);
   }
 
@@ -173,7 +176,7 @@ class Load {
       Client& client = *static_cast<Client*>(event.data.ptr);
       if (client.state == Client::State::connecting) {
         client.state = Client::State::upgrading;
-        client.out = upgrade_request("/ws/room-" + std::to_string(client.room));
+        client.out = upgrade_request("/ws/room-" + std::to_string(client.room), options_.deflate);
       }
       if (!client.out.empty()) flush(client);
       if (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) read(client);
@@ -217,6 +220,9 @@ class Load {
       if (!answer.starts_with("HTTP/1.1 101") || answer.find(handshake_answer) == answer.npos) {
         throw std::runtime_error("it did not upgrade: " + std::string(answer));
       }
+      if (options_.deflate && answer.find(deflate_answer) == answer.npos) {
+        throw std::runtime_error("it does not compress: " + std::string(answer));
+      }
       client.state = Client::State::open;
       ++opened_;
       progress_ = read_at_;
@@ -226,7 +232,8 @@ class Load {
       const FrameHead head = parse_frame(data.data(), data.size());
       if (head.status == FrameHead::Status::invalid) throw std::runtime_error("a broken frame");
       if (head.status == FrameHead::Status::partial) return data;
-      take_frame(client, head.opcode, data.substr(head.header_size, head.payload_size));
+      const std::string_view payload = data.substr(head.header_size, head.payload_size);
+      take_frame(client, head.opcode, head.is_compressed ? inflate_(payload) : payload);
       data.remove_prefix(head.header_size + head.payload_size);
     }
   }
@@ -287,6 +294,7 @@ class Load {
   const int epoll_;
   SSL_CTX* const tls_;
   ClosedLoop loop_;
+  Inflating inflate_;
   std::optional<Process> server_;
   const Process self_{getpid()};
 

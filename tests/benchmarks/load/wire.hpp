@@ -13,12 +13,20 @@ namespace load {
 inline constexpr std::string_view handshake_key = "dGhlIHNhbXBsZSBub25jZQ==";
 inline constexpr std::string_view handshake_answer = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-inline std::string upgrade_request(std::string_view path) {
+// Without context takeover a message is the same bytes for all, and is inflated once here.
+inline constexpr std::string_view deflate_request =
+    "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+    "client_no_context_takeover";
+inline constexpr std::string_view deflate_answer = "permessage-deflate";
+
+inline std::string upgrade_request(std::string_view path, bool deflate) {
   std::string request("GET ");
   request.append(path).append(
       " HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ");
-  return request.append(handshake_key).append("\r\n\r\n");
+  request.append(handshake_key);
+  if (deflate) request.append(deflate_request);
+  return request.append("\r\n\r\n");
 }
 
 enum Opcode : std::uint8_t { text = 1, close = 8, ping = 9, pong = 10 };
@@ -49,17 +57,18 @@ struct FrameHead {
   enum class Status { complete, partial, invalid };
   Status status;
   Opcode opcode = text;
+  bool is_compressed = false;  ///< RSV1, RFC 7692.
   std::size_t header_size = 0;
   std::size_t payload_size = 0;
 };
 
-/// Looks at what may be the beginning of a frame. Fragments, masked frames and reserved bits are
-/// invalid: none of the servers has a reason to send them.
+/// Looks at what may be the beginning of a frame. Fragments, masked frames and further reserved
+/// bits are invalid: none of the servers has a reason to send them.
 inline FrameHead parse_frame(const char* data, std::size_t size) noexcept {
   using Status = FrameHead::Status;
   if (size < 2) return {Status::partial};
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(data[i]); };
-  if ((byte(0) & 0xF0) != 0x80 || (byte(1) & 0x80) != 0) return {Status::invalid};
+  if ((byte(0) & 0xB0) != 0x80 || (byte(1) & 0x80) != 0) return {Status::invalid};
   std::size_t header = 2;
   std::size_t length = byte(1);
   if (length >= 126) {
@@ -71,7 +80,7 @@ inline FrameHead parse_frame(const char* data, std::size_t size) noexcept {
   }
   const bool is_whole = size >= header && size - header >= length;
   return {is_whole ? Status::complete : Status::partial, static_cast<Opcode>(byte(0) & 0x0F),
-          header, length};
+          (byte(0) & 0x40) != 0, header, length};
 }
 
 }  // namespace load

@@ -32,7 +32,7 @@ awaitable<void> serve(roost::Upgrade upgrade) {
   co_await manager.session(socket, {.rooms = *room}, handler);
 }
 
-// roost_server PORT [--ping SECONDS] [--tls CERTIFICATE KEY]; --ping 0: no heartbeat
+// roost_server PORT [--ping SECONDS] [--deflate] [--tls CERTIFICATE KEY]; --ping 0: no heartbeat
 int main(int argc, char** argv) try {
   using seconds = std::chrono::duration<double>;
   if (argc < 2) throw std::invalid_argument("a port is missing");
@@ -40,6 +40,7 @@ int main(int argc, char** argv) try {
   asio::ssl::context tls(asio::ssl::context::tls_server);
   bool is_tls = false;
   roost::ServiceOptions around;
+  roost::ListenOptions listening;
   for (int i = 2; i < argc;) {
     const std::string flag = argv[i];
     if (flag == "--ping" && i + 1 < argc) {
@@ -48,6 +49,9 @@ int main(int argc, char** argv) try {
       around.heartbeat = roost::HeartbeatOptions{.interval = interval, .timeout = 3 * interval};
       if (interval == interval.zero()) around.heartbeat.reset();
       i += 2;
+    } else if (flag == "--deflate") {
+      listening.stream.compression.emplace();
+      ++i;
     } else if (flag == "--tls" && i + 2 < argc) {
       is_tls = true;
       tls.use_certificate_chain_file(argv[i + 1]);
@@ -63,8 +67,8 @@ int main(int argc, char** argv) try {
   roost::ManagerOptions<Ws> options{.max_connections = std::nullopt};
   Manager& manager = roost::init_websockets<Ws>(context, options, around).manager();
   const asio::ip::tcp::endpoint endpoint(asio::ip::address_v4::loopback(), port);
-  auto listener = is_tls ? roost::listen(manager, endpoint, tls, {}, serve)
-                         : roost::listen(manager, endpoint, {}, serve);
+  auto listener = is_tls ? roost::listen(manager, endpoint, tls, listening, serve)
+                         : roost::listen(manager, endpoint, listening, serve);
   context.run();
 } catch (const std::exception& error) {
   std::cerr << "roost_server: " << error.what() << '\n';

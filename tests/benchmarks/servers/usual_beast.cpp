@@ -61,6 +61,8 @@ void broadcast(const std::string& room, const std::shared_ptr<const std::string>
   }
 }
 
+bool compresses = false;
+
 template <class Next>
 Awaitable serve(Next next) {
   beast::get_lowest_layer(next).set_option(asio::ip::tcp::no_delay(true));
@@ -75,6 +77,9 @@ Awaitable serve(Next next) {
     beast::http::request<beast::http::string_body> request;
     co_await beast::http::async_read(session->stream.next_layer(), buffer, request, use_awaitable);
     room = std::string(request.target().substr(4));
+    beast::websocket::permessage_deflate deflate;
+    deflate.server_enable = compresses;
+    session->stream.set_option(deflate);
     co_await session->stream.async_accept(request, use_awaitable);
     session->stream.text(true);
     buffer.clear();
@@ -104,8 +109,9 @@ Awaitable listen(asio::io_context& context, unsigned short port, asio::ssl::cont
   }
 }
 
-// usual_beast PORT [CERTIFICATE KEY]
+// usual_beast PORT [--deflate | CERTIFICATE KEY]
 int main(int argc, char** argv) {
+  compresses = argc == 3;
   asio::io_context context(1);
   asio::ssl::context tls(asio::ssl::context::tls_server);
   if (argc > 3) {

@@ -1,16 +1,18 @@
 // The `ws` package, with the broadcast of its README. Run where its node_modules are:
-// node ws_server.mjs PORT [CERTIFICATE KEY]
+// node ws_server.mjs PORT [--deflate | CERTIFICATE KEY]
 import { readFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createRequire } from 'node:module';
 
 const { WebSocket, WebSocketServer } = createRequire(`${process.cwd()}/`)('ws');
-const [port, certificate, key] = process.argv.slice(2);
+const [port, ...more] = process.argv.slice(2);
+const compresses = more[0] === '--deflate';
+const [certificate, key] = compresses ? [] : more;
 const http = certificate
   ? createHttps({ cert: readFileSync(certificate), key: readFileSync(key) })
   : createHttp();
-const server = new WebSocketServer({ server: http });
+const server = new WebSocketServer({ server: http, perMessageDeflate: compresses && { threshold: 0 } });
 const rooms = new Map();
 
 server.on('connection', (socket, request) => {

@@ -55,7 +55,8 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     const Queueing queueing =
         outbox_.offer(frame, flusher_->now(clock()), policy, [](std::size_t) {});
     if (was_empty && !outbox_.empty() && !is_writing_) flusher_->mark_dirty(*this);
-    flusher_->note_frame(outbox_.bytes());
+    // What waits for its peer gains nothing from an early flush.
+    flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
     return queueing;
   }
   /// Queues the last frame.
@@ -93,7 +94,8 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   void push(const Frame& frame, Outbox::EntryClass entry_class) {
     const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
     if (was_empty && !is_writing_) flusher_->mark_dirty(*this);
-    flusher_->note_frame(outbox_.bytes());
+    // What waits for its peer gains nothing from an early flush.
+    flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
   }
 
   /// @p n bytes of the outbox are written.

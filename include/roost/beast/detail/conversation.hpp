@@ -17,8 +17,9 @@
 
 namespace roost::detail {
 
-/// One WebSocket after its upgrade: a channel for what is sent, and a read that is always
-/// outstanding, so that pings, pongs and closes are seen while the application only pushes.
+/// One WebSocket after its upgrade: a channel for what is sent, and a read that goes on while no
+/// message waits to be taken, so that pings, pongs and closes are seen while the application only
+/// pushes.
 ///
 /// Owned by that read: it ends with its `io_context`.
 class Conversation : public std::enable_shared_from_this<Conversation> {

@@ -43,6 +43,10 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     return PerExecutor<Flusher>::of(executor);
   }
 
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
+    return executor_;
+  }
+
   /// @p target has its first frame since it was flushed.
   void mark_dirty(Flushable& target) {
     if (target.dirty_position_ != Flushable::not_dirty) return;
@@ -74,8 +78,8 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
  private:
   static constexpr std::size_t burst_bytes = 65'536;
-  // A server that is busy may let a burst last as long as it took to write the one before: the
-  // longer the burst, the fewer the writes.
+  // A server that is busy may let a burst last as long as it took until the one before was written:
+  // the longer the burst, the fewer the writes.
   static constexpr std::chrono::steady_clock::duration long_burst = std::chrono::milliseconds(1);
   static constexpr std::chrono::steady_clock::duration longest_burst = std::chrono::milliseconds(8);
   static constexpr int quiet_turns = 4;

@@ -72,10 +72,11 @@ class Link final : public Channel {
   /// without reading would make the outbox grow without end.
   [[nodiscard]] bool is_congested() noexcept { return outbox().bytes() >= answers_high_water; }
   /// Calls @p f once that is over, or all is written that is queued now. It is not called if the
-  /// link goes down first; after `send_timeout` that happens.
+  /// link goes down first, which happens when the peer takes nothing for `send_timeout`.
   template <class F>
   void when_relieved(F f) {
     wait_for_relief({.end = outbox().consumed() + outbox().bytes(),
+                     .consumed = outbox().consumed(),
                      .deadline = clock().now() + options().send_timeout},
                     std::move(f));
   }
@@ -130,6 +131,7 @@ class Link final : public Channel {
 
   struct Relief {
     std::uint64_t end;  // in all that was ever queued
+    std::uint64_t consumed;
     Clock::time_point deadline;
   };
 
@@ -137,6 +139,10 @@ class Link final : public Channel {
   void wait_for_relief(Relief relief, F f) {
     if (is_down()) return;
     if (!is_congested() || outbox().consumed() >= relief.end) return f();
+    if (outbox().consumed() != relief.consumed) {
+      relief.consumed = outbox().consumed();
+      relief.deadline = clock().now() + options().send_timeout;
+    }
     if (clock().now() >= relief.deadline) return abort();  // it does not take what it asked for
     when_notified(
         changed_, get_executor(), clock(), relief.deadline,

@@ -30,8 +30,9 @@ class LinkConversation final : public Conversation, private Link::Listener {
 
  private:
   using Event = MessageReader::Event;
-  // A flood of tiny messages must leave the loop time for others.
-  static constexpr unsigned max_resumed = 64;
+  // In one turn: the loop has other work.
+  static constexpr std::size_t max_messages = 16;
+  static constexpr std::size_t max_bytes = 65'536;
 
   /// Whether a message would find room, or need none.
   [[nodiscard]] bool has_space() const noexcept { return is_discarding_ || !inbox_->message; }
@@ -41,6 +42,8 @@ class LinkConversation final : public Conversation, private Link::Listener {
   void on_message();
   /// Hands over what there is, and arranges for what must come before there can be more.
   void proceed();
+  /// Whoever waits for a message goes on at once.
+  void hand_over();
   /// That has come.
   void go_on();
   void read();
@@ -55,7 +58,10 @@ class LinkConversation final : public Conversation, private Link::Listener {
   std::size_t consumed_ = 0;         // from here on
   Event final_event_ = Event::none;  // how it is to end
   bool answers_too_much_ = false;    // pongs must leave before more is read
-  unsigned resumed_ = 0;             // since the last turn of the loop
+  struct {
+    std::size_t messages = 0;
+    std::size_t bytes = 0;
+  } handed_over_;  // in this turn of the loop
 };
 
 }  // namespace roost::detail

@@ -19,7 +19,8 @@ namespace roost::detail {
 /// What a client sends, from bytes to messages (RFC 6455, section 5; RFC 7692 where compression was
 /// agreed on). Knows no socket: whoever has bytes feeds them, and does what the events ask for.
 ///
-/// Keeps a message in the making, which is never larger than the limit, and nothing else.
+/// Keeps a message in the making, which is never larger than the limit (compressed: than
+/// `max_deflated_bytes` of it), and nothing else.
 class MessageReader {
  public:
   enum class Event : std::uint8_t {

@@ -23,6 +23,9 @@ namespace roost::detail {
 ///
 /// Asio re-arms its epoll set for every single wait, a system call each. Here a socket is added
 /// once to a set of our own, and stays while it is read again and again; Asio waits for the set.
+///
+/// A child process shares the set: until it calls `exec` or `_exit`, it must leave its copies of
+/// the sockets alone.
 class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, private ContextGuard {
  public:
   /// A socket that may wait.
@@ -50,18 +53,21 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
 #if defined(__linux__)
   explicit ReadPoller(const boost::asio::any_io_executor& executor);
 
+  [[nodiscard]] boost::asio::any_io_executor get_executor() noexcept { return set_.get_executor(); }
+
   /// Has @p source told once. @returns false if @p socket cannot be watched.
-  bool wait(Source& source, int socket) noexcept;
+  bool wait(Source& source, int socket);
   /// Before its socket is closed.
   void forget(Source& source) noexcept;
 
  private:
-  // The loop has other work. What a turn does not get to is told again in the next.
+  // The loop has other work.
   static constexpr std::size_t max_events = 256;
   static constexpr std::chrono::milliseconds longest_turn{1};
 
   void start();
   void turn();
+  void tell_some();
   void remove(Source& source) noexcept;
   void on_context_destroyed() noexcept override;
 
@@ -70,7 +76,7 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
   std::size_t waiting_ = 0;       // of them
   bool is_started_ = false;       // Asio waits for the set
   std::array<epoll_event, max_events> events_;
-  std::span<epoll_event> left_;  // of this turn
+  std::span<epoll_event> left_;  // still to be told
 #endif
 };
 

@@ -44,14 +44,16 @@ class Sleeper {
   /// Whoever sleeps goes on when the loop gets to it.
   void wake(boost::system::error_code error = {}) {
     if (!is_sleeping()) return;
+    const auto executor = std::exchange(executor_, boost::asio::any_io_executor());
     boost::asio::post(
-        executor_, [handler = std::move(handler_), error]() mutable { std::move(handler)(error); });
+        executor, [handler = std::move(handler_), error]() mutable { std::move(handler)(error); });
   }
   /// Whoever sleeps at home goes on before this returns.
   /// @pre nothing that called it minds what the application does now
   void wake_here() {
     if (!is_at_home_) return wake();
     if (!is_sleeping()) return;
+    executor_ = boost::asio::any_io_executor();
     Handler handler(std::move(handler_));
     std::move(handler)(boost::system::error_code());
   }
@@ -61,19 +63,19 @@ class Sleeper {
 
   template <class AnyHandler>
   void fall_asleep(AnyHandler handler) {
-    auto slot = boost::asio::get_associated_cancellation_slot(handler);
-    if (slot.is_connected()) {
-      slot.assign([this](boost::asio::cancellation_type type) {
-        if (type != boost::asio::cancellation_type::none) {
-          wake(boost::asio::error::operation_aborted);
-        }
-      });
-    }
     Handler(std::move(handler)).swap(handler_);
+    // Of the erased handler: it has taken over the slot of the one within.
+    auto slot = boost::asio::get_associated_cancellation_slot(handler_);
+    if (!slot.is_connected()) return;
+    slot.assign([this](boost::asio::cancellation_type type) {
+      if (type != boost::asio::cancellation_type::none) {
+        wake(boost::asio::error::operation_aborted);
+      }
+    });
   }
 
   Handler handler_;
-  boost::asio::any_io_executor executor_;
+  boost::asio::any_io_executor executor_;  // while it sleeps: the context may go before this
   bool is_at_home_ = false;
 };
 

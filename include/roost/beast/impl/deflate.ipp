@@ -76,9 +76,9 @@ ROOST_DECL Inflated inflate(std::string& deflated, std::string& out,
     // Without progress there is no news.
     if (error != zlib::error::need_buffers) is_complete = (io.data_type & at_end_of_block) != 0;
     if (error == zlib::error::end_of_stream) {
-      // A final block may stand in the middle (RFC 7692, 7.2.3.4). Behind the last one comes the
-      // tail, or what is left of it.
-      if (io.avail_in <= deflate_tail.size()) return Inflated::whole;
+      // A final block may stand in the middle (RFC 7692, 7.2.3.4). The tail comes behind the last.
+      if (io.avail_in == deflate_tail.size()) return Inflated::whole;
+      if (io.avail_in < deflate_tail.size()) return Inflated::malformed;
       stream.reset(15);
     } else if (error && error != zlib::error::need_buffers) {
       return Inflated::malformed;

@@ -32,7 +32,8 @@ ROOST_DECL void LinkConversation::start() {
 }
 
 ROOST_DECL void LinkConversation::resume() {
-  if (!link_.is_down() && has_space() && ++resumed_ < max_resumed) consume_pending();
+  const bool may_go_on = handed_over_.messages < max_messages && handed_over_.bytes < max_bytes;
+  if (!link_.is_down() && has_space() && may_go_on) consume_pending();
   if (link_.is_down() || has_space()) space_.notify_all();
 }
 
@@ -65,12 +66,15 @@ ROOST_DECL void LinkConversation::consume(std::span<std::byte>& bytes) {
 ROOST_DECL void LinkConversation::on_message() {
   Message message = reader_.take_message();
   if (is_discarding_) return;
+  ++handed_over_.messages;
+  handed_over_.bytes += message.payload.size();
   inbox_->message = std::move(message);
 }
 
 ROOST_DECL void LinkConversation::proceed() {
-  // First of all, for whoever receives takes as much as there is. It may also end all this.
-  if (inbox_->message) inbox_->receiver.wake_here();
+  // First of all, for whoever receives takes as much as there is.
+  if (inbox_->message) hand_over();
+  if (link_.is_down()) return;  // it may also end all this
   if (final_event_ != Event::none) return finish();
   if (answers_too_much_) {
     return link_.when_relieved([this, self = shared_from_this()] {
@@ -86,9 +90,18 @@ ROOST_DECL void LinkConversation::proceed() {
   boost::asio::post(link_.get_executor(), [this, self = shared_from_this()] { go_on(); });
 }
 
+ROOST_DECL void LinkConversation::hand_over() {
+  try {
+    inbox_->receiver.wake_here();
+  } catch (...) {  // the application's; the conversation goes on
+    boost::asio::post(link_.get_executor(), [this, self = shared_from_this()] { go_on(); });
+    throw;
+  }
+}
+
 ROOST_DECL void LinkConversation::go_on() {
   if (link_.is_down()) return;
-  resumed_ = 0;
+  handed_over_ = {};
   if (has_space()) consume_pending();
   proceed();
 }
@@ -107,7 +120,7 @@ ROOST_DECL void LinkConversation::read() {
                   }
                   consume(bytes);
                   pending_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-                  resumed_ = 0;
+                  handed_over_ = {};
                   proceed();
                 });
 }

@@ -10,6 +10,10 @@
 #include <chrono>
 #include <utility>
 
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
 #include "roost/beast/detail/read_poller.hpp"
 #include "roost/detail/per_executor.hpp"
 
@@ -26,17 +30,18 @@ ROOST_DECL std::shared_ptr<ReadPoller> ReadPoller::of(
   }
 }
 
-ROOST_DECL int make_epoll_set() {
+ROOST_DECL ReadPoller::ReadPoller(const boost::asio::any_io_executor& executor)
+    : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)), set_(executor) {
   const int set = ::epoll_create1(EPOLL_CLOEXEC);
   if (set < 0) throw boost::system::system_error(errno, boost::system::system_category());
-  return set;
+  boost::system::error_code error;
+  set_.assign(set, error);
+  if (!error) return;
+  ::close(set);
+  throw boost::system::system_error(error);
 }
 
-ROOST_DECL ReadPoller::ReadPoller(const boost::asio::any_io_executor& executor)
-    : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
-      set_(executor, make_epoll_set()) {}
-
-ROOST_DECL bool ReadPoller::wait(Source& source, int socket) noexcept {
+ROOST_DECL bool ReadPoller::wait(Source& source, int socket) {
   if (source.socket_ < 0) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -83,19 +88,25 @@ ROOST_DECL void ReadPoller::start() {
 }
 
 ROOST_DECL void ReadPoller::turn() {
-  struct End {
-    ReadPoller& self;
-    ~End() {  // whatever a source throws, the others are to be told
-      self.left_ = {};
-      self.is_started_ = false;
-      self.start();
-    }
-  };
-  const End end{*this};
-  const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
-  left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
-  const auto end_of_turn = std::chrono::steady_clock::now() + longest_turn;
-  while (!left_.empty() && std::chrono::steady_clock::now() < end_of_turn) {
+  // What a turn has not got to comes first in the next: asked again, epoll names the same ones.
+  if (left_.empty()) {
+    const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
+    left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
+  }
+  try {
+    tell_some();
+  } catch (...) {
+    is_started_ = false;
+    start();  // the others are still to be told
+    throw;
+  }
+  is_started_ = false;
+  start();
+}
+
+ROOST_DECL void ReadPoller::tell_some() {
+  const auto end = std::chrono::steady_clock::now() + longest_turn;
+  while (!left_.empty() && std::chrono::steady_clock::now() < end) {
     auto* const source = static_cast<Source*>(left_.front().data.ptr);
     left_ = left_.subspan(1);
     if (!source) continue;
@@ -103,13 +114,14 @@ ROOST_DECL void ReadPoller::turn() {
       --waiting_;
       source->on_readable();
     } else {
-      remove(*source);  // it does not want to read now: it would be reported again and again
+      remove(*source);  // it does not want to read now: it would be named again and again
     }
   }
 }
 
 ROOST_DECL void ReadPoller::on_context_destroyed() noexcept {
   const auto self = shared_from_this();
+  left_ = {};
   while (!sources_.empty()) {
     Source& source = *sources_.back();
     source.is_waiting_ = false;

@@ -7,6 +7,7 @@ usage() {
 Usage: sh cmake/bench.sh [--no-install] [--help] [--] [option of the benchmark]...
        sh cmake/bench.sh [--no-install] micro [option of Google Benchmark]...
        sh cmake/bench.sh [--no-install] redis [--quick]
+       sh cmake/bench.sh [--no-install] compile [--rounds N] [--compiler COMMAND]
 
 Builds roost and the servers that it is compared with into build/bench, optimised, and measures
 them over loopback sockets: a server on one core, the load on another. Prints a table and writes
@@ -17,6 +18,7 @@ build/bench/result.json. All of it takes hours: "--list" names the shapes, "--sh
   --quick        some small shapes for moments: whether it works, not how fast
   micro          what single calls cost, without sockets
   redis          the Redis backplane, beside redis-benchmark
+  compile        how long a file with roost compiles, beside one with the headers that it needs
 
 Leave the machine alone meanwhile. For example: sh cmake/bench.sh --shape '1000-1room-*'
 END
@@ -25,6 +27,11 @@ END
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
 install_missing benchmarks
+
+if [ "${1-}" = compile ]; then
+  shift
+  exec /usr/bin/python3 tests/benchmarks/compile/compile.py "$@"
+fi
 
 build=build/bench
 cmake --preset release -B $build -DROOST_BUILD_BENCHMARKS=ON -DROOST_BUILD_TESTS=OFF \

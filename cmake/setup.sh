@@ -85,6 +85,8 @@ install_missing() {
     need openssl 'the openssl command' have_command openssl
     need redis-server 'the redis-server command' have_command redis-server
     need redis-tools 'the redis-cli command' have_command redis-cli
+    need git 'the git command' have_command git
+    need pkgconf 'the pkg-config command' have_command pkg-config pkgconf
     need python3-redis "Python's redis, for /usr/bin/python3" have_python_module redis
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets

@@ -1,15 +1,6 @@
 # The library: header-only targets. What links them is all that a user needs to know.
 
-# A parent project may bring these itself.
-if(NOT TARGET Boost::headers)
-  find_package(Boost 1.81 REQUIRED)
-endif()
-if(NOT TARGET nlohmann_json::nlohmann_json)
-  find_package(nlohmann_json 3.9 REQUIRED)
-endif()
-if(NOT TARGET Threads::Threads)
-  find_package(Threads REQUIRED)
-endif()
+include("${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake")
 
 # roost_library(<name> <exported name> HEADERS <pattern>... LINK <target>...)
 # The headers are a file set: installed, and each compiled alone by all_verify_interface_header_sets.
@@ -41,6 +32,10 @@ function(roost_library name exported)
   target_link_libraries(${name} INTERFACE ${arg_LINK})
 endfunction()
 
+roost_find_dependencies(core missing)
+if(missing)
+  message(FATAL_ERROR "roost needs what is not here: ${missing}")
+endif()
 roost_library(roost roost
   HEADERS *.hpp
   LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
@@ -49,39 +44,34 @@ roost_library(roost_beast beast
   HEADERS src.hpp beast.hpp beast/*.hpp beast/*.ipp
   LINK roost::roost)
 
+# roost_optional_library(<component> HEADERS <pattern>... LINK <target>...): where what it needs is
+# there.
+function(roost_optional_library component)
+  roost_find_dependencies(${component} missing)
+  if(missing)
+    message(STATUS "There is no roost::${component} without ${missing}")
+  else()
+    roost_library(roost_${component} ${component} ${ARGN})
+  endif()
+endfunction()
+
 # Users of plain TCP neither include nor link OpenSSL.
-if(NOT TARGET OpenSSL::SSL)
-  find_package(OpenSSL QUIET)
-endif()
-if(TARGET OpenSSL::SSL)
-  roost_library(roost_beast_tls beast_tls
-    HEADERS beast/tls*.hpp beast/tls*.ipp
-    LINK roost::beast OpenSSL::SSL)
-endif()
+roost_optional_library(beast_tls
+  HEADERS beast/tls*.hpp beast/tls*.ipp
+  LINK roost::beast OpenSSL::SSL)
 
 # The Redis backplane: a real Redis is spoken to by TLS too.
-include("${CMAKE_CURRENT_LIST_DIR}/hiredis.cmake")
-if(TARGET hiredis::hiredis AND TARGET OpenSSL::SSL)
-  roost_library(roost_redis redis
-    HEADERS redis.hpp redis/*.hpp
-    LINK roost::roost hiredis::hiredis OpenSSL::SSL)
-endif()
+roost_optional_library(redis
+  HEADERS redis.hpp redis/*.hpp
+  LINK roost::roost hiredis::hiredis OpenSSL::SSL)
 
 # Metrics, and a log that is there already.
-include("${CMAKE_CURRENT_LIST_DIR}/prometheus.cmake")
-if(TARGET prometheus-cpp::core)
-  roost_library(roost_prometheus prometheus
-    HEADERS prometheus.hpp prometheus/*.hpp
-    LINK roost::roost prometheus-cpp::core)
-endif()
-if(NOT TARGET spdlog::spdlog)
-  find_package(spdlog QUIET)
-endif()
-if(TARGET spdlog::spdlog)
-  roost_library(roost_spdlog spdlog
-    HEADERS spdlog.hpp
-    LINK roost::roost spdlog::spdlog)
-endif()
+roost_optional_library(prometheus
+  HEADERS prometheus.hpp prometheus/*.hpp
+  LINK roost::roost prometheus-cpp::core)
+roost_optional_library(spdlog
+  HEADERS spdlog.hpp
+  LINK roost::roost spdlog::spdlog)
 
 roost_library(roost_testing testing
   HEADERS testing.hpp testing/*.hpp

@@ -1,0 +1,49 @@
+#!/bin/sh
+# What clang says, beside g++ that builds everything.
+set -eu
+
+usage() {
+  cat <<'END'
+Usage: sh cmake/clang.sh [headers|tidy] [--help]
+
+  headers   every public header compiles alone, without a warning (clang++ -fsyntax-only)
+  tidy      clang-tidy finds nothing in the library (.clang-tidy says what it looks for)
+
+Without a word: both. Needs Debian's packages clang and clang-tidy, version 14 or later, and what
+the library needs with all its components. CLANGXX and CLANG_TIDY name others.
+END
+}
+
+cd "$(dirname "$0")/.."
+clang=${CLANGXX:-clang++}
+tidy=${CLANG_TIDY:-clang-tidy}
+options='-std=c++20 -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
+
+# src.hpp is for the one file that compiles the adapters.
+public_headers() {
+  git ls-files --cached --others --exclude-standard 'include/*.hpp' | grep -v 'src\.hpp$'
+}
+
+headers() {
+  # shellcheck disable=SC2086 # a list of options
+  public_headers | xargs -P "$(nproc)" -I '{}' \
+    $clang $options -Werror -fsyntax-only -include '{}' -x c++ /dev/null
+}
+
+# One file with all of it: what the headers share is parsed once.
+check_tidy() {
+  mkdir -p build/clang
+  file=build/clang/all.cpp
+  public_headers | sed 's|^include/\(.*\)|#include <\1>|' >$file
+  echo 'template class roost::ConnectionManager<roost::testing::FakeWebSocket>;' >>$file
+  # shellcheck disable=SC2086
+  $tidy --quiet --warnings-as-errors='*' --header-filter='include/roost/' $file -- $options
+}
+
+case ${1-all} in
+  headers) headers ;;
+  tidy) check_tidy ;;
+  all) headers && check_tidy ;;
+  --help) usage ;;
+  *) echo "clang.sh: headers or tidy, not '$1'" >&2; exit 2 ;;
+esac

@@ -56,7 +56,8 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
   void forget(Source& source) noexcept;
 
  private:
-  // The loop has other work. What a turn does not get to is told again in the next.
+  // The loop has other work. What a turn does not get to comes first in the next: the kernel would
+  // name the same ones first again, and who floods would keep the others from being read.
   static constexpr std::size_t max_events = 256;
   static constexpr std::chrono::milliseconds longest_turn{1};
 
@@ -70,7 +71,7 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
   std::size_t waiting_ = 0;       // of them
   bool is_started_ = false;       // Asio waits for the set
   std::array<epoll_event, max_events> events_;
-  std::span<epoll_event> left_;  // of this turn
+  std::span<epoll_event> left_;  // to be told
 #endif
 };
 

@@ -86,14 +86,15 @@ ROOST_DECL void ReadPoller::turn() {
   struct End {
     ReadPoller& self;
     ~End() {  // whatever a source throws, the others are to be told
-      self.left_ = {};
       self.is_started_ = false;
       self.start();
     }
   };
   const End end{*this};
-  const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
-  left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
+  if (left_.empty()) {
+    const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
+    left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
+  }
   const auto end_of_turn = std::chrono::steady_clock::now() + longest_turn;
   while (!left_.empty() && std::chrono::steady_clock::now() < end_of_turn) {
     auto* const source = static_cast<Source*>(left_.front().data.ptr);

@@ -38,7 +38,9 @@ awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
         co_return;
       }
       const json moved = {{"id", self->id()}, {"x", at["x"]}, {"y", at["y"]}};
-      co_await manager.broadcast_json(moved, {.room = *board, .exclude = self->id()});
+      // Who is too slow for all of them gets the latest of each pointer.
+      co_await manager.broadcast_json(moved,
+                                      {.room = *board, .exclude = self->id(), .key = self->id()});
     }
   };
   co_await manager.session(socket, {.rooms = *board}, handler);

@@ -405,14 +405,19 @@ TEST_CASE("a connection may be in so many rooms and no more", "[admission]") {
                    .max_rooms_per_connection = 2});
   const auto socket = bench.socket();
   CHECK(error_of([&] {
-          auto unused =
-              bench.manager.connect(socket, {.connection_id = "alice", .rooms = {"a", "b", "c"}});
+          bench.run(
+              bench.manager.connect(socket, {.connection_id = "alice", .rooms = {"a", "b", "c"}}));
         }) == errc::too_many_rooms);
+  CHECK(asked == 0);
+  CHECK(bench.manager.stats().refused == 1);
+  CHECK(bench.manager.stats().rooms_refused == 1);
+  CHECK(bench.log.count(Severity::warning, "too_many_rooms") == 1);
   check_nothing_is_left(bench, socket);
   bench.connect("alice", {"a", "a", "a", "b"});  // named twice is one
   asked = 0;
   CHECK(error_of([&] { bench.run(bench.manager.join("alice", "c")); }) == errc::too_many_rooms);
   CHECK(asked == 0);
+  CHECK(bench.manager.stats().rooms_refused == 2);
   CHECK(bench.run(bench.manager.join("alice", "b")));
   CHECK(bench.run(bench.manager.leave("alice", "a")));
   CHECK(bench.run(bench.manager.join("alice", "c")));

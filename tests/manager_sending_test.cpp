@@ -186,6 +186,15 @@ TEST_CASE("a failed send drops that connection, closes it, and leaves the others
   CHECK(bench.run(bench.manager.broadcast_text("still here")) == 1);
 }
 
+TEST_CASE("many that are dropped at once do not flood the log", "[sending]") {
+  FakeBench bench;
+  for (const char* id : {"a", "b", "c"}) bench.connect(id)->fail_sends();
+  CHECK(bench.run(bench.manager.broadcast_text("hi")) == 0);
+  bench.settle();
+  CHECK(bench.manager.stats().ended_by(DisconnectReason::send_failed) == 3);
+  CHECK(bench.log.count(Severity::warning, "dropped") == 1);
+}
+
 TEST_CASE("the reader of a dropped connection ends", "[sending]") {
   FakeBench bench;
   const auto socket = bench.connect("alice");

@@ -1,11 +1,15 @@
 #include <prometheus/text_serializer.h>
 
+#include <array>
+#include <bit>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
+#include <cstdint>
 #include <future>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <roost/prometheus.hpp>
 #include <roost/testing.hpp>
@@ -84,6 +88,16 @@ TEST_CASE("what a manager counts is published by Prometheus's conventions") {
   has(lines, "roost_messages_sent_total 2");
   has(lines, "roost_connections_ended_total{reason=\"disconnected\"} 1");
   has(lines, "roost_connections_ended_total{reason=\"peer_closed\"} 0");
+}
+
+TEST_CASE("every number that a manager counts is published") {
+  std::array<std::uint64_t, sizeof(Stats) / sizeof(std::uint64_t)> numbers;
+  std::iota(numbers.begin(), numbers.end(), std::uint64_t{1});
+  const auto stats = std::bit_cast<Stats>(numbers);
+  std::multiset<double> published;
+  for (const auto& metric : detail::manager_metrics) published.insert(metric.value(stats));
+  for (const std::uint64_t number : stats.ended) published.insert(static_cast<double>(number));
+  CHECK((published == std::multiset<double>(numbers.begin(), numbers.end())));
 }
 
 TEST_CASE("the heartbeat counts its pings and how late the loop was") {

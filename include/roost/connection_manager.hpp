@@ -96,12 +96,17 @@ class ConnectionManager {
   // --- who comes in ---
 
   /// Whether `allowed_origins` allows the Origin of @p request: anything with
-  /// `header(name) -> optional<string_view>`. A refusal is logged.
+  /// `header(name) -> optional<string_view>`. Each refusal is logged, those by `listen` once a
+  /// second.
   /// @par Thread safety  From any thread; the logger is called there.
   template <HasHeaders T>
   [[nodiscard]] bool check_origin(const T& request) const {
-    return detail::check_origin(options().allowed_origins, options().logger,
-                                request.header("Origin"), request.header("Host"));
+    const auto log = [this](Severity severity, std::string_view event,
+                            std::initializer_list<LogField> fields) {
+      detail::log(options().logger, severity, event, fields);
+    };
+    return detail::check_origin(options().allowed_origins, request.header("Origin"),
+                                request.header("Host"), log);
   }
 
   /// Registers a socket. In this order: a place within `max_connections` is taken, `on_connect` is
@@ -110,9 +115,9 @@ class ConnectionManager {
   /// socket open.
   /// @returns the connection, which may have ended by then: ask `is_connected()`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
-  ///                `join_denied`, `room_full`, `connection_closed`, `draining`, `wrong_executor`,
-  ///                `manager_stopped`; at the call `invalid_connection_id`, `invalid_room_name`,
-  ///                `too_many_rooms`, and `not_connected` for a socket that is null.
+  ///                `join_denied`, `too_many_rooms`, `room_full`, `connection_closed`, `draining`,
+  ///                `wrong_executor`, `manager_stopped`; at the call `invalid_connection_id`,
+  ///                `invalid_room_name`, and `not_connected` for a socket that is null.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
     require(socket);

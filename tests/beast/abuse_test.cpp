@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <boost/asio/post.hpp>
 
-#include "beast/support/server.hpp"
+#include "beast/support/check_serves.hpp"
 
 using namespace roost;
 using namespace roost::test;
@@ -75,6 +75,7 @@ TEST_CASE("hundreds that come, and go in every way they can, leave nothing behin
   CHECK(witness.parser().error().empty());
   CHECK(server.failures.empty());
   CHECK(server.manager.stats().queued_bytes == 0);
+  check_serves(server);
 }
 
 TEST_CASE("who only connects is gone at the handshake's deadline, and keeps nobody out") {
@@ -144,6 +145,7 @@ TEST_CASE(
   CHECK(stuck.is_reset());
   CHECK(server.hooks.at(0).how.reason == DisconnectReason::send_timeout);
   CHECK(alice.parser().error().empty());
+  check_serves(server);
 }
 
 TEST_CASE("a reader that trickles is dropped at send_timeout, though bytes keep moving") {
@@ -171,6 +173,7 @@ TEST_CASE("a reader that trickles is dropped at send_timeout, though bytes keep 
   slow.resume_reading();
   server.until([&] { return slow.is_reset(); });
   CHECK(server.ended_by(DisconnectReason::send_timeout) == 1);
+  check_serves(server);
 }
 
 TEST_CASE("a reader that pauses for less than send_timeout loses nothing") {
@@ -205,6 +208,7 @@ TEST_CASE("an outbox over its maximum drops its connection, and only that") {
   stuck.resume_reading();
   server.until([&] { return stuck.is_reset() && server.hooks.size() == 1; });
   CHECK(server.hooks.at(0).how.reason == DisconnectReason::outbox_overflow);
+  check_serves(server);
 }
 
 TEST_CASE("a peer that reads nothing is closed all the same, at close_timeout") {
@@ -221,6 +225,7 @@ TEST_CASE("a peer that reads nothing is closed all the same, at close_timeout") 
   stuck.resume_reading();
   server.until([&] { return stuck.is_gone(); });
   CHECK(stuck.is_reset());
+  check_serves(server);
 }
 
 // --- sending too much ---
@@ -248,6 +253,7 @@ TEST_CASE("who pings without reading is not answered beyond a bound, and dropped
   mallory.resume_reading();
   server.until([&] { return mallory.is_gone() && server.hooks.size() == 1; });
   CHECK(server.hooks.at(0).how.reason == DisconnectReason::send_timeout);
+  check_serves(server);
 }
 
 TEST_CASE("a flood of pings from somebody who reads is answered, in order and within bounds") {
@@ -294,6 +300,7 @@ TEST_CASE("who sends without reading the answers is slowed by its own handler") 
     CHECK(server.manager.total_connections() == 0);
     mallory.resume_reading();
     server.until([&] { return mallory.is_gone(); });
+    check_serves(server);
   }
 }
 
@@ -408,4 +415,5 @@ TEST_CASE("who closes and reads nothing more is aborted in time") {
   alice.resume_reading();
   server.until([&] { return alice.is_gone(); });
   CHECK(alice.is_reset());
+  check_serves(server);
 }

@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: MIT
 // The end of a server as its clients see it.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <deque>
 #include <string>
 #include <vector>
 
+#include "beast/support/open_files.hpp"
 #include "beast/support/server.hpp"
 
 namespace roost {
 namespace {
 
 using namespace test;
-
-/// Both ends of many sockets are in this process.
-void allow_open_files(rlim_t count) {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur >= count) return;
-  limit.rlim_cur = std::min(count, limit.rlim_max);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 TEST_CASE("a drain of 5000 connections ends at its deadline, with every count right", "[drain]") {
   constexpr std::size_t total = 5'000;

@@ -57,7 +57,6 @@ struct Admission {
         request.rooms.emplace_back(room);
       }
     }
-    check_room_count(state, request.id, request.rooms.size());
     return request;
   }
 
@@ -74,7 +73,7 @@ struct Admission {
     require_open(*state);
     require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
-    check_rooms_have_space(*state, request.rooms);
+    check_initial_rooms(*state, request.id, request.rooms);
     const typename State::Reservation place(*state);
     check_id_is_free(*state, request);
 
@@ -96,7 +95,7 @@ struct Admission {
       if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
     }
     make_room_for_id(*state, connection->id(), request.on_duplicate);
-    check_rooms_have_space(*state, request.rooms);
+    check_initial_rooms(*state, connection->id(), request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
     co_return connection;
   }
@@ -174,22 +173,18 @@ struct Admission {
     }
   }
 
-  static void check_room_count(const State& state, const std::string& id, std::size_t count) {
+  static void check_room_count(State& state, const std::string& id, std::size_t count) {
     const std::size_t limit = state.options().max_rooms_per_connection;
     if (count <= limit) return;
+    state.count_room_refused();
+    state.log_limited(Severity::warning, "too_many_rooms", {{"id", id}});
     throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) + "\" may be in " +
                                           std::to_string(limit) + " rooms");
   }
 
   static void check_may_join(State& state, const Connection<Ws>& connection,
                              const std::string& room) {
-    try {
-      check_room_count(state, connection.id(), RoomIndex::room_count(connection) + 1);
-    } catch (const Error&) {
-      state.count_room_refused();
-      state.log_limited(Severity::warning, "too_many_rooms", {{"id", connection.id()}});
-      throw;
-    }
+    check_room_count(state, connection.id(), RoomIndex::room_count(connection) + 1);
     check_room_has_space(state, room);
   }
   static void check_room_has_space(State& state, const std::string& room) {
@@ -201,8 +196,10 @@ struct Admission {
     throw Error(errc::room_full,
                 "room \"" + escape_for_log(room) + "\" has " + std::to_string(*limit) + " members");
   }
-  static void check_rooms_have_space(State& state, const std::vector<std::string>& rooms) {
+  static void check_initial_rooms(State& state, const std::string& id,
+                                  const std::vector<std::string>& rooms) {
     try {
+      check_room_count(state, id, rooms.size());
       for (const std::string& room : rooms) check_room_has_space(state, room);
     } catch (const Error&) {
       state.count_refused();

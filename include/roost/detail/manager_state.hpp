@@ -360,18 +360,19 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
            reason == DisconnectReason::heartbeat_timeout;
   }
 
-  void log_disconnect(const Connection<Ws>& connection) const noexcept {
+  void log_disconnect(const Connection<Ws>& connection) noexcept {
     const Disconnect& how = *connection.ended();
-    const bool is_dropped = ends_at_once(how.reason);
-    const Severity severity = is_dropped ? Severity::warning : Severity::info;
-    const std::string_view event = is_dropped ? "dropped" : "disconnect";
     const LogField id("id", connection.id());
     const LogField reason("reason", to_string(how.reason));
     const LogField code("code", std::to_string(how.code));
+    const auto tell = [&](std::initializer_list<LogField> fields) {
+      if (ends_at_once(how.reason)) return log_limited(Severity::warning, "dropped", fields);
+      log(Severity::info, "disconnect", fields);
+    };
     if (how.text.empty()) {
-      log(severity, event, {id, reason, code});
+      tell({id, reason, code});
     } else {
-      log(severity, event, {id, reason, code, {"text", how.text}});
+      tell({id, reason, code, {"text", how.text}});
     }
   }
 

@@ -69,8 +69,12 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
     const auto retry = std::chrono::ceil<std::chrono::seconds>(listening.gate->next_retry());
     return http_response(503, {}, version, {.retry_after = retry});
   }
-  if (!check_origin(listening.origins, listening.logger, header_value(request, "Origin"),
-                    header_value(request, "Host"))) {
+  const auto log = [&](Severity severity, std::string_view event,
+                       std::initializer_list<LogField> fields) {
+    listening.log_limited(severity, event, fields);
+  };
+  if (!check_origin(listening.origins, header_value(request, "Origin"),
+                    header_value(request, "Host"), log)) {
     return http_response(403, "This page may not connect.\n", version);
   }
   return std::nullopt;

@@ -41,11 +41,20 @@ inline constexpr Metric<Stats> manager_metrics[] = {
     {"roost_connections", "Connections that are registered.", gauge, number<&Stats::connections>},
     {"roost_rooms", "Rooms with a member.", gauge, number<&Stats::rooms>},
     {"roost_queued_bytes", "Bytes in all outboxes together.", gauge, number<&Stats::queued_bytes>},
+    {"roost_outbox_memory_bytes", "What these cost in memory, about: shared ones once.", gauge, number<&Stats::outbox_memory>},
     {"roost_congested_connections", "Connections whose peers do not take all bytes at once.", gauge, number<&Stats::congested>},
     {"roost_connections_accepted_total", "Connections that were registered.", counter, number<&Stats::accepted>},
     {"roost_connections_refused_total", "Connections that were refused by connect.", counter, number<&Stats::refused>},
     {"roost_broadcasts_total", "Broadcasts, awaited and posted.", counter, number<&Stats::broadcasts>},
     {"roost_messages_sent_total", "Messages taken by connections, or parked for them.", counter, number<&Stats::deliveries>},
+    {"roost_messages_dropped_total", "Messages that a drop policy kept from a connection.", counter, number<&Stats::dropped>},
+    {"roost_messages_conflated_total", "Messages that took the place of one with their key.", counter, number<&Stats::conflated>},
+    {"roost_messages_rate_limited_total", "Messages from clients that had to wait, or were the last.", counter, number<&Stats::rate_limited>},
+    {"roost_rooms_refused_total", "Refusals as a room, or its connection's rooms, were full.", counter, number<&Stats::rooms_refused>},
+    {"roost_connections_refused_by_key_total", "Connections over the limits of their key.", counter, number<&Stats::refused_by_key>},
+    {"roost_handshakes_evicted_total", "Handshakes that gave way to newer ones.", counter, number<&Stats::handshakes_evicted>},
+    {"roost_handshakes_timed_out_total", "Handshakes that took too long.", counter, number<&Stats::handshakes_timed_out>},
+    {"roost_requests_refused_total", "Requests that were answered 400, 414 or 431.", counter, number<&Stats::requests_refused>},
 };
 
 inline constexpr Metric<HeartbeatStats> heartbeat_metrics[] = {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// One client and a server on a wire in memory, from the first byte to the last.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/support/input.hpp"
+
+namespace roost::fuzz {
+
+/// How the client behaves once it has sent all.
+enum class Then { waits, shuts, resets };
+
+struct Manners {
+  bool compresses = false;
+  bool echoes = false;  ///< The server sends back what it gets.
+  Then then = Then::waits;
+};
+
+/// What there is to see. What depends on when bytes come is not part of it.
+struct Seen {
+  std::string response;               ///< To the request.
+  std::vector<std::string> requests;  ///< What the application was asked.
+  std::vector<std::string> messages;  ///< What it received.
+  std::vector<std::string> ends;      ///< Of connections.
+
+  bool operator==(const Seen&) const = default;
+};
+
+/// Plays it, and expects that nothing is left afterwards.
+Seen converse(std::string_view bytes, Cuts cuts, const Manners& manners);
+
+}  // namespace roost::fuzz

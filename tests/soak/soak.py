@@ -251,7 +251,8 @@ class World:
 
 def judge(world, before, problems):
     for i, replica in enumerate(world.replicas):
-        stats, files, memory = replica.stats(), replica.files(), replica.memory()
+        files, memory = replica.files(), replica.memory()  # before a request opens one more
+        stats = replica.stats()
         was = before[i]
         print(f"replica {i}: {stats['accepted']} accepted, {stats['deliveries']} deliveries, "
               f"{stats['lost']} lost with Redis, memory {was['memory'] >> 10} -> {memory >> 10} KiB, "

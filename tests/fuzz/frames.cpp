@@ -23,11 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Manners manners{.compresses = (choice & 1U) != 0,
                         .echoes = (choice & 2U) != 0,
                         .then = static_cast<Then>((choice >> 2U) % 3)};
-  const unsigned seed = input.byte() | 16U;  // a thousand reads are the most that a script takes
+  const unsigned seed = 3U + input.byte();
   std::string bytes(request);
   if (manners.compresses) bytes += compression;
   bytes += "\r\n";
-  bytes += input.rest();
+  bytes += input.rest().substr(0, 800);  // a script takes a thousand calls
   const Seen whole = converse(bytes, Cuts::none(), manners);
   // What comes between two answers, or before a reset, is a matter of time.
   if (manners.echoes || manners.then == Then::resets) return 0;

@@ -26,7 +26,7 @@ class Conversation {
  public:
   explicit Conversation(const Manners& manners) : manners_(manners) {
     context_.emplace();
-    manager_.emplace(context_->get_executor(), Manager::Options{.max_message_bytes = 1'000,
+    manager_.emplace(context_->get_executor(), Manager::Options{.max_message_bytes = 300,
                                                                 .outbox_high_water = 10'000,
                                                                 .max_outbox_bytes = 100'000,
                                                                 .logger = logger(),
@@ -34,7 +34,7 @@ class Conversation {
     manager_->on_disconnect([this](const ConnectionPtr&, const Disconnect& how) {
       seen_.ends.push_back(std::string(to_string(how.reason)) + " " + std::to_string(how.code));
     });
-    ListenOptions options{.stream = {.max_message_bytes = 1'000, .clock = &clock_}};
+    ListenOptions options{.stream = {.max_message_bytes = 300, .clock = &clock_}};
     if (manners.compresses) options.stream.compression = Compression{.min_bytes = 0};
     listening_ = std::make_shared<detail::Listening>(std::move(options));
     listening_->origins = OriginPolicy::same_host();

@@ -10,7 +10,9 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -141,9 +143,9 @@ class World {
     const std::size_t n = input_.below(4);
     return n == 3 ? std::nullopt : std::optional(static_cast<Overflow>(n));
   }
-  /// Numbered, so that their order can be seen. Those that may be replaced are told by their key.
-  std::string message(const char* key) {
-    std::string text = std::to_string(++last_message_) + ' ' + key + ' ';
+  /// Numbered, and of a kind whose order can be seen.
+  std::string message(const char* kind) {
+    std::string text = std::to_string(++last_message_) + ' ' + kind + ' ';
     return text.append(input_.below(90), '.');
   }
 
@@ -261,20 +263,21 @@ class World {
       default: break;
     }
     if (input_.flag()) options.exclude = but;
-    const char* key = input_.flag() ? "k" : "-";
     options.overflow = overflow();
-    if (*key == 'k') options.key = key;
-    const std::string text = message(key);
-    if (input_.flag()) return manager_->post_text(text, options);
+    if (input_.flag()) options.key = "k";
+    if (input_.flag()) {
+      const std::string text = message(options.key ? "keyed" : "post");
+      return manager_->post_text(text, options);
+    }
+    const std::string text = message("-");
     options.report = &reports_.emplace_back();
     start(manager_->broadcast_text(text, options));
   }
 
   void send() {
     SendOptions options{.overflow = overflow(), .report = &reports_.emplace_back()};
-    const char* key = input_.flag() ? "k" : "-";
-    if (*key == 'k') options.key = key;
-    const std::string text = message(key);
+    if (input_.flag()) options.key = "k";
+    const std::string text = message("-");
     start(manager_->send_to(id(), text, options));
   }
 
@@ -343,15 +346,21 @@ class World {
       }
     }
   }
-  /// Nobody gets anything twice or in another order, but for what takes the place of another.
+  /// Nobody gets anything twice, and what was posted comes in its order: but for what has a key,
+  /// which takes the place of another and keeps an order of its own.
   void check_order() const {
     for (const auto& ws : sockets_) {
-      std::size_t plain = 0, keyed = 0;
+      std::size_t last_post = 0, last_keyed = 0;
+      std::set<std::size_t> all;
       for (const std::string& text : texts(*ws)) {
         const std::size_t number = std::stoul(text);
-        std::size_t& last = text.find(" k ") == text.npos ? plain : keyed;
-        expect(number > last, "messages came in another order");
-        last = number;
+        expect(all.insert(number).second, "a message came twice");
+        if (text.find(" post ") != text.npos) {
+          expect(number > std::exchange(last_post, number), "posts came in another order");
+        }
+        if (text.find(" keyed ") != text.npos) {
+          expect(number > std::exchange(last_keyed, number), "of a key an older one came later");
+        }
       }
     }
   }

@@ -29,11 +29,14 @@ case ${1-} in
     shift
     ;;
 esac
-all=$(cd tests/fuzz && ls ./*.cpp | sed 's|^./||; s|\.cpp$||')
-[ $# -gt 0 ] || set -- $all
+if [ $# = 0 ]; then
+  for file in tests/fuzz/*.cpp; do
+    set -- "$@" "$(basename "$file" .cpp)"
+  done
+fi
 for target do
   if [ ! -f "tests/fuzz/$target.cpp" ]; then
-    echo "There is no target \"$target\". There are:" $all >&2
+    echo "There is no target \"$target\": they are the files tests/fuzz/*.cpp" >&2
     exit 1
   fi
 done
@@ -61,7 +64,7 @@ fuzz_one() { # <target>
 }
 
 # One process for each core takes what is next; a mark for each that fails.
-rm -f $build/logs/failed.*
+rm -f "$build"/logs/failed.*
 at_once=$(nproc)
 for target do
   while [ "$(jobs -p | wc -l)" -ge "$at_once" ]; do
@@ -71,7 +74,7 @@ for target do
   { fuzz_one "$target" || touch "$build/logs/failed.$target"; } &
 done
 wait
-for mark in $build/logs/failed.*; do
+for mark in "$build"/logs/failed.*; do
   [ -e "$mark" ] || continue
   echo "Inputs that fail are in $build/failures." >&2
   exit 1

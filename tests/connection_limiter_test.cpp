@@ -99,7 +99,7 @@ TEST_CASE("slots may outlive their limiter", "[limiter]") {
   CHECK(slot);
 }
 
-TEST_CASE("limits outside their range are refused by name", "[limiter]") {
+TEST_CASE("a limiter: limits outside their range are refused by name", "[limiter]") {
   CHECK(contains(
       message_of([] { ConnectionLimiter limiter({.rate = {.per_second = 2'000'000'000}}); }),
       "rate.per_second"));

@@ -162,7 +162,7 @@ TEST_CASE("by a subprotocol: the token is taken, and another subprotocol is answ
   };
   SECTION("as a page does it") {
     // Beast's client, like a browser, takes only what it has offered.
-    BeastClient page = server.beast_client("/", "chat, bearer." + token);
+    BeastClient page = server.beast_client("/", {.subprotocols = "chat, bearer." + token});
     server.until([&] { return page.is_open(); });
     CHECK(page.response()["Sec-WebSocket-Protocol"] == "chat");
     for (const auto& field : page.response()) {

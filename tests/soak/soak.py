@@ -149,10 +149,11 @@ class World:
         port = self.random.choice(self.replicas).port
         room = f"room{self.random.randrange(ROOMS)}"
         kind = self.random.randrange(6)
-        if kind == 0:  # never reads
-            Client(self.loop, port, room, reads=False)
+        flood = f"flood{self.random.randrange(4)}"
+        if kind == 0:  # never reads, where little comes or much
+            Client(self.loop, port, self.random.choice((room, flood)), reads=False)
         elif kind == 1:
-            Flooder(self.loop, port, f"flood{self.random.randrange(4)}")
+            Flooder(self.loop, port, flood)
         elif kind == 2:  # does not finish its request
             Client(self.loop, port, room, request="GET /ws/slow HTTP/1.1\r\nHost: ")
         elif kind == 3:  # breaks the rules
@@ -255,7 +256,7 @@ def judge(world, before, problems):
         stats = replica.stats()
         was = before[i]
         print(f"replica {i}: {stats['accepted']} accepted, {stats['deliveries']} deliveries, "
-              f"{stats['lost']} lost with Redis, memory {was['memory'] >> 10} -> {memory >> 10} KiB, "
+              f"{stats['lost']} lost with Redis, {stats['rate_limited']} held back, memory {was['memory'] >> 10} -> {memory >> 10} KiB, "
               f"files {was['files']} -> {files}")
         print("  ended: " + ", ".join(f"{k} {v}" for k, v in stats["by_reason"].items() if v))
         if stats["accepted"] != stats["ended"]:

@@ -120,7 +120,7 @@ class Flooder(Client):
 
     def push(self):
         if self.is_open and len(self._unsent) < 65536:
-            self.send(frame(TEXT, b"flood" * 20) * 100)
+            self.send(frame(TEXT, b"flood" * 20) * 500)  # over the burst
 
 
 class World:
@@ -149,7 +149,7 @@ class World:
         port = self.random.choice(self.replicas).port
         room = f"room{self.random.randrange(ROOMS)}"
         kind = self.random.randrange(6)
-        flood = f"flood{self.random.randrange(4)}"
+        flood = f"flood{self.random.randrange(12)}"
         if kind == 0:  # never reads, where little comes or much
             Client(self.loop, port, self.random.choice((room, flood)), reads=False)
         elif kind == 1:
@@ -187,11 +187,12 @@ class World:
                     member.go(self.random.random() < 0.5)
             for _ in range(self.count(elapsed * self.options.trouble)):
                 self.add_trouble()
-            for client in self.sample(self.loop.clients(), elapsed * self.options.trouble):
-                if isinstance(client, Flooder):
-                    client.push()
-                elif not isinstance(client, Member) and self.random.random() < 0.3:
+            others = [c for c in self.loop.clients() if not isinstance(c, Member)]
+            for client in self.sample(others, elapsed * self.options.trouble):
+                if self.random.random() < 0.5:
                     client.reset()
+                elif isinstance(client, Flooder):
+                    client.push()
             if now >= next_redis:
                 redis_is_down = not redis_is_down
                 self.redis.kill() if redis_is_down else self.redis.start()

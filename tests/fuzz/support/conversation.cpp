@@ -49,6 +49,12 @@ class Conversation {
         executor, std::make_unique<test::ScriptedTransport>(executor, script_, 0, wire_),
         listening_->options.stream);
     detail::begin_serving(executor, listening_, std::move(link), {});
+    if (manners_.is_patient) {
+      const std::string_view request = bytes.substr(0, bytes.find("\r\n\r\n") + 4);
+      client_.send(request);
+      settle();
+      bytes.remove_prefix(request.size());
+    }
     cuts.cut(bytes, [&](std::string_view piece) {
       client_.send(piece);
       settle();

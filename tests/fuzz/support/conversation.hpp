@@ -15,7 +15,8 @@ enum class Then { waits, shuts, resets };
 
 struct Manners {
   bool compresses = false;
-  bool echoes = false;  ///< The server sends back what it gets.
+  bool is_patient = false;  ///< The client sends its request alone, and waits for the answer.
+  bool echoes = false;      ///< The server sends back what it gets.
   Then then = Then::waits;
 };
 
@@ -26,7 +27,14 @@ struct Seen {
   std::vector<std::string> messages;  ///< What it received.
   std::vector<std::string> ends;      ///< Of connections.
 
-  bool operator==(const Seen&) const = default;
+  /// A client that goes on sending after a refusal may never see it: the reset takes it away.
+  [[nodiscard]] bool has_same_request(const Seen& other) const {
+    const bool is_lost = response.empty() || other.response.empty();
+    return requests == other.requests && (is_lost || response == other.response);
+  }
+  [[nodiscard]] bool is_same(const Seen& other) const {
+    return has_same_request(other) && messages == other.messages && ends == other.ends;
+  }
 };
 
 /// Plays it, and expects that nothing is left afterwards.

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Sourced by chat.sh, test.sh, bench.sh and docs.sh (POSIX sh), which define `usage`: reads the
-# options that all know, and has install_missing. What counts as missing is what is really not
-# there - a command, a header, a module - whatever a list of packages says.
+# Sourced by the other scripts here (POSIX sh), which define `usage`: reads the options that
+# all know, and has install_missing. What counts as missing is what is really not there - a command,
+# a header, a module - whatever a list of packages says.
 
 install=yes ours=yes
 for argument do
@@ -58,12 +58,22 @@ boost_package() {
   fi
 }
 
+have_libfuzzer() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null >/dev/null 2>&1
+}
+# That of the clang that is here, else of Debian's.
+clang_runtime_package() {
+  version=$(clang++ -dumpversion 2>/dev/null || apt-cache depends clang | sed -n 's/.*Depends: clang-//p')
+  echo "libclang-rt-${version%%.*}-dev"
+}
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_missing [tests|benchmarks|docs]: makes sure of all that the build needs, and of what these
-# need; the docs build nothing.
+# install_missing [tests|benchmarks|fuzzers|soak|docs]: makes sure of all that the build needs, and
+# of what these need; the docs build nothing.
 install_missing() {
   [ $install = yes ] || return 0
   if [ "${1-}" = docs ]; then
@@ -99,6 +109,14 @@ install_missing() {
     need openssl 'the openssl command' have_command openssl
     need redis-server 'the redis-server command' have_command redis-server
     need redis-tools 'the redis-benchmark command' have_command redis-benchmark
+    need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
+  fi
+  if [ "${1-}" = fuzzers ]; then
+    need clang 'clang 14 or later' have_command clang++
+    need "$(clang_runtime_package)" 'the runtime of libFuzzer' have_libfuzzer
+  fi
+  if [ "${1-}" = soak ]; then
+    need redis-server 'the redis-server command' have_command redis-server
     need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
   install_packages

@@ -106,6 +106,7 @@ TEST_CASE("a Redis URL that is wrong is refused, naming what, and never the pass
       {"redis://us%er:secret@h", "user"},
       {"redis://:sec/ret@h", "a / must be percent-encoded"},
       {"redis://:secret#1@h", "#"},
+      {"redis://user:1?secret@h", "a ? must be percent-encoded"},
       {"redis://[::1", "not closed"},
       {"redis://:secret@[::1]6379", "followed"},
       {"unix://", "no path"},

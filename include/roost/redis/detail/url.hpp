@@ -146,6 +146,8 @@ inline void parse_query(std::string_view query, RedisUrl& url) {
   if (text.find('#') != std::string_view::npos || query.find('#') != std::string_view::npos) {
     invalid_url("a # must be percent-encoded");
   }
+  // Else what follows the ? of a password would be named as a parameter.
+  if (query.find('@') != std::string_view::npos) invalid_url("a ? must be percent-encoded");
   std::string_view path = text;
   const std::string_view authority = cut(path, '/');
   const std::size_t at = authority.rfind('@');

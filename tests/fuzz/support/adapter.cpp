@@ -1,0 +1,2 @@
+// The Beast adapter without TLS, compiled once for all fuzzers.
+#include <roost/src.hpp>

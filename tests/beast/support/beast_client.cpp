@@ -100,8 +100,7 @@ BeastClient::BeastClient(const asio::any_io_executor& executor,
   websocket::permessage_deflate deflate;
   deflate.client_enable = options.compresses;
   state_->stream.set_option(deflate);
-  co_spawn(executor, State::run(state_, std::move(target), options.subprotocols),
-           asio::detached);
+  co_spawn(executor, State::run(state_, std::move(target), options.subprotocols), asio::detached);
 }
 
 BeastClient::~BeastClient() {

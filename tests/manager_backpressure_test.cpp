@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sending to sockets that take frames: who waits for whom, how long, and who is dropped.
+// Sending to sockets that take frames: in which form, who waits for whom, how long, and who is
+// dropped.
 #include <roost/roost.hpp>
 
 #include <chrono>
@@ -60,6 +61,41 @@ struct Room : FrameBench {
   }
   bool is_there() const { return manager.find("stalled") != nullptr; }
 };
+
+// Wants its frames in a form of its own, and counts how often one is made.
+struct FormsFake : FrameFake {
+  using FrameFake::FrameFake;
+  FrameForm form = 0;
+  static inline int made = 0;
+
+  FrameForm frame_form() const { return form; }
+  static Frame in_form(const Frame& frame, FrameForm form) {
+    ++made;
+    return Frame::text(std::string(frame.payload_text()) + " in " + std::to_string(form));
+  }
+};
+static_assert(FormsFrames<FormsFake> && !FormsFrames<FrameFake>);
+
+TEST_CASE("a broadcast is made once in each form, whoever many want it", "[sending]") {
+  Bench<FormsFake> bench;
+  std::vector<std::shared_ptr<FormsFake>> sockets;
+  const auto connect = [&](FrameForm form) {
+    auto socket = bench.socket();
+    socket->form = form;
+    bench.run(bench.manager.connect(socket, {.rooms = "lobby"}));
+    sockets.push_back(std::move(socket));
+  };
+  for (int i = 0; i < 30; ++i) connect(static_cast<FrameForm>(i % 3));
+  FormsFake::made = 0;
+  CHECK(bench.run(bench.manager.broadcast_text("hello", {.room = "lobby"})) == 30);
+  CHECK(FormsFake::made == 2);  // form 0 is the frame as it is
+  CHECK(bench.run(bench.manager.broadcast_text("all")) == 30);
+  CHECK(FormsFake::made == 4);
+  for (const auto& socket : sockets) {
+    const std::string suffix = socket->form == 0 ? "" : " in " + std::to_string(socket->form);
+    CHECK(socket->texts == Strings{"hello" + suffix, "all" + suffix});
+  }
+}
 
 TEST_CASE("healthy peers never make a sender wait", "[backpressure]") {
   FrameBench bench(options());

@@ -15,6 +15,7 @@
 #include "roost/backplane.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/detail/base64.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/deliver.hpp"
 #include "roost/detail/encode.hpp"
 #include "roost/detail/json_depth.hpp"
@@ -94,6 +95,7 @@ class [[nodiscard]] Cluster {
   ///                `invalid_option` (the key; a report, which there is none of here),
   ///                `not_bound`.
   /// @par Suspends  while the backplane takes the message; never for a socket.
+  ROOST_WHEN_USED
   awaitable<Published> broadcast_text(std::string_view text, BroadcastOptions options = {}) const {
     if (!detail::is_utf8(text)) {
       throw Error(errc::invalid_utf8,
@@ -102,6 +104,7 @@ class [[nodiscard]] Cluster {
     return publish(detail::WireKind::text, text, options);
   }
   /// Bytes travel as base64, four bytes for three.
+  ROOST_WHEN_USED
   awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
                                        BroadcastOptions options = {}) const {
     return publish(detail::WireKind::bytes, detail::base64_encode(bytes), options);
@@ -128,6 +131,7 @@ class [[nodiscard]] Cluster {
   Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
       : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
 
+  ROOST_WHEN_USED
   awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
                                const BroadcastOptions& options) const {
     if (!binding_) throw Error(errc::not_bound);
@@ -136,7 +140,7 @@ class [[nodiscard]] Cluster {
     if (!to.is_everyone && to.rooms.empty()) return nobody();
     return backplane_.publish_wire(detail::encode_wire(kind, payload, to, manner));
   }
-  static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
+  ROOST_WHEN_USED static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
 
   static detail::WireManner how(const BroadcastOptions& options) {
     detail::Manner::of(options);

@@ -32,6 +32,8 @@ struct Admission;
 template <class Ws>
 struct Closing;
 template <class Ws>
+class Congestion;
+template <class Ws>
 struct Drain;
 template <class Ws>
 struct FanOut;
@@ -124,7 +126,9 @@ class Connection final : private detail::Recipient<Ws>,
   friend class detail::ManagerState<Ws>;
   friend class detail::Hooks<Ws>;
   friend struct detail::Closing<Ws>;
+  friend class detail::Congestion<Ws>;
   friend struct detail::Drain<Ws>;
+  friend class detail::PlainQueue<Ws>;
   friend class detail::Recipient<Ws>;
   friend struct detail::Admission<Ws>;
   friend struct detail::FanOut<Ws>;

@@ -143,7 +143,8 @@ class ConnectionManager {
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
                                     Handler handler) {
     require(socket);
-    return detail::Session<Ws>::run(state_, socket, admission(socket, options), std::move(handler));
+    auto entering = detail::Session<Ws>::enter(state_, socket, admission(socket, options));
+    return detail::Session<Ws>::run(state_, std::move(entering), std::move(handler));
   }
 
   // --- who leaves ---

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "roost/backplane.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/local_hub.hpp"
@@ -103,12 +104,12 @@ class LocalBackplane {
   /// From now on the handlers get what is published. Nothing happens if it has started already.
   /// @par Errors    `errc::backplane_unavailable` if the backplane or its `io_context` is gone.
   /// @par Suspends  never.
-  awaitable<void> start() { return run_start(state_); }
+  ROOST_WHEN_USED awaitable<void> start() { return run_start(state_); }
 
   /// The handlers get nothing any more, not even what waits for them; what is under way, a
   /// coroutine or a call on another thread, is left to itself. `start` begins anew.
   /// @par Suspends  never.
-  awaitable<void> stop() { return run_stop(state_); }
+  ROOST_WHEN_USED awaitable<void> stop() { return run_stop(state_); }
 
   /// Brings @p message to every handler of the started backplanes on the channel, whether this one
   /// has started or not.
@@ -116,6 +117,7 @@ class LocalBackplane {
   /// @par Errors    at the call `errc::invalid_json` (no object, not serialisable, nested over 64
   ///                levels) and `message_too_big`.
   /// @par Suspends  never.
+  ROOST_WHEN_USED
   awaitable<Published> publish(const nlohmann::json& message) {
     return publish_text(detail::serialize_message(message, options().max_message_bytes));
   }
@@ -126,6 +128,7 @@ class LocalBackplane {
   Subscription on(BackplaneHandler handler) { return state_->inbound->on(std::move(handler)); }
 
   /// @private For `Cluster`.
+  ROOST_WHEN_USED
   awaitable<Published> publish_wire(detail::OutgoingMessage message) {
     detail::check_size(message.text, options().max_message_bytes);
     return publish_text(std::move(message.text));
@@ -187,21 +190,25 @@ class LocalBackplane {
   }
 
   // No hop to the backplane's executor: its `io_context` may be gone when they are awaited.
+  ROOST_WHEN_USED
   static awaitable<void> run_start(StatePtr state) {
     if (!state->hub->join(state->options.channel, state->inbound)) {
       throw Error(errc::backplane_unavailable, "the LocalBackplane or its io_context is gone");
     }
     co_return;
   }
+  ROOST_WHEN_USED
   static awaitable<void> run_stop(StatePtr state) {
     state->hub->leave(state->options.channel, state->inbound);
     state->inbound->discard();
     co_return;
   }
+  ROOST_WHEN_USED
   awaitable<Published> publish_text(std::string text) {
     // What a reader in another process would see, rather than a copy.
     return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(text)));
   }
+  ROOST_WHEN_USED
   static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel) {
     ++state->published;
     co_return state->hub->publish(state->options.channel, parcel, *state->inbound);

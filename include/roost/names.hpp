@@ -10,7 +10,7 @@
 
 namespace roost {
 
-/// Several names (rooms, ids) as an argument: a view of one string, of up to eight strings in
+/// Several names (rooms, ids) as an argument: a view of one string, of up to four strings in
 /// braces, or of a contiguous range of strings.
 ///
 /// Trivially destructible on purpose: g++ 12 destroys an owning temporary aggregate of a
@@ -21,16 +21,16 @@ namespace roost {
 class Names {
  public:
   /// How many names there may be in braces; give a range for more.
-  static constexpr std::size_t max_braced = 8;
+  static constexpr std::size_t max_braced = 4;
 
   /// No names: `is_given` is false.
   constexpr Names() noexcept = default;
 
-  /// One to eight strings.
+  /// One to four strings.
   template <std::convertible_to<std::string_view>... Name>
     requires(sizeof...(Name) >= 1 && sizeof...(Name) <= max_braced)
   Names(const Name&... names) noexcept  // NOLINT: implicit on purpose
-      : braced_{std::string_view(names)...}, size_(sizeof...(Name)), is_given_(true) {}
+      : braced_{std::string_view(names)...}, size_(sizeof...(Name)), kind_(Kind::braced) {}
 
   /// A vector, a span or an array of strings, which must outlive the call.
   template <std::ranges::contiguous_range Range>
@@ -38,23 +38,24 @@ class Names {
              std::ranges::sized_range<Range> &&
              std::convertible_to<std::ranges::range_reference_t<const Range>, std::string_view>)
   Names(const Range& range) noexcept  // NOLINT: implicit on purpose
-      : range_(std::ranges::data(range)),
-        at_([](const void* data, std::size_t i) {
-          using Element = std::ranges::range_value_t<Range>;
-          return std::string_view(static_cast<const Element*>(data)[i]);
-        }),
+      : range_{.data = std::ranges::data(range),
+               .at =
+                   [](const void* data, std::size_t i) {
+                     using Element = std::ranges::range_value_t<Range>;
+                     return std::string_view(static_cast<const Element*>(data)[i]);
+                   }},
         size_(std::ranges::size(range)),
-        is_given_(true) {}
+        kind_(Kind::range) {}
 
   /// How many names there are.
   [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
   /// False if there were no names at all; an empty range of names was given.
-  [[nodiscard]] constexpr bool is_given() const noexcept { return is_given_; }
+  [[nodiscard]] constexpr bool is_given() const noexcept { return kind_ != Kind::none; }
   /// Whether there are none, given or not.
   [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
   /// One of them. @pre `i < size()`
   [[nodiscard]] constexpr std::string_view operator[](std::size_t i) const noexcept {
-    return at_ ? at_(range_, i) : braced_[i];
+    return kind_ == Kind::range ? range_.at(range_.data, i) : braced_[i];
   }
 
   /// @private A forward iterator.
@@ -79,11 +80,20 @@ class Names {
   [[nodiscard]] constexpr iterator end() const noexcept { return {this, size_}; }
 
  private:
-  std::array<std::string_view, max_braced> braced_{};
-  const void* range_ = nullptr;
-  std::string_view (*at_)(const void*, std::size_t) = nullptr;
+  enum class Kind : unsigned char { none, braced, range };
+  struct Elsewhere {
+    const void* data;
+    std::string_view (*at)(const void*, std::size_t);
+  };
+
+  // Options are temporaries of `co_await` expressions, which live in the frames of coroutines that
+  // exist as often as there are connections: a few names, and these over each other.
+  union {
+    std::array<std::string_view, max_braced> braced_{};
+    Elsewhere range_;
+  };
   std::size_t size_ = 0;
-  bool is_given_ = false;
+  Kind kind_ = Kind::none;
 };
 
 static_assert(std::is_trivially_destructible_v<Names>);

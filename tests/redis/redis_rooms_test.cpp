@@ -173,6 +173,52 @@ TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis
   CHECK(a.manager->members("lobby").size() == 1);
 }
 
+TEST_CASE("a cancelled join leaves the room to others that asked for it", "[redis]") {
+  RedisWorld world;
+  FakeRedis fake(world.context);
+  Replica a(world, {.url = fake.url()});
+  world.run(a.backplane->start());
+  const auto alice = a.connect("alice", "lobby");
+  const std::size_t before = fake.subscriptions;
+  fake.ignores_subscribe = true;
+  const auto join = [&](std::string_view room) {
+    return detail::Child<bool>::start(world.context.get_executor(), a.manager->join("alice", room));
+  };
+  const auto first = join("attic");
+  world.until([&] { return fake.subscriptions == before + 1; });
+  const auto second = join("attic");
+  run_ready(world.context);
+  const auto give_up = [&](const std::shared_ptr<detail::Child<bool>>& joining) {
+    joining->cancel();
+    world.until([&] { return joining->is_done(); });
+    CHECK_THROWS(joining->take());
+  };
+  SECTION("while they wait") {
+    give_up(first);
+    CHECK(a.manager->members("attic").size() == 1);
+    give_up(second);  // nobody wants it any more
+    CHECK(a.manager->members("attic").empty());
+  }
+  SECTION("who was there before stays") {
+    const auto third = join("lobby");
+    run_ready(world.context);
+    give_up(third);
+    CHECK(a.manager->members("lobby").size() == 1);
+    give_up(second);
+    give_up(first);
+  }
+  SECTION("who has left and joined again has done that") {
+    world.run(a.manager->leave("alice", "attic"));
+    const auto third = join("attic");
+    run_ready(world.context);
+    give_up(first);
+    give_up(second);
+    CHECK(a.manager->members("attic").size() == 1);
+    give_up(third);
+    CHECK(a.manager->members("attic").empty());
+  }
+}
+
 TEST_CASE("without Redis nobody waits, and rooms are subscribed when it comes", "[redis]") {
   RedisServer server;
   server.kill();

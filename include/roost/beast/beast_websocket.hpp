@@ -19,7 +19,9 @@
 #include "roost/beast/detail/deflate.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/detail/encode.hpp"
+#include "roost/detail/scoped_value.hpp"
 #include "roost/disconnect.hpp"
+#include "roost/error.hpp"
 #include "roost/frame.hpp"
 #include "roost/message.hpp"
 #include "roost/socket_observer.hpp"
@@ -67,7 +69,8 @@ class BeastWebSocket final {
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
     return detail::header_value(request_, name);
   }
-  /// The request that was upgraded.
+  /// The request that was upgraded, without the headers of the upgrade itself: `Connection`,
+  /// `Upgrade`, `Sec-WebSocket-Key`, `-Version` and `-Extensions`.
   [[nodiscard]] const RequestHeader& request() const noexcept { return request_; }
   /// The subprotocol that was agreed on; empty: none.
   [[nodiscard]] const std::string& subprotocol() const noexcept { return subprotocol_; }
@@ -113,6 +116,19 @@ class BeastWebSocket final {
   ///                    `already_receiving`.
   /// @par Cancellation  harms nothing: the next receive gets the message.
   boost::asio::awaitable<Message> receive();
+  /// @private A receive in steps, for a coroutine that has a frame of its own: while there is
+  /// nothing to take, `until_next` is to be awaited. One at a time: keep what this returns.
+  [[nodiscard]] detail::ScopedValue<bool> begin_receive() {
+    if (is_receiving_) throw Error(errc::already_receiving);
+    return detail::ScopedValue<bool>(is_receiving_, true);
+  }
+  /// @private
+  [[nodiscard]] bool has_next() const noexcept { return inbox_->message || inbox_->ended; }
+  /// @private
+  [[nodiscard]] auto until_next() { return inbox_->receiver.sleep(inbox_->executor); }
+  /// @private @pre `has_next()`
+  /// @param is_cancelled  whoever cancelled it does not look at the result: the message stays
+  [[nodiscard]] Message take_next(bool is_cancelled);
 
   /// Bytes per message received; 0: no limit. The peer that sends more is closed with 1009.
   void set_max_message_bytes(std::size_t n) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/arrivals.hpp"
 #include "roost/detail/deliver.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/manager_state.hpp"
@@ -123,26 +124,38 @@ struct Admission {
       // The same connection, not whoever has its id by now.
       if (!connection->is_connected()) co_return false;
     }
-    const bool was_in = connection->is_in(room);  // maybe by another join meanwhile
-    if (!was_in) {
-      check_may_join(*state, *connection, room);
-      state->join(*connection, room);
+    if (state->bindings().empty()) {
+      enter(*state, *connection, room);
+    } else {
+      co_await arrive(state, connection, room);
     }
-    if (!state->bindings().empty()) co_await arrive(state, connection, room, was_in);
     co_return true;
   }
 
-  /// Waits until messages to the room arrive. A caller that gives up has not joined.
+  /// @returns whether it was not in the room, maybe by another join meanwhile.
+  static bool enter(State& state, Connection<Ws>& connection, const std::string& room) {
+    if (connection.is_in(room)) return false;
+    check_may_join(state, connection, room);
+    state.join(connection, room);
+    return true;
+  }
+
+  /// The same, and waits until messages to the room arrive. A caller that gives up has not joined.
   static boost::asio::awaitable<void> arrive(StatePtr state, ConnectionPtr connection,
-                                             std::string room, bool was_in) {
+                                             std::string room) {
+    const bool is_new = enter(*state, *connection, room);
+    Arrivals::Waiting waiting(state->arrivals(), connection.get(), room, is_new);
     std::exception_ptr error;
     try {
       co_await rooms_settled(state);
     } catch (...) {
       error = std::current_exception();
     }
-    if (!error) co_return;
-    if (!was_in) state->leave(*connection, room);
+    if (!error) {
+      waiting.keep();
+      co_return;
+    }
+    if (waiting.is_last()) state->leave(*connection, room);
     std::rethrow_exception(error);
   }
 

@@ -8,3 +8,7 @@
 #else
 #define ROOST_DECL inline
 #endif
+
+/// Before a coroutine that is no template: g++ compiles those that it sees in a header in every
+/// file, with all that they use, whether they are used or not. Templates it compiles on use.
+#define ROOST_WHEN_USED template <class = void>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
@@ -150,12 +149,9 @@ struct FanOut {
   // Where it is awaited on the manager's executor, one coroutine has to do.
   static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame, Audience to,
                                                            Manner manner) {
-    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
-    if (here != state->executor()) {
-      auto there = run_there(state->executor(),
-                             run_broadcast(state, std::move(frame), std::move(to), manner));
-      const auto result = co_await std::move(there);
-      co_return *result;
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(state->executor(),
+                                     run_broadcast(state, std::move(frame), std::move(to), manner));
     }
     std::shared_ptr<Delivery> delivery;
     Offered offered = offer_to_all(*state, frame, to, manner, true, delivery);
@@ -184,12 +180,9 @@ struct FanOut {
 
   static boost::asio::awaitable<bool> run_send(StatePtr state, ConnectionPtr connection,
                                                Frame frame, Manner manner) {
-    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
-    if (here != state->executor()) {
-      auto there = run_there(state->executor(),
-                             run_send(state, std::move(connection), std::move(frame), manner));
-      const auto result = co_await std::move(there);
-      co_return *result;
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(
+          state->executor(), run_send(state, std::move(connection), std::move(frame), manner));
     }
     if (manner.report) *manner.report = {};
     if (!connection || !connection->is_connected()) co_return false;
@@ -199,7 +192,7 @@ struct FanOut {
     const Offer offer = manner.policy ? connection->offer(formed, *manner.policy, true, delivery)
                                       : connection->offer(formed, true, delivery);
     connection->drop_unless_taken(offer);
-    state->relieve();
+    state->congestion().relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->executor(), *state->options().clock);
     }
@@ -240,7 +233,7 @@ struct FanOut {
     }
     for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
     state.count_broadcast(offered.report.taken + offered.waiting);
-    state.relieve();
+    state.congestion().relieve();
     return offered;
   }
 
@@ -257,8 +250,7 @@ struct FanOut {
 
   static Frame joined(State& state, const Frame& frame, const Audience& to) {
     if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
-    return state.joiner(to.is_everyone ? std::string_view() : to.rooms.front())
-        .join(frame, &state.frame_account());
+    return state.frame_memory().join(frame, to.is_everyone ? std::string_view() : to.rooms.front());
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.

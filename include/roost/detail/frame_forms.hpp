@@ -16,7 +16,7 @@ template <class Ws>
 class FrameForms {
  public:
   FrameForms(ManagerState<Ws>& state, const Frame& frame) : state_(state), frame_(frame) {
-    state.charge(frame);
+    state.frame_memory().charge(frame);
   }
 
   /// Valid until the next call.
@@ -34,7 +34,7 @@ class FrameForms {
       if (existing == form) return frame;
     }
     const Frame& frame = made_.emplace_back(form, Ws::in_form(frame_, form)).second;
-    state_.charge(frame);
+    state_.frame_memory().charge(frame);
     return frame;
   }
 

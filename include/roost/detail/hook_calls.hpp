@@ -10,6 +10,7 @@
 
 #include "roost/clock.hpp"
 #include "roost/detail/child.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
 
@@ -23,6 +24,7 @@ class HookCalls {
   /// its answer discarded.
   /// @par Errors  what it throws; `errc::timed_out`
   /// @pre this outlives the coroutine
+  ROOST_WHEN_USED
   boost::asio::awaitable<bool> run(boost::asio::awaitable<bool> hook,
                                    boost::asio::any_io_executor executor, Clock& clock,
                                    Clock::duration limit) {
@@ -39,6 +41,7 @@ class HookCalls {
   }
 
   /// Waits until none is under way (true), or until @p deadline (false).
+  ROOST_WHEN_USED
   boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor, Clock& clock,
                                          Clock::time_point deadline) {
     bool is_in_time = true;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "roost/backplane.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/parcel.hpp"
 #include "roost/detail/running.hpp"
@@ -95,6 +96,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
   /// From any thread; handlers are called later.
   /// @returns how many of them have a place for it
+  ROOST_WHEN_USED
   std::size_t deliver(const ParcelPtr& parcel) {
     const std::lock_guard lock(mutex_);
     const std::size_t taken = add(parcel);
@@ -105,11 +107,13 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   /// The same for who has several, and calls `flush` after them.
+  ROOST_WHEN_USED
   void collect(const ParcelPtr& parcel) {
     const std::lock_guard lock(mutex_);
     add(parcel);
   }
   /// Calls handlers at once, as far as they are no coroutines. On the executor.
+  ROOST_WHEN_USED
   void flush() {
     std::vector<SubscriberPtr> plain;
     {
@@ -188,6 +192,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   // With the mutex held.
+  ROOST_WHEN_USED
   std::size_t add(const ParcelPtr& parcel) {
     ++received_;
     std::size_t taken = 0;
@@ -203,6 +208,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
   // With the mutex held. The log says when a handler begins to lose messages, and how many it lost
   // once it has caught up: a line for each would make it worse.
+  ROOST_WHEN_USED
   void drop(Subscriber& subscriber) {
     ++dropped_;
     if (subscriber.dropped++ > 0 || !executor_) return;
@@ -213,6 +219,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   }
 
   // With the mutex held.
+  ROOST_WHEN_USED
   void schedule(const SubscriberPtr& subscriber) {
     subscriber->is_scheduled = false;
     if (!executor_) return;
@@ -220,11 +227,13 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
                       [self = shared_from_this(), subscriber] { self->work_off(subscriber); });
     subscriber->is_scheduled = true;
   }
+  ROOST_WHEN_USED
   void schedule_next(const SubscriberPtr& subscriber) {
     const std::lock_guard lock(mutex_);
     schedule(subscriber);
   }
 
+  ROOST_WHEN_USED
   void work_off(const SubscriberPtr& subscriber) {
     constexpr int at_once = 32;  // then others on the executor have their turn
     for (int i = 0; i < at_once; ++i) {
@@ -266,6 +275,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     return parcel;
   }
 
+  ROOST_WHEN_USED
   static boost::asio::awaitable<void> run(SubscriberPtr subscriber, ParcelPtr parcel) {
     co_await subscriber->handler.start(*parcel);
   }

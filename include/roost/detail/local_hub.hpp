@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "roost/backplane.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/inbound.hpp"
 #include "roost/detail/room_index.hpp"
 
@@ -43,6 +44,7 @@ class LocalHubState {
   }
 
   /// @param own  the publisher's
+  ROOST_WHEN_USED
   Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own) {
     const std::lock_guard lock(mutex_);
     const auto found = channels_.find(channel);

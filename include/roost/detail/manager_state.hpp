@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -22,21 +18,20 @@
 #include <vector>
 
 #include "roost/connection.hpp"
+#include "roost/detail/arrivals.hpp"
 #include "roost/detail/child.hpp"
 #include "roost/detail/closing.hpp"
+#include "roost/detail/congestion.hpp"
 #include "roost/detail/context_guard.hpp"
 #include "roost/detail/describe.hpp"
-#include "roost/detail/frame_account.hpp"
-#include "roost/detail/frame_joiner.hpp"
+#include "roost/detail/frame_memory.hpp"
 #include "roost/detail/gate.hpp"
 #include "roost/detail/hook_calls.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/log_throttle.hpp"
-#include "roost/detail/outbox.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/task_group.hpp"
-#include "roost/detail/wait.hpp"
 #include "roost/drain.hpp"
 #include "roost/options.hpp"
 #include "roost/stats.hpp"
@@ -45,8 +40,8 @@ namespace roost::detail {
 
 struct Binding;
 
-/// What a manager shares with its coroutines: the registry of connections and rooms, those that
-/// are watched because their peers do not keep up, and the way out of all of them.
+/// What a manager shares with its coroutines: the registry of connections and rooms, and the way
+/// out of it.
 template <class Ws>
 class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>,
                            private ContextGuard {
@@ -61,9 +56,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
   [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
-  [[nodiscard]] OutboxTotal& total_queued() noexcept { return queued_; }
-  /// Of the frames that it sends.
-  [[nodiscard]] FrameAccount& frame_account() noexcept { return *frame_account_; }
+  [[nodiscard]] FrameMemory& frame_memory() noexcept { return frame_memory_; }
+  /// Those whose peers do not keep up.
+  [[nodiscard]] Congestion<Ws>& congestion() noexcept { return congestion_; }
   [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
@@ -72,6 +67,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] const std::shared_ptr<Gate>& gate() const noexcept { return gate_; }
   [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
   [[nodiscard]] HookCalls& hook_calls() noexcept { return hook_calls_; }
+  [[nodiscard]] Arrivals& arrivals() noexcept { return arrivals_; }
   /// The backplanes it is bound to; expired where it is not any more.
   [[nodiscard]] std::vector<std::weak_ptr<const Binding>>& bindings() noexcept { return bindings_; }
 
@@ -155,7 +151,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     connection.last_rooms_ = RoomIndex::rooms_of(connection);
     connection.ended_ = std::move(how);
     rooms_.leave_all(connection);
-    unwatch(connection);
+    congestion_.unwatch(connection);
     connection.changed_.notify_all();
     for (RegistryObserver<Ws>* observer : observers_) observer->on_unregistered(connection);
     Connection<Ws>* const last = everyone_.back();
@@ -226,12 +222,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// The drain under way, or the last one.
   [[nodiscard]] std::shared_ptr<Child<DrainReport>>& drain() noexcept { return drain_; }
 
-  /// For frames to one room, or to everyone (an empty name). Rooms may share one: what lies between
-  /// their frames then is no harm.
-  [[nodiscard]] FrameJoiner& joiner(std::string_view room) noexcept {
-    return joiners_[StringHash()(room) % joiners_.size()];
-  }
-
   void observe(RegistryObserver<Ws>& observer) { observers_.push_back(&observer); }
   void unobserve(RegistryObserver<Ws>& observer) noexcept { std::erase(observers_, &observer); }
 
@@ -244,44 +234,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
     if (!executor_) return;  // nothing of it is left
     cancel_all();
-  }
-
-  // --- those whose peers do not keep up: one timer for all ---
-
-  void watch(Connection<Ws>& connection) {
-    if (connection.watch_position_ == Recipient<Ws>::not_watched) {
-      connection.watch_position_ = watched_.size();
-      watched_.push_back(&connection);
-    }
-    const auto due = connection.next_deadline();
-    if (due && *due < next_sweep_) watch_changed_.notify_all();
-    if (!std::exchange(is_sweeping_, true)) {
-      spawn("sweep", sweep(this->shared_from_this()));
-    }
-  }
-
-  void unwatch(Connection<Ws>& connection) noexcept {
-    const std::size_t position =
-        std::exchange(connection.watch_position_, Recipient<Ws>::not_watched);
-    if (position == Recipient<Ws>::not_watched) return;
-    watched_[position] = watched_.back();
-    watched_.pop_back();
-    if (position < watched_.size()) watched_[position]->watch_position_ = position;
-    if (watched_.empty()) watch_changed_.notify_all();
-  }
-
-  // --- the memory of all outboxes ---
-
-  /// Before anything is queued. @pre no other thread has the frame
-  void charge(const Frame& frame) { frame.charge_to(*frame_account_); }
-  /// Whoever queues something calls this afterwards: over the limit the fullest are dropped.
-  void relieve() {
-    if (!options_.max_total_outbox_bytes) return;
-    const std::size_t limit = *options_.max_total_outbox_bytes;
-    if (frame_account_->bytes() + entry_bytes() <= limit) [[likely]]
-      return;
-    if (outbox_memory() <= limit || std::exchange(is_relieving_, true)) return;
-    spawn("relieve", drop_fullest(this->shared_from_this()));
   }
 
   // --- numbers ---
@@ -318,9 +270,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     Stats now = stats_;
     now.connections = everyone_.size();
     now.rooms = rooms_.size();
-    now.queued_bytes = queued_.bytes;
-    now.outbox_memory = outbox_memory();
-    now.congested = watched_.size();
+    now.queued_bytes = frame_memory_.total().bytes;
+    now.outbox_memory = frame_memory_.bytes();
+    now.congested = congestion_.size();
     const TurnedAway& turned_away = gate_->turned_away();
     now.refused_by_key = turned_away.by_key;
     now.handshakes_evicted = turned_away.evicted;
@@ -376,77 +328,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
   }
 
-  static boost::asio::awaitable<void> sweep(std::shared_ptr<ManagerState> self) {
-    struct Sweeping {
-      ManagerState& state;
-      ~Sweeping() {
-        state.next_sweep_ = Timer::never();
-        state.is_sweeping_ = false;
-      }
-    };
-    const Sweeping sweeping{*self};
-    while (!self->watched_.empty()) {
-      Clock::time_point next = Timer::never();
-      for (const Connection<Ws>* connection : self->watched_) {
-        if (const auto due = connection->next_deadline()) next = std::min(next, *due);
-      }
-      self->next_sweep_ = next;
-      co_await wait(self->watch_changed_, self->executor_, *self->options_.clock, next);
-      if (self->now() >= next) self->enforce_deadlines();
-    }
-  }
-
-  void enforce_deadlines() {
-    const Clock::time_point when = now();
-    std::vector<ConnectionPtr> watched;
-    watched.reserve(watched_.size());
-    for (Connection<Ws>* connection : watched_) watched.push_back(connection->shared_from_this());
-    for (const ConnectionPtr& connection : watched) {
-      if (connection->is_connected() && connection->is_expired(when)) {
-        drop(*connection, {.reason = DisconnectReason::send_timeout});
-      }
-    }
-  }
-
-  [[nodiscard]] std::size_t entry_bytes() const noexcept {
-    return queued_.entries * sizeof(Outbox::Entry);
-  }
-  // What idle joiners keep is no outbox's.
-  [[nodiscard]] std::size_t outbox_memory() const noexcept {
-    std::size_t bytes = frame_account_->bytes() + entry_bytes();
-    for (const FrameJoiner& joiner : joiners_) bytes -= joiner.idle_bytes();
-    return bytes;
-  }
-
-  // Those that do not take their bytes, the fullest first, until there is some room.
-  static boost::asio::awaitable<void> drop_fullest(std::shared_ptr<ManagerState> self) {
-    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever queues is not done yet
-    self->is_relieving_ = false;
-    const std::size_t before = self->outbox_memory();
-    const std::size_t limit = *self->options_.max_total_outbox_bytes;
-    if (before <= limit) co_return;
-    std::vector<std::pair<std::size_t, ConnectionPtr>> fullest;
-    fullest.reserve(self->watched_.size());
-    for (Connection<Ws>* connection : self->watched_) {
-      fullest.emplace_back(connection->queued_bytes(), connection->shared_from_this());
-    }
-    std::sort(fullest.begin(), fullest.end(),
-              [](const auto& a, const auto& b) { return a.first > b.first; });
-    std::size_t dropped = 0;
-    for (const auto& [bytes, connection] : fullest) {
-      if (self->outbox_memory() <= limit - limit / 8) break;
-      const std::shared_ptr<Ws> socket = connection->websocket();
-      if (!socket) continue;
-      self->drop(*connection, {.reason = DisconnectReason::outboxes_full});
-      if constexpr (Aborts<Ws>) socket->abort();
-      ++dropped;
-    }
-    self->log_limited(Severity::warning, "outboxes_full",
-                      {{"bytes", std::to_string(before)},
-                       {"limit", std::to_string(limit)},
-                       {"dropped", std::to_string(dropped)}});
-  }
-
   boost::asio::any_io_executor executor_;
   const ManagerOptions<Ws> options_;
 
@@ -455,24 +336,18 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   RoomIndex rooms_;
   Hooks<Ws> hooks_;
   HookCalls hook_calls_;
+  Arrivals arrivals_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::vector<RegistryObserver<Ws>*> observers_;
   std::uint64_t last_visit_ = 0;
-  std::array<FrameJoiner, 1'024> joiners_;  // a fixed number: an idle one keeps its memory
-
-  std::vector<Connection<Ws>*> watched_;
-  WaitList watch_changed_;
-  Clock::time_point next_sweep_ = Timer::never();
-  bool is_sweeping_ = false;
+  FrameMemory frame_memory_;
+  Congestion<Ws> congestion_{*this};
 
   bool is_stopped_ = false;
   TaskGroup tasks_;
   std::shared_ptr<Child<DrainReport>> drain_;
   std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
-  OutboxTotal queued_;
-  const FrameAccount::Ptr frame_account_ = FrameAccount::open();
-  bool is_relieving_ = false;
   LogThrottle throttle_;
   Stats stats_;
 };

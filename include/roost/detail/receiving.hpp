@@ -2,10 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -24,6 +24,15 @@
 
 namespace roost::detail {
 
+/// Spares a receive the coroutine of the socket, which is there as often as there are connections.
+template <class Ws>
+concept ReceivesInSteps = requires(Ws& ws) {
+  ws.begin_receive();
+  { ws.has_next() } -> std::same_as<bool>;
+  ws.until_next();
+  { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
+};
+
 /// From one connection to its handler.
 template <class Ws>
 struct Receiving {
@@ -35,18 +44,15 @@ struct Receiving {
 
   /// The next message as @p convert makes it. What comes of the end: @p at_end, or an error.
   ///
-  /// One coroutine, whichever executor awaits it: most connections are suspended here most of the
+  /// One coroutine, on the manager's executor: most connections are suspended here most of the
   /// time, and each frame costs memory and time.
   template <class T>
   static boost::asio::awaitable<T> run(StatePtr state, ConnectionPtr connection, Kind kind,
                                        std::optional<std::size_t> max_bytes, T (*convert)(Message),
                                        T (*at_end)() = nullptr) {
-    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
-    if (here != state->executor()) {
-      auto there = run_there(state->executor(),
-                             run(state, std::move(connection), kind, max_bytes, convert, at_end));
-      auto result = co_await std::move(there);
-      co_return std::move(*result);
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(
+          state->executor(), run(state, std::move(connection), kind, max_bytes, convert, at_end));
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_free(*state, *connection);
@@ -54,12 +60,18 @@ struct Receiving {
     std::optional<Message> message;
     std::exception_ptr error;
     {
-      const ScopedValue receiving(connection->is_receiving_, true);
+      const ScopedValue busy(connection->is_receiving_, true);
       // The connection lets go of its socket when it ends; this receive must not.
       const std::shared_ptr<Ws> socket = connection->websocket();
       try {
         if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
-        if constexpr (ReceivesMessages<Ws>) {
+        if constexpr (ReceivesInSteps<Ws>) {
+          const auto receiving = socket->begin_receive();
+          while (!socket->has_next()) co_await socket->until_next();
+          const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+          message =
+              socket->take_next(cancellation.cancelled() != boost::asio::cancellation_type::none);
+        } else if constexpr (ReceivesMessages<Ws>) {
           message = co_await socket->receive();
         } else {
           message.emplace().payload = co_await socket->receive_text();

@@ -1,32 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "roost/clock.hpp"
 #include "roost/detail/backpressure.hpp"
-#include "roost/detail/describe.hpp"
 #include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
+#include "roost/detail/plain_queue.hpp"
 #include "roost/detail/prefetch.hpp"
 #include "roost/detail/room_index.hpp"
-#include "roost/detail/running.hpp"
-#include "roost/detail/wait.hpp"
 #include "roost/frame.hpp"
 #include "roost/log.hpp"
 #include "roost/overflow.hpp"
@@ -42,6 +35,8 @@ namespace detail {
 
 template <class Ws>
 class ManagerState;
+template <class Ws>
+class Congestion;
 template <class Ws>
 struct FanOut;
 template <class Ws>
@@ -138,7 +133,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (HasOutbox<Ws>) {
       return socket_->queued_bytes() + backpressure_.posted_bytes();
     } else if constexpr (!TakesFrames<Ws>) {
-      return plain_.outbox.cost() + backpressure_.posted_bytes();
+      return plain_.cost() + backpressure_.posted_bytes();
     } else {
       return 0;
     }
@@ -154,12 +149,12 @@ class Recipient : public RoomMember, private SocketObserver {
     backpressure_.set_episode_bytes(state.options().outbox_high_water);
     [[maybe_unused]] const OutboxWatch watch{.observer = this,
                                              .high_water = state.options().outbox_high_water,
-                                             .total = &state.total_queued(),
+                                             .total = &state.frame_memory().total(),
                                              .is_lossy = overflow_ != Overflow::close};
     if constexpr (Observable<Ws>) socket_->observe(watch);
     sink_ = find_sink(*socket_);
     if constexpr (FormsFrames<Ws>) frame_form_ = socket_->frame_form();
-    if constexpr (!TakesFrames<Ws>) plain_.outbox.watch(watch);
+    if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
@@ -173,15 +168,7 @@ class Recipient : public RoomMember, private SocketObserver {
         if (parked->delivery) parked->delivery->settle_one();
       }
     } else {
-      plain_.outbox.watch({});
-      for (const auto& delivery : std::exchange(plain_.deliveries, {})) {
-        if (delivery) delivery->settle_one();
-      }
-      while (auto parked = backpressure_.take()) {
-        plain_.outbox.push(parked->frame, {});
-        if (parked->delivery) parked->delivery->settle_one();
-      }
-      if (!is_flushed) plain_.outbox.discard();
+      plain_.end(backpressure_, is_flushed);
     }
     state_ = nullptr;
     sink_ = nullptr;
@@ -194,33 +181,18 @@ class Recipient : public RoomMember, private SocketObserver {
                                                    boost::asio::any_io_executor executor,
                                                    Clock& clock, Clock::time_point deadline) {
     if constexpr (!TakesFrames<Ws>) {
-      struct Rest {  // what is not sent by then never will be
-        Outbox& outbox;
-        ~Rest() { outbox.discard(); }
-      };
-      auto& plain = static_cast<Recipient&>(*connection).plain_;
-      const Rest rest{plain.outbox};
-      bool is_in_time = true;
-      while (is_in_time && plain.is_pumping) {
-        is_in_time = co_await wait(plain.pump_ended, executor, clock, deadline);
-      }
-      co_return !plain.is_pumping;
+      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, deadline);
     }
     co_return true;
   }
 
  private:
   friend class ManagerState<Ws>;
+  friend class Congestion<Ws>;
+  friend class PlainQueue<Ws>;
   friend struct FanOut<Ws>;
   friend struct Closing<Ws>;
 
-  // A socket that takes no frames: they queue up here, and one detached pump at a time sends them.
-  struct PlainQueue {
-    Outbox outbox;
-    std::deque<std::shared_ptr<Delivery>> deliveries;  // one for each entry, null where none waits
-    bool is_pumping = false;
-    WaitList pump_ended;
-  };
   struct Nothing {};
 
   static auto* find_sink(Ws& socket) noexcept {
@@ -248,7 +220,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if (awaited && !is_ready()) {
       ++delivery->pending;
       backpressure_.park(frame, delivery);
-      state_->watch(self());
+      state_->congestion().watch(self());
       return Offer::waiting;
     }
     if (backpressure_.has_parked()) {
@@ -278,14 +250,8 @@ class Recipient : public RoomMember, private SocketObserver {
   Queueing queue(const Frame& frame, const FramePolicy& policy) {
     using Result = Queueing::Result;
     if constexpr (!TakesFrames<Ws>) {
-      const Queueing queueing =
-          plain_.outbox.offer(frame, state_->now(), policy, [this](std::size_t i) {
-            plain_.deliveries.erase(plain_.deliveries.begin() + static_cast<std::ptrdiff_t>(i));
-          });
-      if (queueing.result == Result::taken) {
-        plain_.deliveries.push_back(nullptr);
-        start_pump();
-      }
+      const Queueing queueing = plain_.offer(frame, policy, state_->now());
+      if (queueing.result == Result::taken) start_pump();
       return queueing;
     } else if constexpr (OffersFrames<std::remove_pointer_t<decltype(sink_)>>) {
       return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
@@ -304,9 +270,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (TakesFrames<Ws>) {
       return try_send(frame);
     } else {
-      if (delivery) ++delivery->pending;
-      plain_.deliveries.push_back(std::move(delivery));
-      plain_.outbox.push(frame, state_->options().clock->now());
+      plain_.push(frame, std::move(delivery), state_->now());
       start_pump();
       return true;
     }
@@ -315,9 +279,13 @@ class Recipient : public RoomMember, private SocketObserver {
   void start_pump()
     requires(!TakesFrames<Ws>)
   {
-    if (std::exchange(plain_.is_pumping, true)) return;
-    boost::asio::co_spawn(state_->executor(), pump(self().shared_from_this(), socket_),
-                          [running = Running(state_->executor())](std::exception_ptr) {});
+    if (plain_.is_pumping()) return;
+    plain_.pump(state_->executor(), self().shared_from_this(), socket_);
+  }
+
+  void on_send_failed(std::string why) {
+    if (!state_) return;
+    state_->drop(self(), {.reason = DisconnectReason::send_failed, .text = std::move(why)});
   }
 
   /// @returns `taken`, or why the connection is to be dropped.
@@ -346,10 +314,10 @@ class Recipient : public RoomMember, private SocketObserver {
         drop_unless_taken(release_parked());
         break;
       case OutboxEvent::blocked:
-        state_->watch(self());
-        state_->relieve();
+        state_->congestion().watch(self());
+        state_->congestion().relieve();
         break;
-      case OutboxEvent::emptied: state_->unwatch(self()); break;
+      case OutboxEvent::emptied: state_->congestion().unwatch(self()); break;
     }
   }
 
@@ -371,58 +339,10 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (HasOutbox<Ws>) {
       return socket_->oldest_queued();
     } else if constexpr (!TakesFrames<Ws>) {
-      return plain_.outbox.oldest();
+      return plain_.oldest();
     } else {
       return std::nullopt;
     }
-  }
-
-  // Owns socket and frame: a send that never ends holds nobody but itself.
-  static boost::asio::awaitable<void> pump(std::shared_ptr<Connection<Ws>> connection,
-                                           std::shared_ptr<Ws> socket)
-    requires(!TakesFrames<Ws>)
-  {
-    Recipient& self = *connection;
-    // The socket must not be called while a broadcast is under way.
-    co_await boost::asio::post(boost::asio::use_awaitable);
-    while (!self.plain_.outbox.empty()) {
-      self.plain_.outbox.mark_blocked();
-      self.plain_.outbox.start_front();
-      const Frame frame = self.plain_.outbox.front().frame;
-      std::exception_ptr error;
-      try {
-        if (frame.opcode() == Opcode::text) {
-          co_await socket->send_text(frame.payload_text());
-        } else {
-          co_await socket->send_bytes(frame.payload());
-        }
-      } catch (...) {
-        error = std::current_exception();
-      }
-      if (error) {
-        self.plain_.outbox.discard();
-        if (self.state_) {
-          self.state_->drop(*connection,
-                            {.reason = DisconnectReason::send_failed, .text = describe(error)});
-        }
-      } else if (!self.plain_.outbox.empty()) {
-        self.finish_front(frame);
-      }
-    }
-    self.plain_.is_pumping = false;
-    self.plain_.pump_ended.notify_all();
-  }
-
-  void finish_front(const Frame& sent)
-    requires(!TakesFrames<Ws>)
-  {
-    std::shared_ptr<Delivery> delivery;
-    if (!plain_.deliveries.empty()) {  // none once it is only flushed
-      delivery = std::move(plain_.deliveries.front());
-      plain_.deliveries.pop_front();
-    }
-    plain_.outbox.consume(sent.size());
-    if (delivery) delivery->settle_one();
   }
 
   // What a broadcast needs of each recipient, side by side.
@@ -431,7 +351,7 @@ class Recipient : public RoomMember, private SocketObserver {
   Backpressure backpressure_;
   FrameForm frame_form_ = 0;
 
-  [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue> plain_;
+  [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>> plain_;
 
   // Where the manager keeps it among those it watches.
   static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();

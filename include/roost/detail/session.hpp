@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
@@ -11,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "roost/connection.hpp"
 #include "roost/detail/admission.hpp"
@@ -30,29 +30,37 @@ struct Session {
   using StatePtr = std::shared_ptr<State>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
-  template <class Handler>
-  static boost::asio::awaitable<SessionOutcome> run(StatePtr state, std::shared_ptr<Ws> socket,
-                                                    typename Admission<Ws>::Request request,
-                                                    Handler handler) {
-    // Suspended for as long as the connection lives: no coroutine around it, none below it.
-    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
-    if (here != state->executor()) {
-      auto there = run_there(state->executor(),
-                             run(state, std::move(socket), std::move(request), std::move(handler)));
-      auto outcome = co_await std::move(there);
-      co_return std::move(*outcome);
-    }
-    ConnectionPtr connection;
+  /// What a session begins with.
+  using Entry = std::variant<ConnectionPtr, std::unique_ptr<SessionOutcome>>;
+
+  /// Comes in. What only this needs goes with its frame.
+  /// @returns the connection, or how the peer left meanwhile
+  static boost::asio::awaitable<Entry> enter(StatePtr state, std::shared_ptr<Ws> socket,
+                                             typename Admission<Ws>::Request request) {
     std::exception_ptr refusal;
     try {
-      connection = co_await Admission<Ws>::admit(state, socket, std::move(request));
+      co_return co_await Admission<Ws>::admit(state, socket, std::move(request));
     } catch (...) {
       refusal = std::current_exception();
     }
-    if (refusal) co_return refuse(*state, std::move(socket), refusal);
-    socket.reset();
+    co_return std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
+  }
 
-    const Registration registration{state, connection};
+  /// @param entering  of `enter`
+  template <class Handler>
+  static boost::asio::awaitable<SessionOutcome> run(StatePtr state,
+                                                    boost::asio::awaitable<Entry> entering,
+                                                    Handler handler) {
+    // Suspended for as long as the connection lives: on the manager's executor there is no
+    // coroutine around it, and none below it.
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(state->executor(),
+                                     run(state, std::move(entering), std::move(handler)));
+    }
+    Entry entry = co_await std::move(entering);
+    if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) co_return **left;
+    const ConnectionPtr& connection = std::get<0>(entry);
+    const Registration registration{*state, *connection};
     co_await Admission<Ws>::tell_hooks(state, connection);
     if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
     const auto running =
@@ -90,14 +98,14 @@ struct Session {
  private:
   // Unregisters also where the frame of the session is destroyed.
   struct Registration {
-    StatePtr state;
-    ConnectionPtr connection;
-    Registration(StatePtr s, ConnectionPtr c) : state(std::move(s)), connection(std::move(c)) {}
+    State& state;
+    Connection<Ws>& connection;
+    Registration(State& s, Connection<Ws>& c) : state(s), connection(c) {}
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
     ~Registration() {
-      let_go_of_handler(*connection);
-      state->remove(*connection, {.reason = DisconnectReason::cancelled});
+      let_go_of_handler(connection);
+      state.remove(connection, {.reason = DisconnectReason::cancelled});
     }
   };
 

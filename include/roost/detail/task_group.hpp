@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -64,6 +65,7 @@ class TaskGroup {
   }
 
   /// Waits until none runs (true), or until @p deadline (false).
+  ROOST_WHEN_USED
   boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor, Clock& clock,
                                          Clock::time_point deadline) {
     bool is_in_time = true;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "roost/clock.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/wait_list.hpp"
 
 namespace roost::detail {
@@ -46,9 +47,9 @@ class TimedWaiter final : public Waiter {
 
 /// Waits until @p list is notified (true) or until @p deadline (false).
 /// @par Cancellation  throws `operation_aborted`; the list forgets the waiter.
-inline boost::asio::awaitable<bool> wait(WaitList& list, boost::asio::any_io_executor executor,
-                                         Clock& clock,
-                                         Clock::time_point deadline = Timer::never()) {
+ROOST_WHEN_USED
+boost::asio::awaitable<bool> wait(WaitList& list, boost::asio::any_io_executor executor,
+                                  Clock& clock, Clock::time_point deadline = Timer::never()) {
   TimedWaiter waiter(executor, clock, deadline);
   list.add(waiter);
   co_await waiter.sleep();
@@ -75,8 +76,9 @@ void when_notified(WaitList& list, const boost::asio::any_io_executor& executor,
 }
 
 /// Waits until @p deadline.
-inline boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor, Clock& clock,
-                                                Clock::time_point deadline) {
+ROOST_WHEN_USED
+boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor, Clock& clock,
+                                         Clock::time_point deadline) {
   WaitList nobody_notifies;
   co_await wait(nobody_notifies, executor, clock, deadline);
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/error.hpp"
@@ -121,10 +122,12 @@ class FakeWebSocket {
   // --- WebSocketLike and its capabilities ---
 
   /// Records a text message, unless there is trouble.
+  ROOST_WHEN_USED
   boost::asio::awaitable<void> send_text(std::string_view text) {
     return send(Message{true, std::string(text)});
   }
   /// Records a binary message, unless there is trouble.
+  ROOST_WHEN_USED
   boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
     return send(
         Message{false, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
@@ -132,6 +135,7 @@ class FakeWebSocket {
 
   /// What the peer has sent, or will.
   /// @par Errors  `errc::connection_closed` once it has ended and all is taken.
+  ROOST_WHEN_USED
   boost::asio::awaitable<Message> receive() {
     const auto executor = co_await boost::asio::this_coro::executor;
     tell_end();
@@ -143,6 +147,7 @@ class FakeWebSocket {
   }
 
   /// Records the close, and ends.
+  ROOST_WHEN_USED
   boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {}) {
     return run_close(code, std::string(reason));
   }
@@ -175,6 +180,7 @@ class FakeWebSocket {
   void observe(OutboxWatch watch) noexcept { observer_ = watch.observer; }
 
  private:
+  ROOST_WHEN_USED
   boost::asio::awaitable<void> send(Message message) {
     struct Sending {
       FakeWebSocket& socket;
@@ -196,6 +202,7 @@ class FakeWebSocket {
     sent_.push_back(std::move(message));
   }
 
+  ROOST_WHEN_USED
   boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason) {
     if (!close_code_) {
       close_code_ = code;

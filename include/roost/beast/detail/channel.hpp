@@ -22,20 +22,19 @@ using boost::system::error_code;
 /// deadline for the phase it is in, and an end. How bytes are written is up to what derives.
 class Channel : public std::enable_shared_from_this<Channel>, private Flushable {
  public:
-  Channel(boost::asio::any_io_executor executor, const StreamOptions& options)
+  Channel(boost::asio::any_io_executor executor, std::shared_ptr<const StreamOptions> options)
       : executor_(std::move(executor)),
         flusher_(Flusher::of(executor_)),
-        options_(options),
-        deadline_(executor_, *options.clock),
-        last_activity_(options.clock->now()) {}
+        options_(std::move(options)),
+        last_activity_(clock().now()) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
     return executor_;
   }
-  [[nodiscard]] const StreamOptions& options() const noexcept { return options_; }
-  [[nodiscard]] Clock& clock() const noexcept { return *options_.clock; }
+  [[nodiscard]] const StreamOptions& options() const noexcept { return *options_; }
+  [[nodiscard]] Clock& clock() const noexcept { return *options_->clock; }
   [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
   [[nodiscard]] bool is_down() const noexcept { return is_down_; }
   /// When bytes last came from the peer.
@@ -68,17 +67,19 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   /// By then the current phase must be over, else the channel is aborted.
   void set_deadline(Clock::duration delay) {
-    deadline_.expires_after(delay);
-    deadline_.async_wait([weak = weak_from_this()](error_code) {
+    if (!deadline_) deadline_ = std::make_unique<Timer>(executor_, clock());
+    deadline_->expires_after(delay);
+    deadline_->async_wait([weak = weak_from_this()](error_code) {
       const auto self = weak.lock();
-      if (self && self->deadline_.is_due() && !self->is_down_) self->on_deadline();
+      if (!self || self->is_down_ || !self->deadline_) return;
+      if (self->deadline_->is_due()) self->on_deadline();
     });
   }
   /// The same, unless a deadline that comes earlier is set already.
   void tighten_deadline(Clock::duration delay) {
-    if (clock().now() + delay < deadline_.expiry()) set_deadline(delay);
+    if (!deadline_ || clock().now() + delay < deadline_->expiry()) set_deadline(delay);
   }
-  void clear_deadline() { deadline_.expires_at(Timer::never()); }
+  void clear_deadline() { deadline_.reset(); }
 
   /// Its place among those of its key, until it is down.
   void hold(ConnectionLimiter::Slot slot) noexcept { slot_ = std::move(slot); }
@@ -131,8 +132,8 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   Outbox outbox_;
   bool is_down_ = false;
 
-  const StreamOptions options_;
-  Timer deadline_;
+  const std::shared_ptr<const StreamOptions> options_;  // of many
+  std::unique_ptr<Timer> deadline_;  // most have none: only the first and the last phase have one
   ConnectionLimiter::Slot slot_;
   Clock::time_point last_activity_;
 };

@@ -39,10 +39,14 @@ class Link final : public Channel {
   };
 
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
-       const StreamOptions& options)
-      : Channel(std::move(executor), options), transport_(std::move(transport)) {
+       std::shared_ptr<const StreamOptions> options)
+      : Channel(std::move(executor), std::move(options)), transport_(std::move(transport)) {
     outbox().join_frames();
   }
+  Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
+       const StreamOptions& options)
+      : Link(std::move(executor), std::move(transport),
+             std::make_shared<const StreamOptions>(options)) {}
 
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
   [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }

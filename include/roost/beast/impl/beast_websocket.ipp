@@ -11,7 +11,6 @@
 
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/detail/config.hpp"
-#include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/error.hpp"
 
@@ -27,24 +26,22 @@ ROOST_DECL BeastWebSocket::~BeastWebSocket() {
 }
 
 ROOST_DECL boost::asio::awaitable<Message> BeastWebSocket::receive() {
-  if (is_receiving_) throw Error(errc::already_receiving);
-  const detail::ScopedValue receiving(is_receiving_, true);
-  while (!inbox_->message && !inbox_->ended) {
-    co_await inbox_->receiver.sleep(inbox_->executor);
-  }
-  if (!inbox_->message) throw Error(errc::connection_closed);
-  // Woken after it was cancelled: whoever cancelled it does not look at the result any more.
+  const auto receiving = begin_receive();
+  while (!has_next()) co_await until_next();
   const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-  if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
-    throw boost::system::system_error(boost::asio::error::operation_aborted);
-  }
+  co_return take_next(cancellation.cancelled() != boost::asio::cancellation_type::none);
+}
+
+ROOST_DECL Message BeastWebSocket::take_next(bool is_cancelled) {
+  if (!inbox_->message) throw Error(errc::connection_closed);
+  if (is_cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
   Message message = std::move(*inbox_->message);
   inbox_->message.reset();
   if (inbox_->conversation) {
     channel()->note_activity();  // what came behind it is read only now
     inbox_->conversation->resume();
   }
-  co_return message;
+  return message;
 }
 
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::close(

@@ -165,6 +165,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   const ScopedValue registration(listening->acceptor, &acceptor);
   const boost::asio::any_io_executor executor = acceptor.get_executor();
+  const auto stream_options = std::make_shared<const StreamOptions>(listening->options.stream);
   while (!listening->is_stopped) {
     boost::asio::ip::tcp::socket socket(executor);
     boost::asio::ip::tcp::endpoint peer;
@@ -185,7 +186,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
       if (!slot) continue;
     }
     auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
-                                       listening->options.stream);
+                                       stream_options);
     link->hold(std::move(slot));
     begin_serving(executor, listening, std::move(link), peer);
   }

@@ -91,6 +91,12 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_
   }
   static_cast<void>(unless_all_goes_well.release());
   link->clear_deadline();
+  // What has done its service: this is kept for each connection.
+  for (const http::field field :
+       {http::field::connection, http::field::upgrade, http::field::sec_websocket_key,
+        http::field::sec_websocket_version, http::field::sec_websocket_extensions}) {
+    request.erase(field);
+  }
   const auto conversation = std::make_shared<detail::LinkConversation>(link, form);
   co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
                                              std::move(subprotocol), remote_endpoint);

@@ -4,27 +4,34 @@ set -eu
 
 usage() {
   cat <<'END'
-Usage: sh cmake/clang.sh [headers|tidy] [--help]
+Usage: sh cmake/clang.sh [--no-install] [--help] [headers|tidy]
 
   headers   every public header compiles alone, without a warning (clang++ -fsyntax-only)
   tidy      clang-tidy finds nothing in the library (.clang-tidy says what it looks for)
 
-Without a word: both. Needs Debian's packages clang and clang-tidy, version 14 or later, and what
-the library needs with all its components. CLANGXX and CLANG_TIDY name others.
+Without a word: both. What is missing is named, then installed: Debian's packages clang and
+clang-tidy, version 14 or later, and what the library needs with all its components. CLANGXX and
+CLANG_TIDY name other commands.
+
+  --no-install   check only, install nothing
+  --help         this text
 END
 }
 
 cd "$(dirname "$0")/.."
+. cmake/setup.sh
 clang=${CLANGXX:-clang++}
 tidy=${CLANG_TIDY:-clang-tidy}
 options='-std=c++20 -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
 
-# src.hpp is for the one file that compiles the adapters.
+# src.hpp is for the one file that compiles the adapters; what is in detail is included by these.
 public_headers() {
-  git ls-files --cached --others --exclude-standard 'include/*.hpp' | grep -v 'src\.hpp$'
+  git ls-files --cached --others --exclude-standard 'include/*.hpp' |
+    grep -v -e 'src\.hpp$' -e '/detail/'
 }
 
 headers() {
+  install_missing clang
   # shellcheck disable=SC2086 # a list of options
   public_headers | xargs -P "$(nproc)" -I '{}' \
     $clang $options -Werror -fsyntax-only -include '{}' -x c++ /dev/null
@@ -32,6 +39,7 @@ headers() {
 
 # One file with all of it: what the headers share is parsed once.
 check_tidy() {
+  install_missing tidy
   mkdir -p build/clang
   file=build/clang/all.cpp
   public_headers | sed 's|^include/\(.*\)|#include <\1>|' >$file
@@ -43,7 +51,6 @@ check_tidy() {
 case ${1-all} in
   headers) headers ;;
   tidy) check_tidy ;;
-  all) headers && check_tidy ;;
-  --help) usage ;;
+  all) headers; check_tidy ;;
   *) echo "clang.sh: headers or tidy, not '$1'" >&2; exit 2 ;;
 esac

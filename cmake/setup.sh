@@ -72,8 +72,8 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_missing [tests|benchmarks|fuzzers|soak|docs]: makes sure of all that the build needs, and
-# of what these need; the docs build nothing.
+# install_missing [tests|benchmarks|fuzzers|soak|docs|clang|tidy]: makes sure of all that the build
+# needs, and of what these need; the docs build nothing.
 install_missing() {
   [ $install = yes ] || return 0
   if [ "${1-}" = docs ]; then
@@ -111,6 +111,13 @@ install_missing() {
     need redis-tools 'the redis-benchmark command' have_command redis-benchmark
     need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
+  if [ "${1-}" = clang ] || [ "${1-}" = tidy ]; then
+    need clang 'clang 14 or later' have_command "${CLANGXX:-clang++}"
+    need libspdlog-dev 'spdlog' have_header 1 spdlog/version.h
+  fi
+  if [ "${1-}" = tidy ]; then
+    need clang-tidy 'clang-tidy 14 or later' have_command "${CLANG_TIDY:-clang-tidy}"
+  fi
   if [ "${1-}" = fuzzers ]; then
     need clang 'clang 14 or later' have_command clang++
     need "$(clang_runtime_package)" 'the runtime of libFuzzer' have_libfuzzer
@@ -146,4 +153,5 @@ install_packages() {
   # shellcheck disable=SC2086 # a list of words
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends --no-remove $packages
+  missing='' packages=''
 }

@@ -3,8 +3,8 @@
 include("${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake")
 
 # roost_library(<name> <exported name> HEADERS <pattern>... LINK <target>...)
-# The headers are a file set: installed, and each compiled alone by all_verify_interface_header_sets.
-# What may be compiled separately is another set: installed too, but no header on its own.
+# The headers are a file set, to be installed. What may be compiled separately is another set:
+# installed too, but no header on its own.
 function(roost_library name exported)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;LINK")
   set(include_dir "${PROJECT_SOURCE_DIR}/include")
@@ -27,7 +27,6 @@ function(roost_library name exported)
   target_sources(${name} INTERFACE
     FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${headers}
     FILE_SET compiled TYPE HEADERS BASE_DIRS "${include_dir}" FILES ${compiled})
-  set_target_properties(${name} PROPERTIES INTERFACE_HEADER_SETS_TO_VERIFY HEADERS)
   target_compile_features(${name} INTERFACE cxx_std_20)
   target_link_libraries(${name} INTERFACE ${arg_LINK})
 endfunction()

@@ -6,8 +6,9 @@ usage() {
   cat <<'END'
 Usage: sh cmake/test.sh [--no-install] [--help] [--] [option of ctest]...
 
-Builds roost with its tests and examples (the preset "dev") and runs all tests. Debian packages
-that are needed and not here are named, then installed.
+Builds roost with its tests and examples (the preset "dev", with AddressSanitizer and
+UndefinedBehaviorSanitizer) and runs all tests. Debian packages that are needed and not here are
+named, then installed.
 
   --no-install   build and test only, install nothing
   --help         this text

@@ -144,77 +144,81 @@ TEST_CASE("a connect that is cancelled while it waits for Redis leaves nothing",
   CHECK(a.manager->total_connections() == 0);
 }
 
-TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis]") {
+// Redis does not acknowledge any more: who joins a new room waits.
+struct WaitingJoins {
+  using Join = std::shared_ptr<detail::Child<bool>>;
+
   RedisWorld world;
-  FakeRedis fake(world.context);
-  Replica a(world, {.url = fake.url()});
-  world.run(a.backplane->start());
-  const auto alice = a.connect("alice", "lobby");
-  const std::size_t before = fake.subscriptions;
-  fake.ignores_subscribe = true;
-  const auto join = [&](std::string_view room) {
+  FakeRedis fake;
+  Replica a;
+  std::shared_ptr<FakeWebSocket> alice;
+  std::size_t before = 0;
+
+  WaitingJoins() : fake(world.context), a(world, {.url = fake.url()}) {
+    world.run(a.backplane->start());
+    alice = a.connect("alice", "lobby");
+    before = fake.subscriptions;
+    fake.ignores_subscribe = true;
+  }
+  Join join(std::string_view room) {
     return detail::Child<bool>::start(world.context.get_executor(), a.manager->join("alice", room));
-  };
-  const auto joining = join("attic");
-  world.until([&] { return fake.subscriptions == before + 1; });
+  }
+  void until_subscribing() {
+    world.until([&] { return fake.subscriptions == before + 1; });
+  }
+  void give_up(const Join& joining) {
+    joining->cancel();
+    world.until([&] { return joining->is_done(); });
+    CHECK_THROWS(joining->take());
+  }
+};
+
+TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis]") {
+  WaitingJoins joins;
+  Replica& a = joins.a;
+  const auto joining = joins.join("attic");
+  joins.until_subscribing();
   CHECK(a.manager->members("attic").size() == 1);
   // Who asks for the same meanwhile waits too, and need not undo what was there.
-  const auto again = join("attic");
-  run_ready(world.context);
+  const auto again = joins.join("attic");
+  run_ready(joins.world.context);
   CHECK_FALSE(again->is_done());
-  again->cancel();
-  world.until([&] { return again->is_done(); });
-  CHECK_THROWS(again->take());
+  joins.give_up(again);
   CHECK(a.manager->members("attic").size() == 1);
-  joining->cancel();
-  world.until([&] { return joining->is_done(); });
-  CHECK_THROWS(joining->take());
+  joins.give_up(joining);
   CHECK(a.manager->members("attic").empty());
   CHECK(a.manager->members("lobby").size() == 1);
 }
 
 TEST_CASE("a cancelled join leaves the room to others that asked for it", "[redis]") {
-  RedisWorld world;
-  FakeRedis fake(world.context);
-  Replica a(world, {.url = fake.url()});
-  world.run(a.backplane->start());
-  const auto alice = a.connect("alice", "lobby");
-  const std::size_t before = fake.subscriptions;
-  fake.ignores_subscribe = true;
-  const auto join = [&](std::string_view room) {
-    return detail::Child<bool>::start(world.context.get_executor(), a.manager->join("alice", room));
-  };
-  const auto first = join("attic");
-  world.until([&] { return fake.subscriptions == before + 1; });
-  const auto second = join("attic");
-  run_ready(world.context);
-  const auto give_up = [&](const std::shared_ptr<detail::Child<bool>>& joining) {
-    joining->cancel();
-    world.until([&] { return joining->is_done(); });
-    CHECK_THROWS(joining->take());
-  };
+  WaitingJoins joins;
+  Replica& a = joins.a;
+  const auto first = joins.join("attic");
+  joins.until_subscribing();
+  const auto second = joins.join("attic");
+  run_ready(joins.world.context);
   SECTION("while they wait") {
-    give_up(first);
+    joins.give_up(first);
     CHECK(a.manager->members("attic").size() == 1);
-    give_up(second);  // nobody wants it any more
+    joins.give_up(second);  // nobody wants it any more
     CHECK(a.manager->members("attic").empty());
   }
   SECTION("who was there before stays") {
-    const auto third = join("lobby");
-    run_ready(world.context);
-    give_up(third);
+    const auto third = joins.join("lobby");
+    run_ready(joins.world.context);
+    joins.give_up(third);
     CHECK(a.manager->members("lobby").size() == 1);
-    give_up(second);
-    give_up(first);
+    joins.give_up(second);
+    joins.give_up(first);
   }
   SECTION("who has left and joined again has done that") {
-    world.run(a.manager->leave("alice", "attic"));
-    const auto third = join("attic");
-    run_ready(world.context);
-    give_up(first);
-    give_up(second);
+    joins.world.run(a.manager->leave("alice", "attic"));
+    const auto third = joins.join("attic");
+    run_ready(joins.world.context);
+    joins.give_up(first);
+    joins.give_up(second);
     CHECK(a.manager->members("attic").size() == 1);
-    give_up(third);
+    joins.give_up(third);
     CHECK(a.manager->members("attic").empty());
   }
 }

@@ -39,7 +39,7 @@ TEST_CASE("reading: however long one takes, the others come next") {
   std::array<SlowReader, 4> readers;
   for (SlowReader& reader : readers) {
     peers.emplace_back(context).connect(acceptor.local_endpoint());
-    reader.transport = std::make_unique<detail::TcpTransport>(acceptor.accept(), 0);
+    reader.transport = std::make_unique<detail::TcpTransport>(acceptor.accept());
     boost::asio::write(peers.back(), boost::asio::buffer(std::string(100, 'x')));
     reader.read();
   }
@@ -60,7 +60,7 @@ TEST_CASE("reading: without an epoll set of its own, a socket is read by Asio's"
   tcp::acceptor acceptor(context, any_port());
   tcp::socket peer(context);
   peer.connect(acceptor.local_endpoint());
-  detail::TcpTransport transport(acceptor.accept(), 0, nullptr);
+  detail::TcpTransport transport(acceptor.accept(), nullptr);
   std::string got;
   boost::system::error_code end;
   const auto keep = [&](boost::system::error_code error, boost::asio::mutable_buffer data) {

@@ -241,12 +241,11 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
                 Handler handler) {
-  const std::size_t send_buffer_bytes = options.stream.send_buffer_bytes;
-  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
-                                 [send_buffer_bytes](boost::asio::ip::tcp::socket socket) {
-                                   return std::make_unique<detail::TcpTransport>(std::move(socket),
-                                                                                 send_buffer_bytes);
-                                 });
+  return detail::start_listening(
+      manager, endpoint, std::move(options), std::move(handler),
+      [](boost::asio::ip::tcp::socket socket) {
+        return std::make_unique<detail::TcpTransport>(std::move(socket));
+      });
 }
 
 }  // namespace roost

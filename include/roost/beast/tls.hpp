@@ -28,8 +28,8 @@ struct TransportOf<TlsTransport::Stream> {
     if (stream.get_executor() != executor) {
       throw Error(errc::wrong_executor, "a TLS stream must be on the executor of its manager");
     }
-    return std::make_unique<TlsTransport>(std::move(stream), options.send_buffer_bytes,
-                                          /*is_open=*/true);
+    set_options(stream.next_layer(), options.send_buffer_bytes);
+    return std::make_unique<TlsTransport>(std::move(stream), /*is_open=*/true);
   }
 };
 
@@ -41,13 +41,11 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, boost::asio::ssl::context& context,
                 ListenOptions options, Handler handler) {
-  const std::size_t send_buffer_bytes = options.stream.send_buffer_bytes;
   return detail::start_listening(
       manager, endpoint, std::move(options), std::move(handler),
-      [&context, send_buffer_bytes](boost::asio::ip::tcp::socket socket) {
+      [&context](boost::asio::ip::tcp::socket socket) {
         return std::make_unique<detail::TlsTransport>(
-            detail::TlsTransport::Stream(std::move(socket), context), send_buffer_bytes,
-            /*is_open=*/false);
+            detail::TlsTransport::Stream(std::move(socket), context), /*is_open=*/false);
       });
 }
 

@@ -42,8 +42,8 @@ struct TransportOf<boost::asio::basic_stream_socket<boost::asio::ip::tcp, Socket
   using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>;
   static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
                                          Socket&& socket, const StreamOptions& options) {
-    return std::make_unique<TcpTransport>(move_to(executor, std::move(socket)),
-                                          options.send_buffer_bytes);
+    set_options(socket, options.send_buffer_bytes);
+    return std::make_unique<TcpTransport>(move_to(executor, std::move(socket)));
   }
 };
 

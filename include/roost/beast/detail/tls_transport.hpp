@@ -15,7 +15,7 @@ class TlsTransport final : public Transport {
   using Stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket>;
 
   /// @param is_open  whether the TLS handshake is done
-  TlsTransport(Stream stream, std::size_t send_buffer_bytes, bool is_open);
+  TlsTransport(Stream stream, bool is_open);
 
   [[nodiscard]] bool needs_open() const noexcept override { return !is_open_; }
   void async_open(Handler handler) override;

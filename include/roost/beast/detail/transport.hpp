@@ -4,6 +4,7 @@
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/socket_base.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
 #include <memory>
@@ -52,19 +53,30 @@ class Transport {
   virtual void abort() noexcept = 0;
 };
 
+/// Sets the options of a socket that is connected, or of one that accepts: on Linux those that it
+/// accepts inherit them, which saves system calls for each.
+/// @param send_buffer_bytes  0: the system's default
+template <class Socket>
+void set_options(Socket& socket, std::size_t send_buffer_bytes) {
+  error_code ignored;
+  socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+  if (send_buffer_bytes > 0) {
+    socket.set_option(
+        boost::asio::socket_base::send_buffer_size(static_cast<int>(send_buffer_bytes)), ignored);
+  }
+}
+
 /// A plain TCP socket.
 class TcpTransport final : public Transport, private ReadPoller::Source {
  public:
   using Socket = boost::asio::ip::tcp::socket;
 
-  /// @param socket             connected, on the executor that will use it
-  /// @param send_buffer_bytes  0: the system's default
-  /// @param poller             null: Asio waits until the socket is readable
-  TcpTransport(Socket socket, std::size_t send_buffer_bytes, std::shared_ptr<ReadPoller> poller);
-  TcpTransport(Socket socket, std::size_t send_buffer_bytes);
+  /// @param socket  connected, on the executor that will use it
+  /// @param poller  null: Asio waits until the socket is readable
+  TcpTransport(Socket socket, std::shared_ptr<ReadPoller> poller);
+  explicit TcpTransport(Socket socket);
   ~TcpTransport() override { stop_reading(); }
 
-  static void prepare(Socket& socket, std::size_t send_buffer_bytes);
   static void abort(Socket& socket) noexcept;
 
   void async_read(std::size_t max, ReadHandler handler) override;

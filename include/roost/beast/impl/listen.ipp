@@ -43,6 +43,8 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     acceptor.open(endpoint.protocol());
     acceptor.set_option(boost::asio::socket_base::reuse_address(true));
     if (options.reuse_port) share_port(acceptor);
+    set_options(acceptor, options.stream.send_buffer_bytes);
+    acceptor.non_blocking(true);
     acceptor.bind(endpoint);
     acceptor.listen(options.backlog);
   } catch (const boost::system::system_error& error) {
@@ -161,34 +163,52 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
   spawn(executor, std::move(visitor), std::move(serving));
 }
 
+/// @param error  `would_block`: nobody else waits
+ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
+                           boost::asio::ip::tcp::acceptor& acceptor,
+                           const std::shared_ptr<const StreamOptions>& stream_options,
+                           boost::system::error_code& error) {
+  const boost::asio::any_io_executor executor = acceptor.get_executor();
+  boost::asio::ip::tcp::socket socket(executor);
+  boost::asio::ip::tcp::endpoint peer;
+  acceptor.accept(socket, peer, error);
+  if (error) return;
+#if !defined(__linux__)
+  set_options(socket, stream_options->send_buffer_bytes);
+#endif
+  ConnectionLimiter::Slot slot;
+  if (listening->options.address_key && !listening->options.request_key) {
+    slot = listening->admit(listening->options.address_key(peer.address()));
+    if (!slot) return;
+  }
+  auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
+                                     stream_options);
+  link->hold(std::move(slot));
+  begin_serving(executor, listening, std::move(link), peer);
+}
+
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
                                                    boost::asio::ip::tcp::acceptor acceptor) {
+  constexpr int max_accepted = 16;
   const ScopedValue registration(listening->acceptor, &acceptor);
-  const boost::asio::any_io_executor executor = acceptor.get_executor();
   const auto stream_options = std::make_shared<const StreamOptions>(listening->options.stream);
   while (!listening->is_stopped) {
-    boost::asio::ip::tcp::socket socket(executor);
-    boost::asio::ip::tcp::endpoint peer;
     boost::system::error_code error;
-    co_await acceptor.async_accept(socket, peer,
-                                   boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error == boost::asio::error::operation_aborted || listening->is_stopped) co_return;
-    if (error) {
-      // No file descriptors, most likely: those that are connected must end first.
-      listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});
-      Clock& clock = *listening->options.stream.clock;
-      co_await sleep_until(executor, clock, clock.now() + std::chrono::milliseconds(100));
-      continue;
+    co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
+                                 boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    // Who waits comes in together, so that their requests are read together. But the loop has other
+    // work, and nobody gives way to those who only came along.
+    for (int i = 0; i < max_accepted && !error && !listening->is_stopped; ++i) {
+      if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
+      accept_one(listening, acceptor, stream_options, error);
     }
-    ConnectionLimiter::Slot slot;
-    if (listening->options.address_key && !listening->options.request_key) {
-      slot = listening->admit(listening->options.address_key(peer.address()));
-      if (!slot) continue;
-    }
-    auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
-                                       stream_options);
-    link->hold(std::move(slot));
-    begin_serving(executor, listening, std::move(link), peer);
+    if (!error || error == boost::asio::error::would_block || listening->is_stopped) continue;
+    if (error == boost::asio::error::operation_aborted) co_return;
+    // No file descriptors, most likely: those that are connected must end first.
+    listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});
+    Clock& clock = *listening->options.stream.clock;
+    co_await sleep_until(acceptor.get_executor(), clock,
+                         clock.now() + std::chrono::milliseconds(100));
   }
 }
 

@@ -15,9 +15,10 @@
 
 namespace roost::detail {
 
-ROOST_DECL TlsTransport::TlsTransport(Stream stream, std::size_t send_buffer_bytes, bool is_open)
+ROOST_DECL TlsTransport::TlsTransport(Stream stream, bool is_open)
     : stream_(std::move(stream)), is_open_(is_open) {
-  TcpTransport::prepare(stream_.next_layer(), send_buffer_bytes);
+  error_code ignored;
+  stream_.next_layer().non_blocking(true, ignored);
 }
 
 ROOST_DECL void TlsTransport::async_open(Handler handler) {

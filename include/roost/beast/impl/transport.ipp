@@ -5,7 +5,6 @@
 #include <array>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/socket_base.hpp>
 #include <utility>
 
 #include "roost/beast/detail/transport.hpp"
@@ -19,23 +18,13 @@ ROOST_DECL std::array<char, 65'536>& read_buffer() noexcept {
   return buffer;
 }
 
-ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes,
-                                      std::shared_ptr<ReadPoller> poller)
+ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::shared_ptr<ReadPoller> poller)
     : socket_(std::move(socket)), poller_(std::move(poller)) {
-  prepare(socket_, send_buffer_bytes);
-}
-ROOST_DECL TcpTransport::TcpTransport(Socket socket, std::size_t send_buffer_bytes)
-    : TcpTransport(std::move(socket), send_buffer_bytes, ReadPoller::of(socket.get_executor())) {}
-
-ROOST_DECL void TcpTransport::prepare(Socket& socket, std::size_t send_buffer_bytes) {
   error_code ignored;
-  socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
-  if (send_buffer_bytes > 0) {
-    socket.set_option(
-        boost::asio::socket_base::send_buffer_size(static_cast<int>(send_buffer_bytes)), ignored);
-  }
-  socket.non_blocking(true, ignored);
+  socket_.non_blocking(true, ignored);
 }
+ROOST_DECL TcpTransport::TcpTransport(Socket socket)
+    : TcpTransport(std::move(socket), ReadPoller::of(socket.get_executor())) {}
 
 ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
   error_code ignored;

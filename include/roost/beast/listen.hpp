@@ -241,11 +241,10 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
                 Handler handler) {
-  return detail::start_listening(
-      manager, endpoint, std::move(options), std::move(handler),
-      [](boost::asio::ip::tcp::socket socket) {
-        return std::make_unique<detail::TcpTransport>(std::move(socket));
-      });
+  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
+                                 [](boost::asio::ip::tcp::socket socket) {
+                                   return std::make_unique<detail::TcpTransport>(std::move(socket));
+                                 });
 }
 
 }  // namespace roost

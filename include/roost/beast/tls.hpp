@@ -41,12 +41,12 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, boost::asio::ssl::context& context,
                 ListenOptions options, Handler handler) {
-  return detail::start_listening(
-      manager, endpoint, std::move(options), std::move(handler),
-      [&context](boost::asio::ip::tcp::socket socket) {
-        return std::make_unique<detail::TlsTransport>(
-            detail::TlsTransport::Stream(std::move(socket), context), /*is_open=*/false);
-      });
+  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
+                                 [&context](boost::asio::ip::tcp::socket socket) {
+                                   return std::make_unique<detail::TlsTransport>(
+                                       detail::TlsTransport::Stream(std::move(socket), context),
+                                       /*is_open=*/false);
+                                 });
 }
 
 }  // namespace roost

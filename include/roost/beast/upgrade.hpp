@@ -57,7 +57,7 @@ class Upgrade {
     detail::validate(options);
     boost::system::error_code ignored;
     remote_endpoint_ = stream.lowest_layer().remote_endpoint(ignored);
-    link_ = detail::make_link(executor, std::move(stream), options);
+    link_ = detail::make_link(executor, std::forward<Stream>(stream), options);
     link_->put_back(leftover);
     link_->set_deadline(options.handshake_timeout);
   }
@@ -155,8 +155,9 @@ boost::asio::awaitable<Upgrade> read_upgrade(const boost::asio::any_io_executor&
   boost::system::error_code ignored;
   const auto remote_endpoint = stream.lowest_layer().remote_endpoint(ignored);
   return detail::on_executor(
-      executor, detail::read_upgrade(detail::make_link(executor, std::move(stream), options),
-                                     remote_endpoint));
+      executor,
+      detail::read_upgrade(detail::make_link(executor, std::forward<Stream>(stream), options),
+                           remote_endpoint));
 }
 
 }  // namespace roost

@@ -54,8 +54,7 @@ struct Closing {
   static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
                                                      std::uint16_t code, std::string reason) {
     const Clock::duration timeout = state->options().close_timeout;
-    co_await close_socket(state, nullptr, std::move(socket), code, std::move(reason), Ending::close,
-                          timeout);
+    co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, timeout);
   }
 
   /// Ends the handler of a connection that has ended: one that receives is told by that, one that
@@ -130,8 +129,8 @@ struct Closing {
         if (!is_flushed) ending = Ending::abort;
       }
       if (ending == Ending::close || !Aborts<Ws>) {
-        closing = Child<void>::start(
-            executor, close_call(socket, code, std::move(reason), deadline - clock.now()));
+        closing =
+            Child<void>::start(executor, close_call(socket, code, reason, deadline - clock.now()));
       }
       bool is_in_time = true;
       while (closing && is_in_time && !closing->is_done()) {

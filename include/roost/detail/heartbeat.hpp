@@ -49,7 +49,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
         options_((validate(options), std::move(options))),
         message_(Frame::text(options_.message)),
         schedule_(options_.interval, options_.timeout) {}
-  ~Heartbeat() { stop(); }
+  ~Heartbeat() override { stop(); }
 
   /// None once the `io_context` is gone.
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }

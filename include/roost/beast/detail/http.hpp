@@ -51,7 +51,8 @@ template <class Stream>
 std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, Stream&& stream,
                                 const StreamOptions& options) {
   return std::make_shared<Link>(
-      executor, TransportOf<Stream>::make(executor, std::move(stream), options), options);
+      executor, TransportOf<Stream>::make(executor, std::forward<Stream>(stream), options),
+      options);
 }
 
 struct ResponseOptions {

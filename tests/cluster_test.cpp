@@ -461,7 +461,7 @@ TEST_CASE("a cluster's arguments are consumed before a call returns", "[cluster]
 
 // --- lifetime ---
 
-struct World {
+struct TwoLoops {
   std::unique_ptr<boost::asio::io_context> mine = std::make_unique<boost::asio::io_context>();
   std::unique_ptr<boost::asio::io_context> theirs;
   std::unique_ptr<ConnectionManager<FakeWebSocket>> manager;
@@ -473,7 +473,7 @@ struct World {
   std::weak_ptr<FakeWebSocket> socket;
   std::shared_ptr<int> held = std::make_shared<int>();
 
-  explicit World(bool is_apart) {
+  explicit TwoLoops(bool is_apart) {
     if (is_apart) theirs = std::make_unique<boost::asio::io_context>();
     boost::asio::io_context& its = is_apart ? *theirs : *mine;
     manager = std::make_unique<ConnectionManager<FakeWebSocket>>(mine->get_executor());
@@ -526,7 +526,7 @@ TEST_CASE("handle, manager, backplane and contexts may go in any order", "[clust
   std::string order = is_apart ? "bcdhmr" : "bchmr";
   do {
     CAPTURE(order);
-    World world(is_apart);
+    TwoLoops world(is_apart);
     for (const char what : order) world.destroy(what);
     CHECK(world.hub_publish().receivers == 0U);  // nobody is called where nobody can run
     CHECK_FALSE(world.subscription.is_active());

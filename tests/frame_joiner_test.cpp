@@ -13,7 +13,7 @@ namespace {
 
 using detail::FrameJoiner;
 
-std::string wire_of(const Frame& frame) {
+std::string bytes_of(const Frame& frame) {
   return {reinterpret_cast<const char*>(frame.wire().data()), frame.size()};
 }
 
@@ -23,7 +23,7 @@ TEST_CASE("a joined frame is the same frame", "[frame_joiner]") {
     CAPTURE(size);
     const Frame original = Frame::text(std::string(size, 'x'));
     const Frame joined = joiner.join(original);
-    CHECK(wire_of(joined) == wire_of(original));
+    CHECK(bytes_of(joined) == bytes_of(original));
     CHECK(joined.payload_text() == original.payload_text());
     CHECK(joined.opcode() == Opcode::text);
   }
@@ -38,8 +38,8 @@ TEST_CASE("frames that follow each other lie side by side", "[frame_joiner]") {
   REQUIRE(whole.extend_by(two));
   REQUIRE(whole.extend_by(three));
   CHECK_FALSE(whole.extend_by(three));
-  CHECK(wire_of(whole) ==
-        wire_of(Frame::text("one")) + wire_of(Frame::text("two")) + wire_of(Frame::text("three")));
+  CHECK(bytes_of(whole) == bytes_of(Frame::text("one")) + bytes_of(Frame::text("two")) +
+                               bytes_of(Frame::text("three")));
 }
 
 TEST_CASE("separate frames are never taken for neighbours", "[frame_joiner]") {
@@ -65,7 +65,7 @@ TEST_CASE("memory is used again once nobody has any of it, and not before", "[fr
     const Frame unwritten = joiner.join(Frame::text("three"));
     CHECK(unwritten.data() == begin);
     CHECK(placed("four") != begin);
-    CHECK(wire_of(unwritten) == wire_of(Frame::text("three")));
+    CHECK(bytes_of(unwritten) == bytes_of(Frame::text("three")));
   }
   CHECK(placed("five") == begin);
 }
@@ -80,9 +80,9 @@ TEST_CASE("what somebody has still to write is left alone, however much comes", 
     const Frame joined = joiner.join(original);
     if (i % 7 != 0) continue;
     unwritten.push_back(joined);
-    expected.push_back(wire_of(original));
+    expected.push_back(bytes_of(original));
   }
-  for (std::size_t i = 0; i < unwritten.size(); ++i) REQUIRE(wire_of(unwritten[i]) == expected[i]);
+  for (std::size_t i = 0; i < unwritten.size(); ++i) REQUIRE(bytes_of(unwritten[i]) == expected[i]);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace {
 using namespace test;
 
 template <class Ws>
-struct World {
+struct Watched {
   using Manager = ConnectionManager<Ws>;
 
   ManualClock clock;
@@ -38,7 +38,7 @@ struct World {
 
   static HeartbeatOptions options() { return {.interval = 128s, .timeout = 129s}; }
 
-  World() {
+  Watched() {
     stopped->start();
     for (int i = 0; i < 10; ++i) {
       if constexpr (std::constructible_from<Ws, Clock&>) {
@@ -93,7 +93,7 @@ TEMPLATE_TEST_CASE("heartbeat: it may be destroyed in any order with anything un
   std::string order = "achmrs";
   do {
     CAPTURE(order);
-    World<TestType> world;
+    Watched<TestType> world;
     REQUIRE(world.manager->total_connections() == 10);
     for (const char what : order) world.destroy(what);
     for (const auto& connection : world.connections) CHECK(connection.expired());
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("heartbeat: it may be destroyed in any order with anything un
 
 TEST_CASE("heartbeat: nothing keeps the context running once the manager or the monitor is gone",
           "[heartbeat]") {
-  World<FakeWebSocket> world;
+  Watched<FakeWebSocket> world;
   const char first = GENERATE('m', 'h');
   world.destroy(first);
   run_ready(*world.context);
@@ -156,7 +156,7 @@ TEST_CASE("heartbeat: once it is destroyed, it pings and drops nobody, and watch
 }
 
 TEST_CASE("heartbeat: a hook may destroy the monitor", "[heartbeat]") {
-  World<FakeWebSocket> world;
+  Watched<FakeWebSocket> world;
   world.manager->on_disconnect([&](const auto&, const Disconnect&) { world.monitor.reset(); });
   world.clock.advance(-1s);
   world.monitor->start();

@@ -26,7 +26,7 @@ struct Peer : HeartbeatSchedule::Entry {
 };
 
 /// Peers around a schedule, in a time of its own.
-struct World {
+struct Schedule {
   HeartbeatSchedule schedule;
   time_point now{1h};
   std::deque<Peer> peers;
@@ -34,7 +34,8 @@ struct World {
   std::size_t calls = 0;
   duration late_by{};  // by all stalls
 
-  explicit World(duration interval = 128s, duration timeout = 384s) : schedule(interval, timeout) {}
+  explicit Schedule(duration interval = 128s, duration timeout = 384s)
+      : schedule(interval, timeout) {}
 
   Peer& connect(bool answers = true) {
     Peer& peer = peers.emplace_back();
@@ -86,7 +87,7 @@ TEST_CASE("schedule: a turn is the interval, in 128 ticks or in ticks of 10 ms",
 }
 
 TEST_CASE("schedule: without entries it never wakes", "[heartbeat]") {
-  World world;
+  Schedule world;
   CHECK_FALSE(world.schedule.next_wake());
   world.advance();
   Peer& peer = world.connect();
@@ -105,7 +106,7 @@ TEST_CASE("schedule: without entries it never wakes", "[heartbeat]") {
 
 TEST_CASE("schedule: each entry is pinged once per interval, first within one", "[heartbeat]") {
   const auto interval = GENERATE(as<duration>(), 10ms, 19ms, 1s, 128s, 24h);
-  World world(interval, 3 * interval);
+  Schedule world(interval, 3 * interval);
   for (int i = 0; i < 10; ++i) world.connect();
   for (int i = 0; i < 10; ++i) {
     world.run_for(world.schedule.tick() / 3);
@@ -125,7 +126,7 @@ TEST_CASE("schedule: each entry is pinged once per interval, first within one", 
 }
 
 TEST_CASE("schedule: who speaks by itself is pinged all the same", "[heartbeat]") {
-  World world;
+  Schedule world;
   Peer& peer = world.connect();
   for (int i = 0; i < 10 * 128; ++i) {
     world.run_for(1s);
@@ -143,7 +144,7 @@ TEST_CASE("schedule: a silent entry is dropped within a tick after its timeout",
                                                                        {10ms, 1s},
                                                                        {24h, 24h + 1ns},
                                                                        {24h, 168h}}));
-  World world(interval, timeout);
+  Schedule world(interval, timeout);
   const duration tick = world.schedule.tick();
   for (int i = 0; i < 5; ++i) {
     world.connect(false);
@@ -164,7 +165,7 @@ TEST_CASE("schedule: a silent entry is dropped within a tick after its timeout",
 }
 
 TEST_CASE("schedule: at the timeout exactly it is too late, just before it is not", "[heartbeat]") {
-  World world(128s, 200s);
+  Schedule world(128s, 200s);
   Peer& late = world.connect(false);
   Peer& early = world.connect(false);
   world.run_for(200s - 1ns);
@@ -198,7 +199,7 @@ TEST_CASE("schedule: who is dropped is due at each tick until it is removed", "[
 }
 
 TEST_CASE("schedule: 10 000 entries make no burst, however they come and go", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   constexpr std::size_t n = 10'000;
   constexpr std::size_t even = (n + 127) / 128;
   SECTION("at once") {
@@ -228,7 +229,7 @@ TEST_CASE("schedule: 10 000 entries make no burst, however they come and go", "[
 }
 
 TEST_CASE("schedule: a few entries are far from each other", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   for (int i = 0; i < 4; ++i) world.connect();
   world.run_for(128s);
   std::vector<time_point> pinged;
@@ -238,7 +239,7 @@ TEST_CASE("schedule: a few entries are far from each other", "[heartbeat]") {
 }
 
 TEST_CASE("schedule: of 10 000 exactly the silent ones are dropped", "[heartbeat]") {
-  World world(128s, 300s);
+  Schedule world(128s, 300s);
   for (int i = 0; i < 10'000; ++i) world.connect(i % 2 == 0);
   const time_point start = world.now;
   world.run_for(20 * 128s);
@@ -254,7 +255,7 @@ TEST_CASE("schedule: of 10 000 exactly the silent ones are dropped", "[heartbeat
 // --- stalls ---
 
 TEST_CASE("schedule: a stall longer than the timeout drops nobody", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   for (int i = 0; i < 1000; ++i) world.connect();
   world.run_for(500s);
   world.most_pings = 0;
@@ -270,7 +271,7 @@ TEST_CASE("schedule: a stall longer than the timeout drops nobody", "[heartbeat]
 }
 
 TEST_CASE("schedule: a stall moves the deadline of a silent entry by as much", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   Peer& silent = world.connect(false);
   const time_point connected = world.now;
   world.run_for(200s);
@@ -285,7 +286,7 @@ TEST_CASE("schedule: a stall moves the deadline of a silent entry by as much", "
 }
 
 TEST_CASE("schedule: stalls add up", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   Peer& silent = world.connect(false);
   const time_point connected = world.now;
   for (int i = 0; i < 20; ++i) {
@@ -300,7 +301,7 @@ TEST_CASE("schedule: stalls add up", "[heartbeat]") {
 }
 
 TEST_CASE("schedule: who was heard of since the tick was due gets no more time", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   for (int i = 0; i < 128; ++i) world.connect(false);
   world.run_for(100s);
   const time_point was_due = *world.schedule.next_wake();
@@ -319,7 +320,7 @@ TEST_CASE("schedule: who was heard of since the tick was due gets no more time",
 }
 
 TEST_CASE("schedule: a tick that is late by one is no stall", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   Peer& silent = world.connect(false);
   const time_point connected = world.now;
   world.run_for(10s);
@@ -342,7 +343,7 @@ TEST_CASE("schedule: a tick that is late by one is no stall", "[heartbeat]") {
 }
 
 TEST_CASE("schedule: calls that come early change nothing", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   Peer& silent = world.connect(false);
   const time_point connected = world.now;
   for (int i = 0; i < 4000; ++i) {
@@ -354,7 +355,7 @@ TEST_CASE("schedule: calls that come early change nothing", "[heartbeat]") {
 }
 
 TEST_CASE("schedule: an entry that comes during a stall starts from then", "[heartbeat]") {
-  World world(128s, 384s);
+  Schedule world(128s, 384s);
   world.connect();
   world.run_for(10s);
   world.stall(1h);

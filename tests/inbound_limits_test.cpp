@@ -18,11 +18,11 @@ using namespace test;
 using FakeBench = Bench<FakeWebSocket>;
 using ConnectionPtr = FakeBench::ConnectionPtr;
 
-struct Peer : FakeBench {
+struct Limited : FakeBench {
   std::shared_ptr<FakeWebSocket> socket;
   ConnectionPtr connection;
 
-  explicit Peer(InboundRate limits)
+  explicit Limited(InboundRate limits)
       : FakeBench({.inbound = limits}),
         socket(connect("alice")),
         connection(manager.find("alice")) {}
@@ -47,14 +47,14 @@ struct Peer : FakeBench {
 };
 
 TEST_CASE("without a rate everything is taken at once", "[inbound]") {
-  Peer peer({});
+  Limited peer({});
   peer.send(500);
   CHECK(peer.take() == 500);
   CHECK(peer.manager.stats().rate_limited == 0);
 }
 
 TEST_CASE("what is over the rate of messages is taken later, and nothing is lost", "[inbound]") {
-  Peer peer({.messages = {.per_second = 10, .burst = 5}});
+  Limited peer({.messages = {.per_second = 10, .burst = 5}});
   peer.send(20);
   CHECK(peer.take() == 5);
   peer.pass(99ms);
@@ -78,7 +78,7 @@ TEST_CASE("what is over the rate of messages is taken later, and nothing is lost
 }
 
 TEST_CASE("a long message is paid for before the next is taken", "[inbound]") {
-  Peer peer({.bytes = {.per_second = 1'000, .burst = 1'000}});
+  Limited peer({.bytes = {.per_second = 1'000, .burst = 1'000}});
   peer.send(3, 5'000);
   CHECK(peer.take() == 1);
   peer.pass(3'999ms);
@@ -88,7 +88,7 @@ TEST_CASE("a long message is paid for before the next is taken", "[inbound]") {
 }
 
 TEST_CASE("who closes at the rate closes with 1008", "[inbound]") {
-  Peer peer({.messages = {.per_second = 10, .burst = 3}, .over_rate = OverRate::close});
+  Limited peer({.messages = {.per_second = 10, .burst = 3}, .over_rate = OverRate::close});
   peer.send(3);
   CHECK(peer.take() == 3);
   peer.pass(100ms);
@@ -119,7 +119,7 @@ TEST_CASE("a session that is closed for its rate ends with that, and is no failu
 }
 
 TEST_CASE("who leaves while its messages wait is gone at once", "[inbound]") {
-  Peer peer({.messages = {.per_second = 1, .burst = 1}});
+  Limited peer({.messages = {.per_second = 1, .burst = 1}});
   peer.send(1);
   CHECK(peer.take() == 1);
   const auto waiting = peer.start(peer.manager.next_text(*peer.connection));
@@ -130,7 +130,7 @@ TEST_CASE("who leaves while its messages wait is gone at once", "[inbound]") {
 }
 
 TEST_CASE("a wait for the rate can be cancelled, and the message is still there", "[inbound]") {
-  Peer peer({.messages = {.per_second = 1, .burst = 1}});
+  Limited peer({.messages = {.per_second = 1, .burst = 1}});
   peer.send(2);
   CHECK(peer.take() == 1);
   CHECK(peer.take() == 0);  // cancels

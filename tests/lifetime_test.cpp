@@ -31,7 +31,7 @@ using Strings = std::vector<std::string>;
 
 // Everything that can be under way at once, around a manager of either kind of socket.
 template <class Ws>
-struct World {
+struct AllAtOnce {
   using Manager = ConnectionManager<Ws>;
   using ConnectionPtr = typename Manager::ConnectionPtr;
 
@@ -68,7 +68,7 @@ struct World {
     return ws;
   }
 
-  World() {
+  AllAtOnce() {
     manager = std::make_unique<Manager>(
         context->get_executor(),
         ManagerOptions<Ws>{
@@ -143,7 +143,7 @@ TEMPLATE_TEST_CASE("everything may be destroyed in any order with anything under
   std::string order = "chmrs";
   do {
     CAPTURE(order);
-    World<TestType> world;
+    AllAtOnce<TestType> world;
     REQUIRE(world.manager->total_connections() >= 4);
     for (const char what : order) world.destroy(what);
     CHECK(world.hooks_after_the_end == 0);
@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE("everything may be destroyed in any order with anything under
 
 TEMPLATE_TEST_CASE("what is under way ends when the manager goes and the context lives on",
                    "[lifetime]", FakeWebSocket, FrameFake) {
-  World<TestType> world;
+  AllAtOnce<TestType> world;
   world.destroy('m');
   for (int i = 0; i < 3; ++i) {
     run_ready(*world.context);

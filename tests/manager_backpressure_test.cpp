@@ -23,11 +23,6 @@ using Strings = std::vector<std::string>;
 
 static_assert(HasOutbox<FrameFake> && Aborts<FrameFake> && KnowsItsEnd<FrameFake>);
 
-// A message of 20 bytes on the wire.
-std::string message(int i) {
-  std::string text = std::to_string(i);
-  return std::string(18 - text.size(), '.') + text;
-}
 Strings messages(int from, int to) {
   Strings all;
   for (int i = from; i < to; ++i) all.push_back(message(i));
@@ -43,12 +38,12 @@ FrameBench::Options options() {
           .max_outbox_bytes = 300};
 }
 
-struct Room : FrameBench {
+struct StalledRoom : FrameBench {
   std::shared_ptr<FrameFake> stalled = connect("stalled", {"lobby"});
   std::shared_ptr<FrameFake> healthy = connect("healthy", {"lobby"});
   int sent = 0;
 
-  Room() : FrameBench(options()) { stalled->stall(); }
+  StalledRoom() : FrameBench(options()) { stalled->stall(); }
 
   // Broadcasts that must not wait.
   void broadcast_at_once(int n) {
@@ -108,7 +103,7 @@ TEST_CASE("healthy peers never make a sender wait", "[backpressure]") {
 }
 
 TEST_CASE("below the mark a frame of any size is taken at once", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(4);
   CHECK(room.manager.stats().queued_bytes == 80);
   CHECK(room.run(room.manager.broadcast_text(std::string(5000, 'x'))) == 2);
@@ -121,7 +116,7 @@ TEST_CASE("below the mark a frame of any size is taken at once", "[backpressure]
 }
 
 TEST_CASE("above the mark a sender waits until the recipient is below it", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto waiting = room.broadcast();
   CHECK_FALSE(waiting->is_done());
@@ -139,7 +134,7 @@ TEST_CASE("above the mark a sender waits until the recipient is below it", "[bac
 
 TEST_CASE("a sender waits no longer than until the wait since the mark was crossed is over",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   room.pass(200ms);
   const auto waiting = room.broadcast();
@@ -152,7 +147,7 @@ TEST_CASE("a sender waits no longer than until the wait since the mark was cross
 }
 
 TEST_CASE("nobody waits for a slow recipient", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   room.pass(250ms);
   room.broadcast_at_once(3);
@@ -165,7 +160,7 @@ TEST_CASE("nobody waits for a slow recipient", "[backpressure]") {
 }
 
 TEST_CASE("a slow recipient that went below half the mark is waited for again", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   room.pass(250ms);
   room.broadcast_at_once(1);
@@ -181,7 +176,7 @@ TEST_CASE("a slow recipient that went below half the mark is waited for again", 
 }
 
 TEST_CASE("a slow recipient that is above half the mark is not", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   room.pass(250ms);
   room.broadcast_at_once(1);
@@ -203,7 +198,7 @@ TEST_CASE("without a wait nobody waits", "[backpressure]") {
 
 TEST_CASE("a stalled peer delays a room once, then is dropped, and nobody else waits for it",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   const auto stalled = room.manager.find("stalled");
   Clock::duration waited{};
   while (room.is_there()) {
@@ -223,7 +218,7 @@ TEST_CASE("a stalled peer delays a room once, then is dropped, and nobody else w
 }
 
 TEST_CASE("a recipient over its maximum is dropped, and not counted", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   room.pass(250ms);
   room.broadcast_at_once(10);
@@ -236,7 +231,7 @@ TEST_CASE("a recipient over its maximum is dropped, and not counted", "[backpres
 
 TEST_CASE("posting never waits: frames queue up to the maximum, then the peer is dropped",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   for (int i = 0; i < 15; ++i) room.post();
   CHECK(room.is_there());
   CHECK(room.stalled->frames == 15);
@@ -247,7 +242,7 @@ TEST_CASE("posting never waits: frames queue up to the maximum, then the peer is
 }
 
 TEST_CASE("posts behind a waiting sender count to the maximum too", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto waiting = room.broadcast();
   for (int i = 0; i < 10; ++i) room.post();
@@ -260,7 +255,7 @@ TEST_CASE("posts behind a waiting sender count to the maximum too", "[backpressu
 }
 
 TEST_CASE("waiting senders and posts keep their order", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto first = room.broadcast();   // 5
   room.post();                           // 6
@@ -309,7 +304,7 @@ TEST_CASE("a sender waits for one recipient only as long as for its own frame", 
 
 TEST_CASE("a peer that takes nothing is dropped when its oldest byte is too old",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(1);
   room.pass(3s);
   room.broadcast_at_once(1);
@@ -324,7 +319,7 @@ TEST_CASE("a peer that takes nothing is dropped when its oldest byte is too old"
 }
 
 TEST_CASE("a peer that trickles does not escape", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   CHECK(room.run(room.manager.broadcast_text(std::string(90, 'x'))) == 2);
   for (int i = 0; i < 49; ++i) {
     room.pass(100ms);
@@ -336,7 +331,7 @@ TEST_CASE("a peer that trickles does not escape", "[backpressure]") {
 }
 
 TEST_CASE("a peer that keeps up, however late, is not dropped", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   for (int i = 0; i < 30; ++i) {
     room.broadcast_at_once(1);
     if (i >= 3) room.stalled->drain(20);  // always three behind
@@ -392,7 +387,7 @@ TEST_CASE("a socket that was congested before it was connected is treated as suc
 }
 
 TEST_CASE("a recipient that goes ends the wait of all who wait for it", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto all = room.broadcast();
   const auto one = room.start(room.manager.send_to("stalled", "x"));
@@ -417,7 +412,7 @@ TEST_CASE("a recipient that goes ends the wait of all who wait for it", "[backpr
 }
 
 TEST_CASE("a sender that is cancelled while it waits has sent nevertheless", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto waiting = room.broadcast();
   waiting->cancel();
@@ -441,10 +436,10 @@ TEST_CASE("a socket that takes no frame any more is dropped", "[backpressure]") 
 
 TEST_CASE("many senders that wait for one peer are let go at once, though it overflows",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   const auto third = room.connect("third", {"lobby"});
   for (int i = 0; i < 5; ++i) CHECK(room.run(room.manager.broadcast_text(message(i))) == 3);
-  std::vector<Room::Task<std::size_t>> waiting;
+  std::vector<StalledRoom::Task<std::size_t>> waiting;
   for (int i = 5; i < 30; ++i)
     waiting.push_back(room.start(room.manager.broadcast_text(message(i))));
   CHECK(room.is_there());
@@ -470,9 +465,9 @@ TEST_CASE("many senders that wait for one peer are let go at once, though it ove
 
 TEST_CASE("a hundred messages through a narrow peer arrive in order, and are waited for",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   int done = 0;
-  const auto flood = [](Room& r, int& n) -> awaitable<> {
+  const auto flood = [](StalledRoom& r, int& n) -> awaitable<> {
     for (; n < 100; ++n) co_await r.manager.broadcast_text(message(n));
   };
   const auto flooding = room.start(flood(room, done));
@@ -492,7 +487,7 @@ TEST_CASE("a hundred messages through a narrow peer arrive in order, and are wai
 
 TEST_CASE("a peer that trickles across the mark is waited for once, not each time",
           "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   Clock::duration waited{};
   while (room.is_there()) {
@@ -509,7 +504,7 @@ TEST_CASE("a peer that trickles across the mark is waited for once, not each tim
 }
 
 TEST_CASE("a close sends what senders still waited to send, an abort does not", "[backpressure]") {
-  Room room;
+  StalledRoom room;
   room.broadcast_at_once(5);
   const auto waiting = room.broadcast();
   room.post();

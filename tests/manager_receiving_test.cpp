@@ -259,7 +259,7 @@ TEST_CASE("cancelling a receive harms nothing: the next one gets the message", "
 }
 
 // Receives text only, and tells of its end by an exception.
-struct TextSocket : PlainSocket {
+struct EndingSocket : PlainSocket {
   std::vector<std::string> inbound;
   awaitable<std::string> receive_text() {
     if (inbound.empty()) throw std::runtime_error("end of file");
@@ -268,10 +268,10 @@ struct TextSocket : PlainSocket {
     co_return text;
   }
 };
-static_assert(ReceivesText<TextSocket> && !ReceivesMessages<TextSocket>);
+static_assert(ReceivesText<EndingSocket> && !ReceivesMessages<EndingSocket>);
 
 TEST_CASE("a socket that receives only text can be received from", "[receiving]") {
-  Bench<TextSocket> bench;
+  Bench<EndingSocket> bench;
   const auto socket = bench.connect("alice");
   const auto alice = bench.manager.find("alice");
   socket->inbound = {"one", R"({"n":2})"};

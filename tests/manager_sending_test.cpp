@@ -242,7 +242,7 @@ TEST_CASE("a send that takes a little less than the timeout is a send", "[sendin
 }
 
 // Ignores that it is closed or cancelled: its send never ends.
-struct StuckSocket : PlainSocket {
+struct DeafSocket : PlainSocket {
   static inline detail::WaitList never;
   bool is_stuck = false;
   awaitable<> send_text(std::string_view text) {
@@ -256,7 +256,7 @@ struct StuckSocket : PlainSocket {
 };
 
 TEST_CASE("a send that never ends holds nobody but itself", "[sending]") {
-  Bench<StuckSocket> bench({.send_timeout = 1s});
+  Bench<DeafSocket> bench({.send_timeout = 1s});
   const auto stuck = bench.connect("stuck", {"lobby"});
   const auto bob = bench.connect("bob", {"lobby"});
   stuck->is_stuck = true;
@@ -275,7 +275,7 @@ TEST_CASE("a send that never ends holds nobody but itself", "[sending]") {
   CHECK(bench.manager.stats().queued_bytes == 0);
 
   stuck->is_stuck = false;  // its end, long after, harms nobody
-  StuckSocket::never.notify_all();
+  DeafSocket::never.notify_all();
   bench.settle();
   CHECK(bench.manager.total_connections() == 1);
 }

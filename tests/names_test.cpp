@@ -26,10 +26,10 @@ Strings read(const Names& names) {
   return out;
 }
 
-struct Options {
+struct WithNames {
   Names rooms = {};
 };
-Strings read_options(const Options& options) { return read(options.rooms); }
+Strings read_options(const WithNames& options) { return read(options.rooms); }
 
 TEST_CASE("names can be spelt as one string of any type", "[names]") {
   const std::string string = "lobby";

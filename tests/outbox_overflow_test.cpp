@@ -21,10 +21,10 @@ namespace {
 
 using detail::Outbox;
 using test::OutboxProbe;
+using test::start;
 using Result = Queueing::Result;
 using Strings = std::vector<std::string>;
 
-const Outbox::time_point start{std::chrono::hours(5)};
 constexpr FramePolicy newest{.overflow = Overflow::drop_newest};
 constexpr FramePolicy oldest{.overflow = Overflow::drop_oldest};
 constexpr FramePolicy reliable{.overflow = Overflow::close};

@@ -20,11 +20,10 @@ namespace {
 
 using detail::Outbox;
 using test::OutboxProbe;
+using test::start;
 using Event = OutboxEvent;
 using Events = std::vector<OutboxEvent>;
 using std::chrono::seconds;
-
-const Outbox::time_point start{std::chrono::hours(5)};
 
 std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -32,22 +32,18 @@ typename Bench<Ws>::Options options() {
           .outbox_high_water = 100,
           .max_outbox_bytes = 600};
 }
-std::string message(int i) {
-  const std::string text = std::to_string(i);
-  return std::string(18 - text.size(), '.') + text;
-}
 Strings messages(std::initializer_list<int> numbers) {
   Strings all;
   for (const int i : numbers) all.push_back(message(i));
   return all;
 }
 
-struct Room : FrameBench {
+struct LossyRoom : FrameBench {
   std::shared_ptr<FrameFake> stalled = connect("stalled", {"lobby"});
   std::shared_ptr<FrameFake> healthy = connect("healthy", {"lobby"});
   SendReport report;
 
-  Room() : FrameBench(options<FrameFake>()) {
+  LossyRoom() : FrameBench(options<FrameFake>()) {
     stalled->stall();
     CHECK(run(manager.broadcast_text(message(0))) == 2);
     stalled->start_writing();
@@ -64,7 +60,7 @@ struct Room : FrameBench {
 TEST_CASE("a message that may be dropped makes nobody wait, and says whom it did not reach",
           "[overflow]") {
   for (const Overflow overflow : {Overflow::drop_newest, Overflow::drop_oldest}) {
-    Room room;
+    LossyRoom room;
     CHECK(room.broadcast(5, overflow) == 1);  // what is queued must arrive
     CHECK(room.report.taken == 1);
     CHECK(room.report.dropped == 1);
@@ -95,7 +91,7 @@ TEST_CASE("the oldest that may be dropped make room, in the order of what is lef
 }
 
 TEST_CASE("the latest of a key is what a congested connection gets", "[overflow]") {
-  Room room;
+  LossyRoom room;
   room.stalled->drain(20);
   CHECK(room.broadcast(10, "alice") == 2);
   CHECK(room.report.conflated == 0);
@@ -111,7 +107,7 @@ TEST_CASE("the latest of a key is what a congested connection gets", "[overflow]
 }
 
 TEST_CASE("a message that may be dropped does not overtake those that wait", "[overflow]") {
-  Room room;
+  LossyRoom room;
   const auto waiting = room.start(room.manager.broadcast_text(message(5)));
   CHECK_FALSE(waiting->is_done());
   CHECK(room.broadcast(6, Overflow::drop_oldest) == 1);
@@ -123,7 +119,7 @@ TEST_CASE("a message that may be dropped does not overtake those that wait", "[o
 }
 
 TEST_CASE("who is dropped from a broadcast that waits for another is not counted", "[overflow]") {
-  Room room;
+  LossyRoom room;
   auto lossy = room.socket();
   room.run(room.manager.connect(lossy, {.overflow = Overflow::drop_newest}));
   lossy->stall();

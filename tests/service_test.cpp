@@ -57,7 +57,7 @@ class NotingBackplane {
 };
 
 /// A context with a clock, that ends with nothing left in it.
-struct World {
+struct Server {
   ManualClock clock;
   Log log;
   Strings notes;
@@ -86,7 +86,7 @@ struct World {
 };
 
 TEST_CASE("the manager of a context is found from the context, and from inside", "[service]") {
-  World world;
+  Server world;
   auto& service = world.attach();
   CHECK(&get_manager<Fake>(world.context) == &service.manager());
   CHECK(resolve_manager<Fake>(world.context) == &service.manager());
@@ -98,7 +98,7 @@ TEST_CASE("the manager of a context is found from the context, and from inside",
 }
 
 TEST_CASE("a context without a manager gets an error, not another's", "[service]") {
-  World world;
+  Server world;
   world.attach();
   boost::asio::io_context other;
   CHECK(error_of([&] { (void)get_manager<Fake>(other); }) == errc::not_attached);
@@ -114,14 +114,14 @@ TEST_CASE("a context without a manager gets an error, not another's", "[service]
 }
 
 TEST_CASE("attaching twice is an error, and the first stays", "[service]") {
-  World world;
+  Server world;
   auto& first = world.attach();
   CHECK(error_of([&] { world.attach(); }) == errc::already_attached);
   CHECK(resolve_manager<Fake>(world.context) == &first.manager());
 }
 
 TEST_CASE("options pass through", "[service]") {
-  World world;
+  Server world;
   Options options = world.manager_options();
   options.allowed_origins = {"https://app.example.com"};
   options.max_connections = 7;
@@ -156,14 +156,14 @@ TEST_CASE("options pass through", "[service]") {
 }
 
 TEST_CASE("a manager of another context cannot be attached", "[service]") {
-  World world;
+  Server world;
   boost::asio::io_context other;
   Manager manager(other.get_executor());
   CHECK(error_of([&] { init_websockets(world.context, manager); }) == errc::wrong_executor);
 }
 
 TEST_CASE("the heartbeat begins by itself, unless it is not wanted", "[service]") {
-  World world;
+  Server world;
   SECTION("by default") {
     world.attach();
     const auto alice = world.connect("alice");
@@ -184,7 +184,7 @@ TEST_CASE("the heartbeat begins by itself, unless it is not wanted", "[service]"
 }
 
 TEST_CASE("a backplane is bound and started, and stopped after the drain", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   auto& service = world.attach({.backplane = backplane});
   world.settle();
@@ -202,7 +202,7 @@ TEST_CASE("a backplane is bound and started, and stopped after the drain", "[ser
 }
 
 TEST_CASE("starting a backplane may be left to the application", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   auto& service = world.attach({.backplane = backplane, .start_backplane = false});
   run(world.context, service.start());
@@ -211,7 +211,7 @@ TEST_CASE("starting a backplane may be left to the application", "[service]") {
 }
 
 TEST_CASE("a backplane that cannot be reached is told to who asks, and logged", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   backplane.is_broken = true;
   auto& service = world.attach({.backplane = backplane});
@@ -223,7 +223,7 @@ TEST_CASE("a backplane that cannot be reached is told to who asks, and logged", 
 }
 
 TEST_CASE("replicas that share a backplane reach each other's connections", "[service]") {
-  World world;
+  Server world;
   LocalHub hub;
   LocalBackplane here(world.context.get_executor(), hub);
   LocalBackplane there(world.context.get_executor(), hub);
@@ -247,7 +247,7 @@ TEST_CASE("replicas that share a backplane reach each other's connections", "[se
 }
 
 TEST_CASE("a shutdown ends what runs, and run() returns", "[service]") {
-  World world;
+  Server world;
   auto& service = world.attach({.drain = {.code = 1001, .spread = 0s}});
   service.shutdown_on_signals({SIGUSR1});
   const auto alice = world.connect("alice");
@@ -274,7 +274,7 @@ TEST_CASE("a shutdown ends what runs, and run() returns", "[service]") {
 }
 
 TEST_CASE("with a manager that exists every option passes through too", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   Manager manager(world.context.get_executor(), world.manager_options());
   const bool is_started = GENERATE(true, false);
@@ -292,7 +292,7 @@ TEST_CASE("with a manager that exists every option passes through too", "[servic
 }
 
 TEST_CASE("a shutdown is one, whoever asks for it", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   auto& service = world.attach({.backplane = backplane});
   service.shutdown_on_signals({SIGUSR1});
@@ -320,7 +320,7 @@ TEST_CASE("a shutdown is one, whoever asks for it", "[service]") {
 }
 
 TEST_CASE("a manager that was handed in may go before its service", "[service]") {
-  World world;
+  Server world;
   NotingBackplane backplane(world.context.get_executor(), world.notes);
   backplane.is_broken = true;
   std::optional<Manager> manager;
@@ -345,7 +345,7 @@ TEST_CASE("a manager that was handed in may go before its service", "[service]")
 
 TEST_CASE("a context may be destroyed without a shutdown, also with a manager on a strand",
           "[service]") {
-  World world;
+  Server world;
   const auto alice = std::make_shared<Fake>();
   boost::asio::io_context context;
   Manager manager(boost::asio::make_strand(context), world.manager_options());
@@ -365,7 +365,7 @@ TEST_CASE("a context may be destroyed without a shutdown", "[service]") {
   const auto bob = std::make_shared<Fake>();
   int hooks = 0;
   {
-    World world;
+    Server world;
     NotingBackplane backplane(world.context.get_executor(), notes);
     auto& service = world.attach({.backplane = backplane});
     service.shutdown_on_signals({SIGUSR1});

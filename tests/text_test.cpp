@@ -123,7 +123,7 @@ TEST_CASE("the depth of JSON is that of its brackets outside strings", "[text]")
   CHECK(json_depth(std::string(100'000, '[')) == 100'000);
 }
 
-nlohmann::json nested(std::size_t depth) {
+nlohmann::json nested_json(std::size_t depth) {
   nlohmann::json value = 1;
   for (std::size_t i = 0; i < depth; ++i) {
     nlohmann::json outer = nlohmann::json::array();
@@ -143,10 +143,10 @@ errc code_of_encode(const nlohmann::json& value) {
 }
 
 TEST_CASE("JSON may be nested 64 deep in both directions", "[text]") {
-  CHECK(detail::encode_json(nested(64)).payload_text() ==
+  CHECK(detail::encode_json(nested_json(64)).payload_text() ==
         std::string(64, '[') + "1" + std::string(64, ']'));
-  CHECK(code_of_encode(nested(65)) == errc::invalid_json);
-  nlohmann::json object = nested(64);
+  CHECK(code_of_encode(nested_json(65)) == errc::invalid_json);
+  nlohmann::json object = nested_json(64);
   nlohmann::json outer;
   outer["key"] = object;
   CHECK(code_of_encode(outer) == errc::invalid_json);

@@ -31,10 +31,12 @@ std::string base64(std::string_view bytes) {
   return detail::base64_encode(std::as_bytes(std::span(bytes)));
 }
 
-std::string nested(std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+std::string brackets(std::size_t depth) {
+  return std::string(depth, '[') + std::string(depth, ']');
+}
 
 // A message of @p depth levels: the object, and arrays in it.
-std::string deep_message(std::size_t depth) { return R"({"payload":)" + nested(depth - 1) + "}"; }
+std::string deep_message(std::size_t depth) { return R"({"payload":)" + brackets(depth - 1) + "}"; }
 
 std::string why_no_message(std::string_view text) {
   const auto parsed = detail::parse_message(text);

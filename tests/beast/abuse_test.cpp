@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <boost/asio/post.hpp>
 
+#include "beast/support/abuse.hpp"
 #include "beast/support/check_serves.hpp"
 
 using namespace roost;
@@ -8,19 +9,8 @@ using namespace roost::test;
 
 namespace {
 
-/// Kernels hold little for those who do not read.
-constexpr RawClientOptions small_buffer{.receive_buffer_bytes = 16'384};
-const StreamOptions small_stream{.send_buffer_bytes = 8'192};
-
 /// What one connection may make the server keep, where it keeps anything: far less than is sent.
 constexpr std::size_t bound = 128'000;
-
-std::string repeat(const std::string& what, std::size_t times) {
-  std::string all;
-  all.reserve(what.size() * times);
-  for (std::size_t i = 0; i < times; ++i) all += what;
-  return all;
-}
 
 /// Broadcasts one after the other, each when the one before is through.
 awaitable<> publish(Manager& manager, std::size_t messages, std::size_t bytes,

@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "beast/support/abuse.hpp"
 #include "beast/support/check_serves.hpp"
 #include "beast/support/open_files.hpp"
 
 namespace roost::test {
 namespace {
 
-constexpr RawClientOptions small_buffer{.receive_buffer_bytes = 16'384};
 constexpr std::string_view ask = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 constexpr ClientFrameOptions unfinished{.is_final = false};
 constexpr ClientFrameOptions compressed{.reserved_bits = 4};
@@ -36,12 +36,6 @@ struct Attacked : Server {
     check_serves(*this);
   }
 };
-
-std::string repeat(const std::string& what, std::size_t times) {
-  std::string all;
-  for (std::size_t i = 0; i < times; ++i) all += what;
-  return all;
-}
 
 /// What Beast's clients make of it: with the same @p stream, one message may refer to another.
 std::string deflated(boost::beast::zlib::deflate_stream& stream, std::string_view text) {

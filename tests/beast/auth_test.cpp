@@ -17,8 +17,6 @@ const std::string cookie = "Cookie: theme=dark; session=" + token + "\r\n";
 const std::string bearer = "Authorization: Bearer " + token + "\r\n";
 const std::string subprotocols = "Sec-WebSocket-Protocol: chat, bearer." + token + "\r\n";
 
-std::string origin(const std::string& value) { return "Origin: " + value + "\r\n"; }
-
 bool has_session(const Upgrade& upgrade) {
   return contains(upgrade.header("Cookie").value_or(""), "session=" + token);
 }

@@ -32,7 +32,7 @@ struct Box final : Flushable {
   std::size_t flushes = 0;
 };
 
-struct World {
+struct Burst {
   boost::asio::io_context context;
   std::shared_ptr<Flusher> flusher = Flusher::of(context.get_executor());
 
@@ -54,7 +54,7 @@ TEST_CASE("frames of a burst are flushed together, once", "[flusher]") {
   constexpr auto longest = std::chrono::milliseconds(1);
   std::chrono::steady_clock::duration took = longest;
   for (int attempt = 0; took >= longest && attempt < 1'000; ++attempt) {
-    World world;
+    Burst world;
     Box box;
     int frames = 0;
     std::size_t flushed_early = 0;
@@ -78,7 +78,7 @@ TEST_CASE("frames of a burst are flushed together, once", "[flusher]") {
 }
 
 TEST_CASE("a burst that does not end is flushed all the same", "[flusher]") {
-  World world;
+  Burst world;
   Box box;
   world.each_turn([&] {
     world.push(box);
@@ -89,7 +89,7 @@ TEST_CASE("a burst that does not end is flushed all the same", "[flusher]") {
 }
 
 TEST_CASE("an outbox that holds 64 KiB ends the burst at once", "[flusher]") {
-  World world;
+  Burst world;
   Box box;
   Box full;
   int turns = 0;
@@ -106,7 +106,7 @@ TEST_CASE("an outbox that holds 64 KiB ends the burst at once", "[flusher]") {
 }
 
 TEST_CASE("a flush of thousands leaves the loop turns for other work", "[flusher]") {
-  World world;
+  Burst world;
   std::size_t flushed = 0;
   std::deque<Box> boxes;
   for (int i = 0; i < 10'000; ++i) {
@@ -125,7 +125,7 @@ TEST_CASE("a flush of thousands leaves the loop turns for other work", "[flusher
 }
 
 TEST_CASE("what comes while others are flushed is flushed after them", "[flusher]") {
-  World world;
+  Burst world;
   Box early;
   bool is_first = true;
   Box late([&] {
@@ -139,7 +139,7 @@ TEST_CASE("what comes while others are flushed is flushed after them", "[flusher
 }
 
 TEST_CASE("what is forgotten is not flushed, at any time", "[flusher]") {
-  World world;
+  Burst world;
   Box gone_before;
   Box gone_meanwhile;
   Box last;
@@ -157,7 +157,7 @@ TEST_CASE("what is forgotten is not flushed, at any time", "[flusher]") {
 }
 
 TEST_CASE("a flush that throws keeps nobody else from being flushed", "[flusher]") {
-  World world;
+  Burst world;
   Box bad([] { throw std::runtime_error("flush"); });
   Box good;
   world.push(bad);

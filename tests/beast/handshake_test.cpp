@@ -14,10 +14,6 @@ namespace {
 
 namespace http = boost::beast::http;
 
-std::string origin(std::string_view value) {
-  return std::string("Origin: ").append(value).append("\r\n");
-}
-
 /// Answers with @p status and nothing else.
 std::function<awaitable<>(Upgrade)> rejecting(unsigned status, std::string body = {}) {
   return [status, body = std::move(body)](Upgrade upgrade) { return upgrade.reject(status, body); };

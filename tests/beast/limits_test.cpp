@@ -5,15 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "beast/support/abuse.hpp"
 #include "beast/support/check_serves.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
 namespace {
-
-constexpr RawClientOptions small_buffer{.receive_buffer_bytes = 16'384};
-const StreamOptions small_stream{.send_buffer_bytes = 8'192};
 
 std::string any_address(const boost::asio::ip::address& address) { return address.to_string(); }
 
@@ -116,6 +114,18 @@ TEST_CASE("those who are slow to ask give way to those who are not") {
   CHECK(server.manager.stats().handshakes_timed_out == 19);
   CHECK(server.log.count("handshake_timed_out") == 1);
   check_serves(server);
+}
+
+TEST_CASE("those who come together do not push each other out") {
+  Server server({.listen = {.max_handshakes = 3}});
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 10; ++i) clients.push_back(server.request("/?id=" + std::to_string(i)));
+  server.until([&] {
+    return std::all_of(clients.begin(), clients.end(),
+                       [](const auto& c) { return c.is_upgraded() || c.is_gone(); });
+  });
+  CHECK(server.manager.total_connections() == 10);
+  CHECK(server.manager.stats().handshakes_evicted == 0);
 }
 
 TEST_CASE("a handler that takes its time is no handshake any more") {

@@ -124,4 +124,23 @@ TEST_CASE("reading: a socket that has received on a strand may outlive its conte
   CHECK(kept->ended());
 }
 
+#if defined(__linux__)
+TEST_CASE("what is accepted has the options of the socket that accepts") {
+  boost::asio::io_context context;
+  tcp::acceptor acceptor(context, tcp::v4());
+  detail::set_options(acceptor, 50'000);
+  acceptor.bind(any_port());
+  acceptor.listen();
+  tcp::socket peer(context);
+  peer.connect(acceptor.local_endpoint());
+  const tcp::socket accepted = acceptor.accept();
+  tcp::no_delay no_delay;
+  accepted.get_option(no_delay);
+  CHECK(no_delay.value());
+  boost::asio::socket_base::send_buffer_size size;
+  accepted.get_option(size);
+  CHECK(size.value() == 100'000);  // Linux doubles it, and tells so
+}
+#endif
+
 }  // namespace roost::test

@@ -590,7 +590,7 @@ TEST_CASE("handles may outlive the io_context") {
 namespace {
 
 /// One connection in every state that a session can be suspended in.
-struct World {
+struct EveryState {
   ManualClock clock;
   Gate never_opened;
   std::vector<std::shared_ptr<BeastWebSocket>> sockets;
@@ -603,7 +603,7 @@ struct World {
   std::vector<std::shared_ptr<detail::Child<void>>> tasks;
   std::size_t hooks = 0;
 
-  World() {
+  EveryState() {
     manager.emplace(context->get_executor(),
                     Manager::Options{.on_connect =
                                          [this](BeastWebSocket& socket, nlohmann::json&) {
@@ -699,7 +699,7 @@ TEST_CASE("manager, listener, context and clients may be destroyed in every orde
   std::sort(order.begin(), order.end());
   do {
     CAPTURE(order, runs_between);
-    World world;
+    EveryState world;
     const auto run_what_is_left = [&] {
       if (!runs_between) return;
       if (world.peers) run_ready(*world.peers);

@@ -25,14 +25,14 @@ using Manager = ConnectionManager<FakeWebSocket>;
 using Strings = std::vector<std::string>;
 
 // A backplane that routes by room, and a manager bound to it.
-struct Replica {
+struct RoomsReplica {
   RedisWorld& world;
   std::unique_ptr<RedisBackplane> backplane;
   std::unique_ptr<Manager> manager;
   Cluster cluster;
   std::vector<RedisLoss> losses;
 
-  explicit Replica(RedisWorld& its_world, RedisOptions options = {}) : world(its_world) {
+  explicit RoomsReplica(RedisWorld& its_world, RedisOptions options = {}) : world(its_world) {
     options.routing = Routing::per_room;
     backplane = world.make(std::move(options));
     backplane->on_loss([this](const RedisLoss& loss) { losses.push_back(loss); });
@@ -60,7 +60,7 @@ struct Replica {
 
 TEST_CASE("a message goes to the replicas with members in its room", "[redis]") {
   RedisWorld world;
-  Replica a(world), b(world);
+  RoomsReplica a(world), b(world);
   world.run(a.backplane->start());
   world.run(b.backplane->start());
   const auto alice = a.connect("alice", "lobby");
@@ -90,7 +90,7 @@ TEST_CASE("a message goes to the replicas with members in its room", "[redis]") 
 
 TEST_CASE("messages to everyone and to unions of rooms reach all, once", "[redis]") {
   RedisWorld world;
-  Replica a(world), b(world);
+  RoomsReplica a(world), b(world);
   world.run(a.backplane->start());
   world.run(b.backplane->start());
   const auto alice = a.connect("alice", {"lobby", "attic"});
@@ -108,7 +108,7 @@ TEST_CASE("connect and join wait for Redis to acknowledge, within a bound", "[re
   ManualClock clock;
   RedisWorld world;
   FakeRedis fake(world.context);
-  Replica a(world, {.url = fake.url(), .clock = &clock});
+  RoomsReplica a(world, {.url = fake.url(), .clock = &clock});
   world.run(a.backplane->start());
   fake.ignores_subscribe = true;
   const auto executor = world.context.get_executor();
@@ -131,7 +131,7 @@ TEST_CASE("connect and join wait for Redis to acknowledge, within a bound", "[re
 TEST_CASE("a connect that is cancelled while it waits for Redis leaves nothing", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);
-  Replica a(world, {.url = fake.url()});
+  RoomsReplica a(world, {.url = fake.url()});
   world.run(a.backplane->start());
   fake.ignores_subscribe = true;
   const auto socket = std::make_shared<FakeWebSocket>();
@@ -150,7 +150,7 @@ struct WaitingJoins {
 
   RedisWorld world;
   FakeRedis fake;
-  Replica a;
+  RoomsReplica a;
   std::shared_ptr<FakeWebSocket> alice;
   std::size_t before = 0;
 
@@ -175,7 +175,7 @@ struct WaitingJoins {
 
 TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis]") {
   WaitingJoins joins;
-  Replica& a = joins.a;
+  RoomsReplica& a = joins.a;
   const auto joining = joins.join("attic");
   joins.until_subscribing();
   CHECK(a.manager->members("attic").size() == 1);
@@ -192,7 +192,7 @@ TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis
 
 TEST_CASE("a cancelled join leaves the room to others that asked for it", "[redis]") {
   WaitingJoins joins;
-  Replica& a = joins.a;
+  RoomsReplica& a = joins.a;
   const auto first = joins.join("attic");
   joins.until_subscribing();
   const auto second = joins.join("attic");
@@ -227,7 +227,7 @@ TEST_CASE("without Redis nobody waits, and rooms are subscribed when it comes", 
   RedisServer server;
   server.kill();
   RedisWorld world(server);
-  Replica a(world, {.min_retry_delay = 1ms, .max_retry_delay = 10ms});
+  RoomsReplica a(world, {.min_retry_delay = 1ms, .max_retry_delay = 10ms});
   const auto early = a.connect("early", "lobby");  // not even started
   world.run(a.backplane->start_anyway());
   const auto alice = a.connect("alice", "attic");
@@ -249,7 +249,7 @@ TEST_CASE("without Redis nobody waits, and rooms are subscribed when it comes", 
 
 TEST_CASE("the rooms of a manager go with it, and with its binding", "[redis]") {
   RedisWorld world;
-  Replica a(world);
+  RoomsReplica a(world);
   world.run(a.backplane->start());
   Manager other(world.context.get_executor());
   const auto socket = std::make_shared<FakeWebSocket>();
@@ -276,7 +276,7 @@ TEST_CASE("the rooms of a manager go with it, and with its binding", "[redis]") 
 TEST_CASE("rooms are subscribed in batches", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);
-  Replica a(world, {.url = fake.url()});
+  RoomsReplica a(world, {.url = fake.url()});
   for (int n = 0; n < 20; ++n) {
     Strings rooms;
     for (int i = 0; i < 100; ++i) rooms.push_back(std::to_string(n * 100 + i));
@@ -288,7 +288,7 @@ TEST_CASE("rooms are subscribed in batches", "[redis]") {
 
 TEST_CASE("who comes back to a room has missed nothing", "[redis]") {
   RedisWorld world;
-  Replica a(world), b(world);
+  RoomsReplica a(world), b(world);
   world.run(a.backplane->start());
   world.run(b.backplane->start());
   const auto bob = b.connect("bob", "lobby");

@@ -17,6 +17,12 @@
 
 namespace roost::test {
 
+/// 20 bytes on the wire.
+inline std::string message(int i) {
+  const std::string text = std::to_string(i);
+  return std::string(18 - text.size(), '.') + text;
+}
+
 class FrameFake {
  public:
   explicit FrameFake(Clock& clock = Clock::system()) : clock_(clock) {}

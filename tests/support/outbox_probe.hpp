@@ -2,12 +2,17 @@
 // Records what an outbox tells its observer.
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <roost/detail/outbox.hpp>
 #include <roost/socket_observer.hpp>
 #include <utility>
 #include <vector>
 
 namespace roost::test {
+
+/// A time to begin with, for those who have no clock.
+inline const detail::Outbox::time_point start{std::chrono::hours(5)};
 
 class OutboxProbe final : public SocketObserver {
  public:

@@ -29,6 +29,11 @@ using Manager = ConnectionManager<BeastWebSocket>;
 using ConnectionPtr = Manager::ConnectionPtr;
 using testing::run_until;
 
+/// The header of a page's request.
+inline std::string origin(std::string_view value) {
+  return std::string("Origin: ").append(value).append("\r\n");
+}
+
 inline tcp::endpoint any_port() { return {boost::asio::ip::address_v4::loopback(), 0}; }
 
 struct ServerOptions {

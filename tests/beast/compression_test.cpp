@@ -88,7 +88,7 @@ TEST_CASE("compression: who has agreed on it and who has not share a room, each 
   for (std::size_t i = 0; i < sent.size(); ++i) {
     CHECK((inflated(raw.frames()[i]) == sent[i]));
     CHECK((inflated(narrow.frames()[i]) == sent[i]));
-    CHECK(raw.frames()[i].is_compressed == sent[i].size() >= 100);
+    CHECK(raw.frames()[i].is_compressed == (sent[i].size() >= 100));
   }
   CHECK(raw.bytes_read() < plain.bytes_read() / 50);
 }

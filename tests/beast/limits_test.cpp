@@ -7,6 +7,7 @@
 
 #include "beast/support/abuse.hpp"
 #include "beast/support/check_serves.hpp"
+#include "beast/support/open_files.hpp"
 
 using namespace roost;
 using namespace roost::test;
@@ -126,6 +127,32 @@ TEST_CASE("those who come together do not push each other out") {
   });
   CHECK(server.manager.total_connections() == 10);
   CHECK(server.manager.stats().handshakes_evicted == 0);
+}
+
+TEST_CASE("without a file left, those who come wait until there is one") {
+  Server server;
+  check_serves(server);
+  RawClient client = server.request("/");
+  {
+    const NoMoreFiles limit;
+    server.until([&] { return server.log.count("accept_failed") == 1; });
+  }
+  CHECK(!client.is_upgraded());
+  server.pass(100ms);
+  server.until([&] { return client.is_upgraded(); });
+}
+
+TEST_CASE("who has stopped the listener while it was asked for a key is not served") {
+  Server* running = nullptr;
+  const auto stop = [&](const boost::asio::ip::address&) {
+    running->listener().stop();
+    return std::string();
+  };
+  Server server({.listen = {.address_key = stop}});
+  running = &server;
+  RawClient client = server.request("/");
+  server.until([&] { return client.is_gone(); });
+  CHECK(server.upgrades == 0);
 }
 
 TEST_CASE("a handler that takes its time is no handshake any more") {

@@ -127,10 +127,9 @@ TEST_CASE("reading: a socket that has received on a strand may outlive its conte
 #if defined(__linux__)
 TEST_CASE("what is accepted has the options of the socket that accepts") {
   boost::asio::io_context context;
-  tcp::acceptor acceptor(context, tcp::v4());
-  detail::set_options(acceptor, 50'000);
-  acceptor.bind(any_port());
-  acceptor.listen();
+  tcp::acceptor acceptor = detail::open_acceptor(context.get_executor(), any_port(),
+                                                 {.stream = {.send_buffer_bytes = 50'000}});
+  acceptor.non_blocking(false);
   tcp::socket peer(context);
   peer.connect(acceptor.local_endpoint());
   const tcp::socket accepted = acceptor.accept();

@@ -156,6 +156,12 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint);
 
+/// A socket that listens, and does not block. What it accepts inherits its options, on Linux.
+/// @par Errors  `errc::address_unavailable`
+ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
+    const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
+    const ListenOptions& options);
+
 /// Binds at once, and accepts from then on.
 /// @par Errors  `errc::address_unavailable`; `draining`
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,

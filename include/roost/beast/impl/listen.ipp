@@ -45,6 +45,8 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     if (options.reuse_port) share_port(acceptor);
     set_options(acceptor, options.stream.send_buffer_bytes);
     acceptor.non_blocking(true);
+    // Else Asio waits for the next, blocking all, where one has left before it was accepted.
+    acceptor.set_option(boost::asio::socket_base::enable_connection_aborted(true));
     acceptor.bind(endpoint);
     acceptor.listen(options.backlog);
   } catch (const boost::system::system_error& error) {
@@ -157,13 +159,14 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   listening->evict_handshakes();
+  if (listening->is_stopped) return link->abort();  // by whoever was asked or told meanwhile
   link->set_deadline(listening->options.stream.handshake_timeout);
   auto visitor = std::make_shared<Listening::Visitor>(listening, link);
   auto serving = serve(visitor, std::move(link), remote_endpoint);
   spawn(executor, std::move(visitor), std::move(serving));
 }
 
-/// @param error  `would_block`: nobody else waits
+/// @param error  `would_block`: nobody else waits; `connection_aborted`: it has left meanwhile
 ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
                            boost::asio::ip::tcp::acceptor& acceptor,
                            const std::shared_ptr<const StreamOptions>& stream_options,
@@ -202,7 +205,10 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
       if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
       accept_one(listening, acceptor, stream_options, error);
     }
-    if (!error || error == boost::asio::error::would_block || listening->is_stopped) continue;
+    if (!error || error == boost::asio::error::would_block ||
+        error == boost::asio::error::connection_aborted || listening->is_stopped) {
+      continue;
+    }
     if (error == boost::asio::error::operation_aborted) co_return;
     // No file descriptors, most likely: those that are connected must end first.
     listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});

@@ -106,7 +106,9 @@ ROOST_DECL void ReadPoller::turn() {
 
 ROOST_DECL void ReadPoller::tell_some() {
   const auto end = std::chrono::steady_clock::now() + longest_turn;
-  while (!left_.empty() && std::chrono::steady_clock::now() < end) {
+  // One at least, whatever the scheduler does meanwhile.
+  for (bool is_first = true; !left_.empty(); is_first = false) {
+    if (!is_first && std::chrono::steady_clock::now() >= end) return;
     auto* const source = static_cast<Source*>(left_.front().data.ptr);
     left_ = left_.subspan(1);
     if (!source) continue;

@@ -31,8 +31,8 @@ using Strings = std::vector<std::string>;
 // Longer than any small buffer, so that ASan sees what is destroyed too early.
 const std::string lobby = "the lobby, where everyone is who is nowhere else";
 const std::string attic = "the attic, where nobody goes at night or by day";
-const std::string alice = "alice, whose name is long enough for the heap";
-const std::string bob = "bob, whose name is also long enough for the heap";
+const std::string alice_id = "alice, whose name is long enough for the heap";
+const std::string bob_id = "bob, whose name is also long enough for the heap";
 
 std::string number(int i) { return std::to_string(i); }
 
@@ -59,7 +59,8 @@ awaitable<> connects(FakeManager& manager, Strings& ids) {
       socket(),
       {.connection_id = number(3), .metadata = metadata, .rooms = {"lobby", lobby, lobby + "!"}});
   ids.push_back(connection->id() + " " + number(static_cast<int>(connection->rooms().size())));
-  connection = co_await manager.connect(socket(), {.connection_id = alice + "4", .rooms = rooms});
+  connection =
+      co_await manager.connect(socket(), {.connection_id = alice_id + "4", .rooms = rooms});
   ids.push_back(connection->id() + " " + number(static_cast<int>(connection->rooms().size())));
   connection = co_await manager.connect(
       socket(), {.connection_id = std::string("5"), .metadata = array, .rooms = views});
@@ -75,7 +76,7 @@ TEST_CASE("connecting in every spelling", "[calls]") {
   FakeBench bench;
   Strings ids;
   bench.run(connects(bench.manager, ids));
-  CHECK(ids == Strings{"random", "0", "1", "2", "3 3", alice + "4 2", "5 [1,2]", attic, "0"});
+  CHECK(ids == Strings{"random", "0", "1", "2", "3 3", alice_id + "4 2", "5 [1,2]", attic, "0"});
 }
 
 awaitable<> broadcasts(FakeManager& manager, std::size_t& count) {
@@ -94,32 +95,33 @@ awaitable<> broadcasts(FakeManager& manager, std::size_t& count) {
   count += co_await manager.broadcast_text("a temporary text, long enough, and " + text);
   count += co_await manager.broadcast_text(text, {.room = "the lobby"});
   count += co_await manager.broadcast_text(text, {.room = lobby});
-  count += co_await manager.broadcast_text(text, {.room = lobby + "", .exclude = {bob + ""}});
+  count += co_await manager.broadcast_text(text, {.room = lobby + "", .exclude = {bob_id + ""}});
   count += co_await manager.broadcast_text(text, {.rooms = {lobby, attic}});
   count += co_await manager.broadcast_text(text, {.rooms = rooms, .exclude = ids});
   count += co_await manager.broadcast_text(text, {.rooms = views});
   count += co_await manager.broadcast_text(text, {.rooms = Strings(2, lobby)});
   count += co_await manager.broadcast_text(text, {.room = lobby, .rooms = {attic}});
   count += co_await manager.broadcast_text(text, {.exclude = "x"});
-  count += co_await manager.broadcast_text(text, {.exclude = {alice, bob, "x" + text}});
+  count += co_await manager.broadcast_text(text, {.exclude = {alice_id, bob_id, "x" + text}});
   count += co_await manager.broadcast_text(number(7), {.rooms = {std::string(lobby), view}});
   count += co_await manager.broadcast_json(value);
-  count += co_await manager.broadcast_json(value, {.room = lobby, .exclude = {alice}});
+  count += co_await manager.broadcast_json(value, {.room = lobby, .exclude = {alice_id}});
   count += co_await manager.broadcast_bytes(bytes);
   count += co_await manager.broadcast_bytes(vector, {.room = lobby});
   count += co_await manager.broadcast_bytes(std::as_bytes(std::span(text)), {.rooms = {attic}});
-  if (const bool ok = co_await manager.send_to(alice, "literal")) count += ok;
-  if (const bool ok = co_await manager.send_to(alice + "", text + " and more of it")) count += ok;
-  if (const bool ok = co_await manager.send_to(alice, view)) count += ok;
-  if (const bool ok = co_await manager.send_to(alice, bytes)) count += ok;
-  if (const bool ok = co_await manager.send_to(alice, vector)) count += ok;
-  if (const bool ok = co_await manager.send_to(alice, value)) count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id, "literal")) count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id + "", text + " and more of it"))
+    count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id, view)) count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id, bytes)) count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id, vector)) count += ok;
+  if (const bool ok = co_await manager.send_to(alice_id, value)) count += ok;
 }
 
 TEST_CASE("sending in every spelling", "[calls]") {
   FakeBench bench;
-  const auto a = bench.connect(alice, {lobby});
-  const auto b = bench.connect(bob, {attic});
+  const auto a = bench.connect(alice_id, {lobby});
+  const auto b = bench.connect(bob_id, {attic});
   std::size_t count = 0;
   bench.run(broadcasts(bench.manager, count));
   CHECK(a->sent().size() + b->sent().size() == count);
@@ -128,15 +130,15 @@ TEST_CASE("sending in every spelling", "[calls]") {
 
 awaitable<> others(FakeManager& manager, Strings& log) {
   const std::string id = "x";
-  if (co_await manager.join(alice + "", attic + "")) log.emplace_back("joined");
-  if (co_await manager.leave(alice, attic)) log.emplace_back("left");
-  if (co_await manager.close(bob, 4000, "a reason of some length, made of " + id)) {
+  if (co_await manager.join(alice_id + "", attic + "")) log.emplace_back("joined");
+  if (co_await manager.leave(alice_id, attic)) log.emplace_back("left");
+  if (co_await manager.close(bob_id, 4000, "a reason of some length, made of " + id)) {
     log.emplace_back("closed");
   }
   if (!co_await manager.disconnect("nobody at all, by a long name, " + id)) {
     log.emplace_back("unknown");
   }
-  if (const auto connection = manager.find(alice)) {
+  if (const auto connection = manager.find(alice_id)) {
     const json value = {{"n", 1}};
     co_await connection->send_text("a text of some length, made of " + id);
     co_await connection->send_json(value);
@@ -152,8 +154,8 @@ awaitable<> others(FakeManager& manager, Strings& log) {
 
 TEST_CASE("the other calls in every spelling", "[calls]") {
   FakeBench bench;
-  const auto a = bench.connect(alice, {lobby});
-  const auto b = bench.connect(bob, {lobby});
+  const auto a = bench.connect(alice_id, {lobby});
+  const auto b = bench.connect(bob_id, {lobby});
   for (const char* text : {"a", "b", "c", "{}", "e"}) a->peer_sends(text);
   Strings log;
   bench.run(others(bench.manager, log));
@@ -170,14 +172,14 @@ awaitable<> serve_one(FakeManager& manager, std::shared_ptr<FakeWebSocket> socke
       co_await manager.broadcast_text(greeting + ", " + *text, {.exclude = {connection->id()}});
     }
   };
-  outcome = co_await manager.session(socket, {.connection_id = alice + "", .rooms = {lobby + ""}},
-                                     handler);
+  outcome = co_await manager.session(
+      socket, {.connection_id = alice_id + "", .rooms = {lobby + ""}}, handler);
 }
 
 TEST_CASE("a handler's captures live as long as its session", "[calls]") {
   FakeBench bench;
   const auto socket = std::make_shared<FakeWebSocket>();
-  const auto other = bench.connect(bob);
+  const auto other = bench.connect(bob_id);
   SessionOutcome outcome;
   const auto serving = bench.start(
       serve_one(bench.manager, socket, "a greeting that does not fit a small buffer", outcome));
@@ -213,13 +215,13 @@ TEST_CASE("a handler may be a function, and a lambda made on the spot if it owns
 
 TEST_CASE("arguments are consumed before a call returns", "[calls]") {
   FakeBench bench;
-  const auto a = bench.connect(alice, {lobby});
-  const auto b = bench.connect(bob, {lobby});
-  const auto connection = bench.manager.find(alice);
+  const auto a = bench.connect(alice_id, {lobby});
+  const auto b = bench.connect(bob_id, {lobby});
+  const auto connection = bench.manager.find(alice_id);
 
   // What the calls are given is gone when the awaitables run.
-  auto scratch =
-      std::make_unique<Strings>(Strings{lobby, attic, alice, bob, "text of some length, and more"});
+  auto scratch = std::make_unique<Strings>(
+      Strings{lobby, attic, alice_id, bob_id, "text of some length, and more"});
   auto value = std::make_unique<json>(Strings{"a string of some length in JSON"});
   auto& s = *scratch;
   const auto socket = std::make_shared<FakeWebSocket>();
@@ -265,7 +267,7 @@ TEST_CASE("arguments are consumed before a call returns", "[calls]") {
 
 TEST_CASE("a call may be spawned with temporaries for arguments", "[calls]") {
   FakeBench bench;
-  const auto a = bench.connect(alice, {lobby});
+  const auto a = bench.connect(alice_id, {lobby});
   for (int i = 0; i < 3; ++i) {
     boost::asio::co_spawn(
         bench.context,
@@ -281,10 +283,10 @@ TEST_CASE("a call may be spawned with temporaries for arguments", "[calls]") {
 
 TEST_CASE("a call that is never awaited does nothing", "[calls]") {
   FakeBench bench;
-  const auto a = bench.connect(alice);
+  const auto a = bench.connect(alice_id);
   {
     auto never = bench.manager.broadcast_text("never");
-    auto neither = bench.manager.disconnect(alice);
+    auto neither = bench.manager.disconnect(alice_id);
   }
   bench.settle();
   CHECK(a->sent().empty());

@@ -24,14 +24,15 @@ using namespace test;
 using namespace std::chrono_literals;
 using nlohmann::json;
 using Numbers = std::vector<int>;
+using Strings = std::vector<std::string>;
 
 // A backplane with an io_context of its own, so that it can be slower than others.
-struct Replica : RedisWorld {
+struct FaultyReplica : RedisWorld {
   std::unique_ptr<RedisBackplane> backplane;
   Recorder got;
   std::vector<RedisLoss> losses;
 
-  Replica(RedisServer& its_server, RedisOptions options) : RedisWorld(its_server) {
+  FaultyReplica(RedisServer& its_server, RedisOptions options) : RedisWorld(its_server) {
     if (options.channel == RedisOptions().channel) options.channel = "replicas";
     if (options.min_retry_delay == RedisOptions().min_retry_delay) options.min_retry_delay = 1ms;
     options.max_retry_delay = 10ms;
@@ -57,7 +58,7 @@ std::string text(const RedisLoss& loss) {
 
 TEST_CASE("own handlers have a message once, also while Redis is down", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
+  FaultyReplica a(server, {});
   CHECK(a.publish(1).receivers == 1U);
   a.until([&] { return a.backplane->stats().echoes == 1; });
   CHECK(a.got.numbers() == Numbers{1});
@@ -78,8 +79,8 @@ TEST_CASE("own handlers have a message once, also while Redis is down", "[redis]
 
 TEST_CASE("what is published while Redis is down reaches the others when it is back", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
-  Replica b(server, {});
+  FaultyReplica a(server, {});
+  FaultyReplica b(server, {});
   a.publish(1);
   b.until_got(1);
   server.kill();
@@ -100,8 +101,8 @@ TEST_CASE("what is published while Redis is down reaches the others when it is b
 TEST_CASE("what waits for Redis is bounded, and what is dropped is missed by its number",
           "[redis]") {
   RedisServer server;
-  Replica a(server, {.max_message_bytes = 2000, .max_spool_bytes = 8000});
-  Replica b(server, {});
+  FaultyReplica a(server, {.max_message_bytes = 2000, .max_spool_bytes = 8000});
+  FaultyReplica b(server, {});
   a.publish(0);
   b.until_got(0);
   server.kill();
@@ -192,7 +193,7 @@ TEST_CASE("an answer to nothing ends the connection", "[redis]") {
 
 TEST_CASE("the messages of a burst go out in one write", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
+  FaultyReplica a(server, {});
   std::vector<std::shared_ptr<detail::Child<Published>>> tasks;
   for (int n = 0; n < 100; ++n) {
     tasks.push_back(detail::Child<Published>::start(a.context.get_executor(),
@@ -209,8 +210,8 @@ TEST_CASE("the messages of a burst go out in one write", "[redis]") {
 TEST_CASE("a subscriber that Redis cuts off subscribes again, and knows what it has missed",
           "[redis]") {
   RedisServer server;
-  Replica a(server, {});
-  Replica b(server, {});
+  FaultyReplica a(server, {});
+  FaultyReplica b(server, {});
   a.publish(1);
   b.until_got(1);
   std::vector<RedisState> states;
@@ -237,8 +238,8 @@ TEST_CASE("a subscriber that Redis cuts off subscribes again, and knows what it 
 TEST_CASE("a lost tail is noticed when the publisher tells its last number", "[redis]") {
   ManualClock clock;
   RedisServer server;
-  Replica a(server, {.clock = &clock});
-  Replica b(server, {});
+  FaultyReplica a(server, {.clock = &clock});
+  FaultyReplica b(server, {});
   a.publish(1);
   b.until_got(1);
   server.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
@@ -260,7 +261,6 @@ TEST_CASE("a publisher tells its last number once, when it has been quiet for a 
   RedisWorld world;
   FakeRedis fake(world.context);
   const auto a = world.make({.url = fake.url(), .channel = "c", .clock = &clock});
-  using Strings = std::vector<std::string>;
   world.run(a->publish(numbered(1)));
   world.run(a->publish(numbered(2)));
   clock.advance(4s);
@@ -282,8 +282,8 @@ TEST_CASE("a publisher tells its last number once, when it has been quiet for a 
 
 TEST_CASE("kill -9 and restart under load: each message comes once or is reported", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
-  Replica b(server, {});
+  FaultyReplica a(server, {});
+  FaultyReplica b(server, {});
   int next = 0;
   std::vector<std::shared_ptr<detail::Child<Published>>> tasks;
   const auto load = [&](int messages) {
@@ -335,7 +335,7 @@ TEST_CASE("kill -9 and restart under load: each message comes once or is reporte
 TEST_CASE("a frozen Redis is found by the probe", "[redis]") {
   ManualClock clock;
   RedisServer server;
-  Replica a(server, {.clock = &clock});
+  FaultyReplica a(server, {.clock = &clock});
   std::vector<RedisState> states;
   a.backplane->on_state([&](RedisState state) { states.push_back(state); });
   const bool is_stopped = GENERATE(true, false);
@@ -369,7 +369,7 @@ TEST_CASE("a frozen Redis is found by the probe", "[redis]") {
 TEST_CASE("a silent subscription that works stays", "[redis]") {
   ManualClock clock;
   RedisServer server;
-  Replica a(server, {.clock = &clock});
+  FaultyReplica a(server, {.clock = &clock});
   std::vector<RedisState> states;
   a.backplane->on_state([&](RedisState state) { states.push_back(state); });
   const auto hear = [&] {  // after the echo of a message an earlier probe is back too
@@ -418,8 +418,8 @@ TEST_CASE("a subscription that is muted is found by the probe", "[redis]") {
 
 TEST_CASE("a slow subscriber that Redis cuts off knows what it has missed", "[redis]") {
   RedisServer server({"--client-output-buffer-limit", "pubsub 1mb 0 0"});
-  Replica a(server, {});
-  Replica b(server, {});
+  FaultyReplica a(server, {});
+  FaultyReplica b(server, {});
   const std::string filling(100'000, 'x');
   for (int n = 0; n < 100; ++n) {  // b does not run
     a.run(a.backplane->publish({{"n", n}, {"filling", filling}}));
@@ -439,7 +439,7 @@ TEST_CASE("a slow subscriber that Redis cuts off knows what it has missed", "[re
 
 TEST_CASE("a message that comes again is not delivered again", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
+  FaultyReplica a(server, {});
   const auto publish = [&](int sequence) {
     const std::string text = R"({"v":1,"node":"somebody","epoch":5,"seq":)" +
                              std::to_string(sequence) + R"(,"n":)" + std::to_string(sequence) + "}";
@@ -459,7 +459,7 @@ TEST_CASE("a message that comes again is not delivered again", "[redis]") {
 
 TEST_CASE("what is no message is skipped, and the next one comes", "[redis]") {
   RedisServer server;
-  Replica a(server, {});
+  FaultyReplica a(server, {});
   const auto publish = [&](const std::string& text) { server.ask({"PUBLISH", "replicas", text}); };
   const std::string deep(200'000, '[');
   for (const std::string& text :

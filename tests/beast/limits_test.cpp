@@ -117,18 +117,6 @@ TEST_CASE("those who are slow to ask give way to those who are not") {
   check_serves(server);
 }
 
-TEST_CASE("those who come together do not push each other out") {
-  Server server({.listen = {.max_handshakes = 3}});
-  std::vector<RawClient> clients;
-  for (int i = 0; i < 10; ++i) clients.push_back(server.request("/?id=" + std::to_string(i)));
-  server.until([&] {
-    return std::all_of(clients.begin(), clients.end(),
-                       [](const auto& c) { return c.is_upgraded() || c.is_gone(); });
-  });
-  CHECK(server.manager.total_connections() == 10);
-  CHECK(server.manager.stats().handshakes_evicted == 0);
-}
-
 TEST_CASE("without a file left, those who come wait until there is one") {
   Server server;
   check_serves(server);

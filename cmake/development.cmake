@@ -2,6 +2,8 @@
 
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_CXX_EXTENSIONS OFF)
+  # There are none, and files that are looked through for them are not compiled together.
+  set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 
   find_program(ROOST_CCACHE ccache)
   mark_as_advanced(ROOST_CCACHE)

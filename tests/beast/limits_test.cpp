@@ -119,7 +119,10 @@ TEST_CASE("those who are slow to ask give way to those who are not") {
 
 TEST_CASE("without a file left, those who come wait until there is one") {
   Server server;
+  // UBSan opens a file to look at an object of a class that is new to it: none must be, later.
+  const std::size_t before = running(server.context);
   check_serves(server);
+  server.until([&] { return running(server.context) == before; });
   RawClient client = server.request("/");
   {
     const NoMoreFiles limit;
@@ -128,6 +131,7 @@ TEST_CASE("without a file left, those who come wait until there is one") {
   CHECK(!client.is_upgraded());
   server.pass(100ms);
   server.until([&] { return client.is_upgraded(); });
+  check_serves(server);
 }
 
 TEST_CASE("who has stopped the listener while it was asked for a key is not served") {

@@ -24,10 +24,11 @@ clang=${CLANGXX:-clang++}
 tidy=${CLANG_TIDY:-clang-tidy}
 options='-std=c++20 -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
 
-# src.hpp is for the one file that compiles the adapters; what is in detail is included by these.
+# src.hpp is for the one file that compiles what is no template; what is in detail and impl is
+# included by these.
 public_headers() {
   git ls-files --cached --others --exclude-standard 'include/*.hpp' |
-    grep -v -e 'src\.hpp$' -e '/detail/'
+    grep -v -e 'src\.hpp$' -e '/detail/' -e '/impl/'
 }
 
 headers() {

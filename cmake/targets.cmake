@@ -13,7 +13,7 @@ function(roost_library name exported)
 
   # All targets share one directory: the core leaves out what belongs to an adapter.
   if(name STREQUAL "roost")
-    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|prometheus|redis|spdlog|testing)(/|\\.hpp$)|src\\.hpp$)")
+    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|prometheus|redis|spdlog|testing)(/|\\.hpp$))")
   elseif(name STREQUAL "roost_beast")
     list(FILTER headers EXCLUDE REGEX "/beast/((detail/|impl/)?tls[a-z_]*)\\.[hi]pp$")
   endif()
@@ -36,11 +36,11 @@ if(missing)
   message(FATAL_ERROR "roost needs what is not here: ${missing}")
 endif()
 roost_library(roost roost
-  HEADERS *.hpp
+  HEADERS *.hpp *.ipp
   LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
 
 roost_library(roost_beast beast
-  HEADERS src.hpp beast.hpp beast/*.hpp beast/*.ipp
+  HEADERS beast.hpp beast/*.hpp beast/*.ipp
   LINK roost::roost)
 
 # roost_optional_library(<component> HEADERS <pattern>... LINK <target>...): where what it needs is
@@ -73,5 +73,5 @@ roost_optional_library(spdlog
   LINK roost::roost spdlog::spdlog)
 
 roost_library(roost_testing testing
-  HEADERS testing.hpp testing/*.hpp
+  HEADERS testing.hpp testing/*.hpp testing/*.ipp
   LINK roost::roost)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A manager bound to a backplane: what goes out, what comes in, and what is refused.
+#include <roost/detail/inbound.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

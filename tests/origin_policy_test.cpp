@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <roost/detail/escape.hpp>
 #include <roost/error.hpp>
 #include <roost/origin_policy.hpp>
 

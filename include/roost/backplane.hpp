@@ -12,9 +12,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/parcel.hpp"
 #include "roost/detail/wire_message.hpp"
-#include "roost/error.hpp"
 #include "roost/hook.hpp"
 
 namespace roost {
@@ -68,14 +68,9 @@ class Subscription {
 
   /// The handler is not called any more. A call that is under way is not disturbed: one on another
   /// thread may outlast this function.
-  void cancel() noexcept {
-    if (const auto target = std::exchange(target_, {}).lock()) target->cancel();
-  }
+  void cancel() noexcept;
   /// False once cancelled, or once the backplane is gone.
-  [[nodiscard]] bool is_active() const noexcept {
-    const auto target = target_.lock();
-    return target && target->is_active();
-  }
+  [[nodiscard]] bool is_active() const noexcept;
 
  private:
   std::weak_ptr<Target> target_;
@@ -137,39 +132,27 @@ class BackplaneRef {
   }
 
   /// Where the handlers are called.
-  [[nodiscard]] boost::asio::any_io_executor get_executor() const {
-    return calls().get_executor(backplane_.get());
-  }
+  [[nodiscard]] boost::asio::any_io_executor get_executor() const;
   /// See `Backplane`, as for the next ones.
-  awaitable<void> start() const { return calls().start(backplane_.get()); }
+  ROOST_WHEN_USED awaitable<void> start() const;
   /// The same where it is better to go on without the other replicas than not at all: what can be
   /// tried again later is no error.
-  awaitable<void> start_anyway() const { return calls().start_anyway(backplane_.get()); }
+  ROOST_WHEN_USED awaitable<void> start_anyway() const;
   /// See `Backplane`.
-  awaitable<void> stop() const { return calls().stop(backplane_.get()); }
+  ROOST_WHEN_USED awaitable<void> stop() const;
   /// See `Backplane`.
-  awaitable<Published> publish(const nlohmann::json& message) const {
-    return calls().publish(backplane_.get(), message);
-  }
+  ROOST_WHEN_USED awaitable<Published> publish(const nlohmann::json& message) const;
   /// See `Backplane`.
-  Subscription on(BackplaneHandler handler) const {
-    return calls().on(backplane_.get(), std::move(handler));
-  }
+  ROOST_WHEN_USED Subscription on(BackplaneHandler handler) const;
 
   // --- for `Cluster`, which needs no JSON values; any backplane will do ---
 
   /// @private
-  awaitable<Published> publish_wire(detail::OutgoingMessage message) const {
-    return calls().publish_wire(backplane_.get(), std::move(message));
-  }
+  ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
   /// @private
-  Subscription on_parcel(detail::ParcelHandler handler) const {
-    return calls().on_parcel(backplane_.get(), std::move(handler));
-  }
+  ROOST_WHEN_USED Subscription on_parcel(detail::ParcelHandler handler) const;
   /// @private Null where every message goes to every replica.
-  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
-    return calls().room_routing(backplane_.get());
-  }
+  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const;
 
  private:
   struct Calls {
@@ -242,13 +225,14 @@ class BackplaneRef {
           },
       .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
 
-  [[nodiscard]] const Calls& calls() const {
-    if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");
-    return *calls_;
-  }
+  [[nodiscard]] const Calls& calls() const;
 
   std::shared_ptr<void> backplane_;
   const Calls* calls_ = nullptr;
 };
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/backplane.ipp"
+#endif

@@ -10,3 +10,11 @@
 #include "roost/beast/upgrade.hpp"
 #include "roost/beast/wrap.hpp"
 #include "roost/roost.hpp"
+
+#if defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/detail/instances.hpp"
+
+namespace roost {
+ROOST_INSTANCES(extern, BeastWebSocket);
+}
+#endif

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "roost/detail/config.hpp"
+
 namespace roost {
 
 namespace detail {
@@ -26,13 +28,10 @@ class Clock {
   Clock& operator=(const Clock&) = delete;
 
   /// What time it is.
-  [[nodiscard]] virtual time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] virtual time_point now() const noexcept;
 
   /// The clock of production code.
-  [[nodiscard]] static Clock& system() noexcept {
-    static Clock clock;
-    return clock;
-  }
+  [[nodiscard]] static Clock& system() noexcept;
 
  protected:
   ~Clock() = default;
@@ -51,19 +50,15 @@ namespace detail {
 /// `is_due()` tells (the error code does not: a manual clock fires by cancelling).
 class Timer {
  public:
-  Timer(const boost::asio::any_io_executor& executor, Clock& clock)
-      : timer_(executor, never()), clock_(&clock) {}
+  Timer(const boost::asio::any_io_executor& executor, Clock& clock);
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
-  ~Timer() { clock_->disarm(*this); }
+  ~Timer();
 
   [[nodiscard]] static constexpr Clock::time_point never() { return Clock::time_point::max(); }
 
   /// Cancels what waits, and sets when the next wait is due.
-  void expires_at(Clock::time_point when) {
-    cancel();
-    expiry_ = when;
-  }
+  void expires_at(Clock::time_point when);
   void expires_after(Clock::duration delay) { expires_at(clock_->now() + delay); }
 
   [[nodiscard]] Clock::time_point expiry() const noexcept { return expiry_; }
@@ -82,10 +77,7 @@ class Timer {
     return timer_.async_wait(std::forward<Token>(token));
   }
 
-  void cancel() {
-    clock_->disarm(*this);
-    timer_.cancel();
-  }
+  void cancel();
 
  private:
   boost::asio::steady_timer timer_;
@@ -95,3 +87,7 @@ class Timer {
 
 }  // namespace detail
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/clock.ipp"
+#endif

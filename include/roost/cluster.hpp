@@ -1,28 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <concepts>
 #include <cstddef>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 
 #include "roost/backplane.hpp"
 #include "roost/connection_manager.hpp"
-#include "roost/detail/base64.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/deliver.hpp"
 #include "roost/detail/encode.hpp"
 #include "roost/detail/json_depth.hpp"
 #include "roost/detail/parcel.hpp"
 #include "roost/detail/room_routing.hpp"
-#include "roost/detail/utf8.hpp"
-#include "roost/detail/validate_names.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/error.hpp"
 #include "roost/options.hpp"
@@ -72,14 +67,7 @@ class [[nodiscard]] Cluster {
   /// Takes the binding over; @p other is bound to nothing.
   Cluster(Cluster&& other) noexcept = default;
   /// The same, after it has unbound its own.
-  Cluster& operator=(Cluster&& other) noexcept {
-    if (this != &other) {
-      unbind();
-      binding_ = std::move(other.binding_);
-      backplane_ = std::exchange(other.backplane_, {});
-    }
-    return *this;
-  }
+  Cluster& operator=(Cluster&& other) noexcept;
   ~Cluster() { unbind(); }
 
   /// Whether it is bound, and manager and backplane could still be there.
@@ -95,20 +83,11 @@ class [[nodiscard]] Cluster {
   ///                `invalid_option` (the key; a report, which there is none of here),
   ///                `not_bound`.
   /// @par Suspends  while the backplane takes the message; never for a socket.
-  ROOST_WHEN_USED
-  awaitable<Published> broadcast_text(std::string_view text, BroadcastOptions options = {}) const {
-    if (!detail::is_utf8(text)) {
-      throw Error(errc::invalid_utf8,
-                  "a text message of " + std::to_string(text.size()) + " bytes");
-    }
-    return publish(detail::WireKind::text, text, options);
-  }
+  ROOST_WHEN_USED awaitable<Published> broadcast_text(std::string_view text,
+                                                      BroadcastOptions options = {}) const;
   /// Bytes travel as base64, four bytes for three.
-  ROOST_WHEN_USED
-  awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
-                                       BroadcastOptions options = {}) const {
-    return publish(detail::WireKind::bytes, detail::base64_encode(bytes), options);
-  }
+  ROOST_WHEN_USED awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
+                                                       BroadcastOptions options = {}) const;
   /// Clients get the JSON as its publisher wrote it, also where that is a replica of another kind.
   template <std::same_as<nlohmann::json> Json>
   awaitable<Published> broadcast_json(const Json& json, BroadcastOptions options = {}) const {
@@ -117,11 +96,7 @@ class [[nodiscard]] Cluster {
   }
 
   /// The manager gets nothing from the backplane any more; sending is `errc::not_bound`.
-  void unbind() noexcept {
-    if (binding_) binding_->subscription.cancel();
-    binding_.reset();
-    backplane_ = {};
-  }
+  void unbind() noexcept;
 
  private:
   template <class Ws>
@@ -131,47 +106,14 @@ class [[nodiscard]] Cluster {
   Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
       : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
 
-  ROOST_WHEN_USED
-  awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
-                               const BroadcastOptions& options) const {
-    if (!binding_) throw Error(errc::not_bound);
-    const detail::WireAudience to = audience(options);
-    const detail::WireManner manner = how(options);
-    if (!to.is_everyone && to.rooms.empty()) return nobody();
-    return backplane_.publish_wire(detail::encode_wire(kind, payload, to, manner));
-  }
-  ROOST_WHEN_USED static awaitable<Published> nobody() { co_return Published{.receivers = 0}; }
+  ROOST_WHEN_USED awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
+                                               const BroadcastOptions& options) const;
+  ROOST_WHEN_USED static awaitable<Published> nobody();
 
-  static detail::WireManner how(const BroadcastOptions& options) {
-    detail::Manner::of(options);
-    if (options.report) {
-      throw Error(errc::invalid_option, "report must be null: nobody knows what becomes of it");
-    }
-    if (options.key && !detail::is_utf8(*options.key)) {
-      throw Error(errc::invalid_option, "key must be UTF-8");
-    }
-    return {.overflow = options.overflow, .key = std::string(options.key.value_or(""))};
-  }
+  ROOST_WHEN_USED static detail::WireManner how(const BroadcastOptions& options);
 
-  [[nodiscard]] detail::WireAudience audience(const BroadcastOptions& options) const {
-    detail::WireAudience to;
-    to.is_everyone = !options.room && !options.rooms.is_given();
-    if (to.is_everyone && !binding_->allow_global) {
-      throw Error(errc::room_required, "the manager is bound without allow_global");
-    }
-    const auto add = [&](std::string_view room) {
-      detail::validate_room_name(room, binding_->max_room_name_bytes);
-      if (std::find(to.rooms.begin(), to.rooms.end(), room) == to.rooms.end()) {
-        to.rooms.emplace_back(room);
-      }
-    };
-    if (options.room) add(*options.room);
-    for (const std::string_view room : options.rooms) add(room);
-    for (const std::string_view id : options.exclude) {
-      if (detail::is_utf8(id)) to.exclude.emplace_back(id);  // else no connection has it
-    }
-    return to;
-  }
+  ROOST_WHEN_USED [[nodiscard]] detail::WireAudience audience(
+      const BroadcastOptions& options) const;
 
   BackplaneRef backplane_;
   std::shared_ptr<detail::Binding> binding_;
@@ -192,9 +134,13 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   }
   binding->subscription =
       backplane.on_parcel([manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
-        detail::deliver<Ws>(manager_state.lock(), options.allow_global, p);
+        detail::deliver(p, options.allow_global, manager_state.lock());
       });
   return Cluster(std::move(backplane), std::move(binding));
 }
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/cluster.ipp"
+#endif

@@ -74,9 +74,7 @@ class Connection final : private detail::Recipient<Ws>,
   [[nodiscard]] const nlohmann::json& metadata() const noexcept { return metadata_; }
 
   /// The rooms it is in, sorted; once it has ended, those it was in.
-  [[nodiscard]] std::vector<std::string> rooms() const {
-    return ended_ ? last_rooms_ : detail::RoomIndex::rooms_of(*this);
-  }
+  [[nodiscard]] std::vector<std::string> rooms() const;
   /// Whether it is in @p room now.
   [[nodiscard]] bool is_in(std::string_view room) const noexcept {
     return detail::RoomIndex::contains(*this, room);
@@ -108,14 +106,10 @@ class Connection final : private detail::Recipient<Ws>,
 
   /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
   /// @returns false also once the connection has ended, or its manager.
-  boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {}) {
-    return send(detail::encode_text(text, options.key.value_or("")), options);
-  }
+  boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {});
   /// The same for a binary message.
   boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes,
-                                          SendOptions options = {}) {
-    return send(Frame::binary(bytes, options.key.value_or("")), options);
-  }
+                                          SendOptions options = {});
   /// The same for a text message: @p json, serialised.
   template <std::same_as<nlohmann::json> Json>
   boost::asio::awaitable<bool> send_json(const Json& json, SendOptions options = {}) {
@@ -141,10 +135,7 @@ class Connection final : private detail::Recipient<Ws>,
     return this->state_ == &manager;
   }
 
-  boost::asio::awaitable<bool> send(Frame frame, const SendOptions& options) {
-    return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame),
-                                       options);
-  }
+  boost::asio::awaitable<bool> send(Frame frame, const SendOptions& options);
 
   const std::weak_ptr<detail::ManagerState<Ws>> manager_;
   const std::string id_;
@@ -166,3 +157,5 @@ class Connection final : private detail::Recipient<Ws>,
 };
 
 }  // namespace roost
+
+#include "roost/impl/connection.hpp"

@@ -17,16 +17,9 @@
 #include <vector>
 
 #include "roost/connection.hpp"
-#include "roost/detail/admission.hpp"
 #include "roost/detail/check_origin.hpp"
-#include "roost/detail/closing.hpp"
-#include "roost/detail/drain.hpp"
 #include "roost/detail/encode.hpp"
-#include "roost/detail/fan_out.hpp"
-#include "roost/detail/manager_state.hpp"
-#include "roost/detail/on_executor.hpp"
-#include "roost/detail/receiving.hpp"
-#include "roost/detail/session.hpp"
+#include "roost/detail/session_handler.hpp"
 #include "roost/drain.hpp"
 #include "roost/hook.hpp"
 #include "roost/options.hpp"
@@ -38,8 +31,10 @@ namespace roost {
 template <WebSocketLike Ws>
 class HeartbeatMonitor;
 namespace detail {
+template <class Ws>
+class ManagerState;
 struct ManagerAccess;
-}
+}  // namespace detail
 
 /// Who is connected, in which room, and how to reach them all.
 ///
@@ -79,19 +74,15 @@ class ConnectionManager {
   using awaitable = boost::asio::awaitable<T>;
 
   /// @par Errors  `errc::invalid_option`, naming the field.
-  explicit ConnectionManager(boost::asio::any_io_executor executor, Options options = {})
-      : state_(
-            std::make_shared<detail::ManagerState<Ws>>(std::move(executor), std::move(options))) {}
+  explicit ConnectionManager(boost::asio::any_io_executor executor, Options options = {});
   ConnectionManager(const ConnectionManager&) = delete;
   ConnectionManager& operator=(const ConnectionManager&) = delete;
-  ~ConnectionManager() { state_->stop(); }
+  ~ConnectionManager();
 
   /// That of the constructor.
-  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
-    return state_->executor();
-  }
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept;
   /// Those of the constructor.
-  [[nodiscard]] const Options& options() const noexcept { return state_->options(); }
+  [[nodiscard]] const Options& options() const noexcept;
 
   // --- who comes in ---
 
@@ -119,11 +110,7 @@ class ConnectionManager {
   ///                `wrong_executor`, `manager_stopped`; at the call `invalid_connection_id`,
   ///                `invalid_room_name`, and `not_connected` for a socket that is null.
   /// @par Suspends  while hooks answer, at most `hook_timeout` each.
-  awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {}) {
-    require(socket);
-    return here(detail::Admission<Ws>::connect(state_, std::move(socket),
-                                               detail::Admission<Ws>::request(*state_, options)));
-  }
+  awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {});
 
   /// Connects, runs @p handler with the connection on the manager's executor, and always
   /// unregisters and closes: with 1000 when the handler returns, 1011 when it throws (1007 for
@@ -142,9 +129,8 @@ class ConnectionManager {
     requires std::same_as<std::invoke_result_t<Handler&, ConnectionPtr>, awaitable<void>>
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
                                     Handler handler) {
-    require(socket);
-    auto entering = detail::Session<Ws>::enter(state_, socket, admission(socket, options));
-    return detail::Session<Ws>::run(state_, std::move(entering), std::move(handler));
+    using Erased = detail::SessionHandlerOf<ConnectionPtr, Handler>;
+    return run_session(std::move(socket), options, std::make_unique<Erased>(std::move(handler)));
   }
 
   // --- who leaves ---
@@ -152,26 +138,19 @@ class ConnectionManager {
   /// Unregisters at once, then closes with 1000. Nothing happens if the id is unknown.
   /// @par Suspends  until the transport has ended (at most `close_timeout`) and the hooks have run.
   /// @returns whether there was such a connection.
-  awaitable<bool> disconnect(std::string_view id) { return close(id, close_code::normal); }
+  awaitable<bool> disconnect(std::string_view id);
 
   /// The same with a close code and a reason, which is cut to 123 bytes (RFC 6455, section 5.5). A
   /// code that may not be sent becomes 1011. While a hook of that connection
   /// is being told, which may be the caller, it does not wait for its hooks.
-  awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {}) {
-    return here(detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
-  }
+  awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {});
 
   /// Unregisters all at once, then flushes and closes them in parallel; what has not closed by the
   /// deadline is aborted. New connections may come meanwhile.
   /// @par Errors  at the call `errc::invalid_option` for a deadline over a day.
   /// @returns how many there were.
   awaitable<std::size_t> close_all(std::uint16_t code = close_code::normal,
-                                   CloseAllOptions options = {}) {
-    const bool is_legal =
-        options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
-    if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
-    return here(detail::Closing<Ws>::close_all(state_, code, options.deadline));
-  }
+                                   CloseAllOptions options = {});
 
   /// Lets everybody go before the process ends. From now on `connect` refuses with
   /// `errc::draining`, and listeners answer 503 with `Retry-After`. Who is connected is served
@@ -190,13 +169,10 @@ class ConnectionManager {
   ///                    deadline.
   /// @par Cancellation  only ends the wait; the drain goes on.
   /// @returns how many left how.
-  awaitable<DrainReport> drain(DrainOptions options = {}) {
-    detail::validate(options);
-    return here(detail::Drain<Ws>::join(state_, options));
-  }
+  awaitable<DrainReport> drain(DrainOptions options = {});
   /// Whether `drain` was called: nobody is let in any more.
   /// @par Thread safety  From any thread.
-  [[nodiscard]] bool is_draining() const noexcept { return !state_->gate()->is_open(); }
+  [[nodiscard]] bool is_draining() const noexcept;
 
   // --- what the application is told ---
   //
@@ -208,23 +184,14 @@ class ConnectionManager {
   // cancelled, and must not use the manager then. None begins after that.
 
   /// A connection is registered. `connect` returns, and a session's handler begins, afterwards.
-  void on_connected(ConnectionHook hook) {
-    state_->hooks().add(
-        detail::HookKind::connected, std::move(hook),
-        [](const ConnectionPtr& c, const detail::HookEvent&) { return std::forward_as_tuple(c); });
-  }
+  void on_connected(ConnectionHook hook);
   /// A connection is in a room.
-  void on_joined(RoomHook hook) { add_room_hook(detail::HookKind::joined, std::move(hook)); }
+  void on_joined(RoomHook hook);
   /// A connection is in a room no more; it may have ended.
-  void on_left(RoomHook hook) { add_room_hook(detail::HookKind::left, std::move(hook)); }
+  void on_left(RoomHook hook);
   /// A connection is unregistered, with its id, metadata and rooms still there: why, and with which
   /// close code.
-  void on_disconnect(DisconnectHook hook) {
-    state_->hooks().add(detail::HookKind::disconnected, std::move(hook),
-                        [](const ConnectionPtr& c, const detail::HookEvent&) {
-                          return std::forward_as_tuple(c, *c->ended());
-                        });
-  }
+  void on_disconnect(DisconnectHook hook);
 
   // --- rooms ---
 
@@ -235,21 +202,12 @@ class ConnectionManager {
   /// @par Suspends      while `room_validator` answers; with a channel per room, until messages of
   ///                    other replicas to the room arrive.
   /// @par Cancellation  undoes it.
-  awaitable<bool> join(std::string_view id, std::string_view room) {
-    detail::validate_room_name(room, options().max_room_name_bytes);
-    return here(detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
-  }
+  awaitable<bool> join(std::string_view id, std::string_view room);
   /// The same for this very connection: whoever has its id by then does not join in its stead.
-  awaitable<bool> join(Connection<Ws>& connection, std::string_view room) {
-    detail::validate_room_name(room, options().max_room_name_bytes);
-    return here(
-        detail::Admission<Ws>::join(state_, connection.shared_from_this(), std::string(room)));
-  }
+  awaitable<bool> join(Connection<Ws>& connection, std::string_view room);
   /// Takes a connection out of a room. Nothing happens if it is not there, or the id is unknown.
   /// @returns whether it was in the room.
-  awaitable<bool> leave(std::string_view id, std::string_view room) {
-    return here(detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
-  }
+  awaitable<bool> leave(std::string_view id, std::string_view room);
 
   // --- sending ---
 
@@ -263,37 +221,27 @@ class ConnectionManager {
   /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
   ///                that take no frames until they have sent it, at most `send_timeout`. Never
   ///                for a message with a drop policy or a key.
-  awaitable<std::size_t> broadcast_text(std::string_view text, BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, detail::encode_text(text, key_of(options)),
-                                         options);
-  }
+  awaitable<std::size_t> broadcast_text(std::string_view text, BroadcastOptions options = {});
   /// The same for a binary message.
   awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
-                                         BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, Frame::binary(bytes, key_of(options)), options);
-  }
+                                         BroadcastOptions options = {});
   /// The same for a text message: @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
-    return detail::FanOut<Ws>::broadcast(state_, detail::encode_json(json, key_of(options)),
-                                         options);
+    return broadcast(detail::encode_json(json, key_of(options)), options);
   }
 
   /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
   /// queue up to `max_outbox_bytes`. The calls of one thread keep their order.
   /// @par Errors  at the call, those of `broadcast_text`; `errc::invalid_option` also for a report:
   ///              there is nobody to wait for it.
-  void post_text(std::string_view text, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, detail::encode_text(text, key_of(options)), options);
-  }
+  void post_text(std::string_view text, BroadcastOptions options = {});
   /// The same for a binary message.
-  void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, Frame::binary(bytes, key_of(options)), options);
-  }
+  void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {});
   /// The same for @p json, serialised once.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
-    detail::FanOut<Ws>::post(state_, detail::encode_json(json, key_of(options)), options);
+    post(detail::encode_json(json, key_of(options)), options);
   }
 
   /// Sends a message to one connection.
@@ -303,19 +251,15 @@ class ConnectionManager {
   /// @par Suspends  as `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
-    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_text(text, key_of(options)),
-                                       options);
+    return send(id, detail::encode_text(text, key_of(options)), options);
   }
   /// The same for a binary message.
   awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes,
-                          SendOptions options = {}) {
-    return detail::FanOut<Ws>::send_to(state_, id, Frame::binary(bytes, key_of(options)), options);
-  }
+                          SendOptions options = {});
   /// The same for a text message: @p json, serialised.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
-    return detail::FanOut<Ws>::send_to(state_, id, detail::encode_json(json, key_of(options)),
-                                       options);
+    return send(id, detail::encode_json(json, key_of(options)), options);
   }
 
   // --- receiving ---
@@ -328,112 +272,55 @@ class ConnectionManager {
   /// @par Suspends      until there is a message, and until `inbound` allows it.
   /// @par Cancellation  harms nothing: the next receive gets the message.
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
-    requires ReceivingWebSocket<Ws>
-  {
-    return next<Message>(connection, Kind::any, max_bytes, whole);
-  }
+    requires ReceivingWebSocket<Ws>;
   /// Like `receive`, but the message must be text: binary closes with 1003,
   /// `errc::unsupported_data`.
   awaitable<std::string> receive_text(Connection<Ws>& connection,
                                       std::optional<std::size_t> max_bytes = {})
-    requires ReceivingWebSocket<Ws>
-  {
-    return next<std::string>(connection, Kind::text, max_bytes, payload);
-  }
+    requires ReceivingWebSocket<Ws>;
   /// Like `receive`, but the message must be binary: text closes with 1003,
   /// `errc::unsupported_data`.
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
-    requires ReceivesMessages<Ws>
-  {
-    return next<std::vector<std::byte>>(connection, Kind::binary, max_bytes, bytes);
-  }
+    requires ReceivesMessages<Ws>;
   /// Like `receive_text`, parsed. `errc::invalid_json` also for nesting over 64 levels; the
   /// connection stays as it is.
   awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
                                          std::optional<std::size_t> max_bytes = {})
-    requires ReceivingWebSocket<Ws>
-  {
-    return next<nlohmann::json>(connection, Kind::text, max_bytes, json);
-  }
+    requires ReceivingWebSocket<Ws>;
   /// Like `receive_text`, but the end of the connection is no error: `nullopt`.
   awaitable<std::optional<std::string>> next_text(Connection<Ws>& connection)
-    requires ReceivingWebSocket<Ws>
-  {
-    return next<std::optional<std::string>>(connection, Kind::text, {}, some_text, no_text);
-  }
+    requires ReceivingWebSocket<Ws>;
 
   // --- who is there ---
 
   /// The connection of that id; null if it is unknown.
-  [[nodiscard]] ConnectionPtr find(std::string_view id) const { return state_->find(id); }
+  [[nodiscard]] ConnectionPtr find(std::string_view id) const;
   /// How many are registered.
-  [[nodiscard]] std::size_t total_connections() const noexcept { return state_->everyone().size(); }
+  [[nodiscard]] std::size_t total_connections() const noexcept;
   /// How many are in @p room; 0 if there is no such room.
-  [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept {
-    return state_->rooms().members(room).size();
-  }
+  [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept;
   /// The rooms that have a member, sorted.
-  [[nodiscard]] std::vector<std::string> list_rooms() const { return state_->rooms().list(); }
+  [[nodiscard]] std::vector<std::string> list_rooms() const;
   /// Who is in a room, in no particular order.
-  [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const {
-    return state_->members(room);
-  }
+  [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const;
   /// What was counted so far.
-  [[nodiscard]] Stats stats() const { return state_->stats(); }
+  [[nodiscard]] Stats stats() const;
 
  private:
   friend class HeartbeatMonitor<Ws>;
 
-  using Kind = typename detail::Receiving<Ws>::Kind;
-
-  void add_room_hook(detail::HookKind kind, RoomHook hook) {
-    state_->hooks().add(kind, std::move(hook),
-                        [](const ConnectionPtr& c, const detail::HookEvent& event) {
-                          return std::tuple<const ConnectionPtr&, std::string_view>(c, event.room);
-                        });
-  }
-
-  static void require(const std::shared_ptr<Ws>& socket) {
-    if (!socket) throw Error(errc::not_connected, "the socket is null");
-  }
-
-  // The names may come from the peer: a session closes also a socket that it cannot even try.
-  auto admission(const std::shared_ptr<Ws>& socket, const ConnectOptions& options) {
-    try {
-      return detail::Admission<Ws>::request(*state_, options);
-    } catch (const Error& error) {
-      state_->close_in_background(socket, close_code::policy_violation, error.code().message());
-      throw;
-    }
-  }
+  using SessionHandler = detail::SessionHandler<ConnectionPtr>;
+  awaitable<SessionOutcome> run_session(std::shared_ptr<Ws> socket, const ConnectOptions& options,
+                                        std::unique_ptr<SessionHandler> handler);
 
   template <class SomeOptions>
   static std::string_view key_of(const SomeOptions& options) {
     return options.key.value_or(std::string_view());
   }
-
-  template <class T>
-  awaitable<T> here(awaitable<T> operation) const {
-    return detail::on_executor(state_->executor(), std::move(operation));
-  }
-
-  template <class T>
-  awaitable<T> next(Connection<Ws>& connection, Kind kind, std::optional<std::size_t> max_bytes,
-                    T (*convert)(Message), T (*at_end)() = nullptr) {
-    return detail::Receiving<Ws>::template run<T>(state_, connection.shared_from_this(), kind,
-                                                  max_bytes, convert, at_end);
-  }
-  static Message whole(Message message) { return message; }
-  static std::string payload(Message message) { return std::move(message.payload); }
-  static std::vector<std::byte> bytes(Message message) {
-    return {message.bytes().begin(), message.bytes().end()};
-  }
-  static nlohmann::json json(Message message) { return detail::decode_json(message.text()); }
-  static std::optional<std::string> some_text(Message message) {
-    return std::move(message.payload);
-  }
-  static std::optional<std::string> no_text() { return std::nullopt; }
+  awaitable<std::size_t> broadcast(Frame frame, const BroadcastOptions& options);
+  void post(Frame frame, const BroadcastOptions& options);
+  awaitable<bool> send(std::string_view id, Frame frame, const SendOptions& options);
 
   friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;
@@ -452,3 +339,5 @@ struct ManagerAccess {
 }  // namespace detail
 
 }  // namespace roost
+
+#include "roost/impl/connection_manager.hpp"

@@ -8,7 +8,7 @@
 
 #include "roost/clock.hpp"
 #include "roost/close_code.hpp"
-#include "roost/error.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost {
 
@@ -45,20 +45,11 @@ static_assert(std::is_trivially_destructible_v<DrainOptions>);
 
 namespace detail {
 
-inline void validate(const DrainOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
-  constexpr Clock::duration zero{};
-  constexpr std::chrono::hours day(24);
-  check(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
-  check(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
-  check(close_code::may_be_sent(options.code), "code must be one that may be sent");
-  check(options.retry_after >= zero && options.retry_after <= day,
-        "retry_after must be 0 to 1 day");
-  check(options.retry_spread >= zero && options.retry_spread <= day,
-        "retry_spread must be 0 to 1 day");
-}
+void validate(const DrainOptions& options);
 
 }  // namespace detail
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/drain.ipp"
+#endif

@@ -5,13 +5,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "roost/close_code.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/frame_account.hpp"
 
 namespace roost {
@@ -30,15 +30,7 @@ class Frame {
   /// Encodes a whole message as a single final frame.
   /// @pre the payload of a text frame is UTF-8; that of a control frame is at most 125 bytes.
   /// @param key  under which an outbox finds it; no part of what is sent
-  static Frame encode(Opcode opcode, std::span<const std::byte> payload,
-                      std::string_view key = {}) {
-    std::array<std::byte, 10> header{};
-    const std::size_t header_size = encode_header(header, opcode, payload.size());
-    Frame frame(header_size, payload.size(), key);
-    std::memcpy(frame.data(), header.data(), header_size);
-    if (!payload.empty()) std::memcpy(frame.data() + header_size, payload.data(), payload.size());
-    return frame;
-  }
+  static Frame encode(Opcode opcode, std::span<const std::byte> payload, std::string_view key = {});
   /// The same for a string.
   static Frame encode(Opcode opcode, std::string_view payload, std::string_view key = {}) {
     return encode(opcode, std::as_bytes(std::span(payload)), key);
@@ -56,15 +48,7 @@ class Frame {
 
   /// A close frame. @p reason is cut to 123 bytes; a code that may not be sent becomes an empty
   /// close frame.
-  static Frame close(std::uint16_t code, std::string_view reason = {}) {
-    if (!close_code::may_be_sent(code)) return encode(Opcode::close, std::string_view{});
-    reason = clip_close_reason(reason);
-    std::array<char, 125> payload{};
-    payload[0] = static_cast<char>(code >> 8);
-    payload[1] = static_cast<char>(code & 0xFF);
-    reason.copy(payload.data() + 2, reason.size());
-    return encode(Opcode::close, std::string_view(payload.data(), reason.size() + 2));
-  }
+  static Frame close(std::uint16_t code, std::string_view reason = {});
 
   /// Bytes that are not one frame of ours: what Beast wrote (a handshake response).
   static Frame raw(std::size_t size) { return {0, size}; }
@@ -179,33 +163,11 @@ class Frame {
         : key_size(static_cast<std::uint32_t>(key)), bytes(all) {}
   };
 
-  Frame(std::size_t header_size, std::size_t payload_size, std::string_view key = {})
-      : block_(allocate(key.size(), header_size + payload_size)),
-        begin_(reinterpret_cast<std::byte*>(block_ + 1) + key.size()),
-        header_size_(header_size & 0xF),
-        size_((header_size + payload_size) & max_size) {
-    if (!key.empty()) std::memcpy(begin_ - key.size(), key.data(), key.size());
-  }
-  static Block* allocate(std::size_t key_size, std::size_t size) {
-    const std::size_t bytes = sizeof(Block) + key_size + size;
-    return ::new (::operator new(bytes)) Block(key_size, bytes);
-  }
+  Frame(std::size_t header_size, std::size_t payload_size, std::string_view key = {});
+  static Block* allocate(std::size_t key_size, std::size_t size);
 
   static std::size_t encode_header(std::array<std::byte, 10>& out, Opcode opcode,
-                                   std::size_t length) noexcept {
-    constexpr std::uint8_t final_fragment = 0x80;
-    out[0] = std::byte(final_fragment | static_cast<std::uint8_t>(opcode));
-    if (length < 126) {
-      out[1] = std::byte(length);
-      return 2;
-    }
-    const std::size_t bytes = length <= 0xFFFF ? 2 : 8;
-    out[1] = std::byte(bytes == 2 ? 126 : 127);
-    for (std::size_t i = 0; i < bytes; ++i) {
-      out[2 + i] = std::byte(length >> (8 * (bytes - 1 - i)));
-    }
-    return 2 + bytes;
-  }
+                                   std::size_t length) noexcept;
 
   Block* block_ = nullptr;
   std::byte* begin_ = nullptr;
@@ -214,3 +176,7 @@ class Frame {
 };
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/frame.ipp"
+#endif

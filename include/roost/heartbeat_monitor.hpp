@@ -8,16 +8,16 @@
 #include <utility>
 
 #include "roost/connection_manager.hpp"
-#include "roost/detail/heartbeat.hpp"
-#include "roost/detail/on_executor.hpp"
 #include "roost/heartbeat_options.hpp"
 #include "roost/stats.hpp"
 
 namespace roost {
 
 namespace detail {
+template <class Ws>
+class Heartbeat;
 struct MonitorAccess;
-}
+}  // namespace detail
 
 /// Finds out which peers are still there: pings every connection of a manager once per interval,
 /// and drops those of which nothing was heard for the timeout.
@@ -47,49 +47,41 @@ class HeartbeatMonitor {
 
   /// Does nothing until `start`.
   /// @par Errors  `errc::invalid_option`, naming the field; `manager_stopped`.
-  explicit HeartbeatMonitor(ConnectionManager<Ws>& manager, HeartbeatOptions options = {})
-      : state_(std::make_shared<detail::Heartbeat<Ws>>(manager.state_, std::move(options))) {}
+  explicit HeartbeatMonitor(ConnectionManager<Ws>& manager, HeartbeatOptions options = {});
   HeartbeatMonitor(const HeartbeatMonitor&) = delete;
   HeartbeatMonitor& operator=(const HeartbeatMonitor&) = delete;
-  ~HeartbeatMonitor() { state_->stop(); }
+  ~HeartbeatMonitor();
 
   /// Those of the constructor.
-  [[nodiscard]] const HeartbeatOptions& options() const noexcept { return state_->options(); }
+  [[nodiscard]] const HeartbeatOptions& options() const noexcept;
 
   /// Watches over all connections of the manager, those that are there and those that come. Each
   /// counts as seen when it connects, or now if that was before. Nothing happens if it has started.
   /// @par Errors  `errc::manager_stopped`.
-  void start() { state_->start(); }
+  void start();
 
   /// Sends no more pings and drops nobody any more; forgets what it knows. Nothing happens if it
   /// has not started; `start` begins anew.
   /// @par Suspends  only to get to the manager's executor.
-  awaitable<void> stop() { return here(detail::Heartbeat<Ws>::stop_there(state_)); }
+  awaitable<void> stop();
 
   /// Counts as a sign of life: for applications that read from the socket by themselves.
   /// @returns false, and nothing happens, if the id is unknown: what is gone stays gone.
-  bool touch(std::string_view id) { return state_->touch(id); }
+  bool touch(std::string_view id);
 
   /// Whether there is such a connection, and it was heard of within the timeout. As of `start` for
   /// those that were silent before; a stall of the loop does not count.
-  [[nodiscard]] bool is_alive(std::string_view id) const { return state_->is_alive(id); }
+  [[nodiscard]] bool is_alive(std::string_view id) const;
 
   /// Pings every connection now, also while it is stopped; drops none for its silence.
   /// @par Suspends  only to get to the manager's executor: no peer is waited for.
   /// @returns how many pings were sent.
-  awaitable<std::size_t> tick() { return here(detail::Heartbeat<Ws>::ping_all(state_)); }
+  awaitable<std::size_t> tick();
 
   /// What was counted so far.
-  [[nodiscard]] HeartbeatStats stats() const noexcept { return state_->stats(); }
+  [[nodiscard]] HeartbeatStats stats() const noexcept;
 
  private:
-  template <class T>
-  awaitable<T> here(awaitable<T> operation) const {
-    // Without an executor the `io_context` is gone, and with it all that could happen meanwhile.
-    const auto& executor = state_->executor();
-    return executor ? detail::on_executor(executor, std::move(operation)) : std::move(operation);
-  }
-
   friend struct detail::MonitorAccess;
   const std::shared_ptr<detail::Heartbeat<Ws>> state_;
 };
@@ -107,3 +99,5 @@ struct MonitorAccess {
 }  // namespace detail
 
 }  // namespace roost
+
+#include "roost/impl/heartbeat_monitor.hpp"

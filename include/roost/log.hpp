@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "roost/detail/escape.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost {
 
@@ -33,8 +33,7 @@ struct LogField {
   std::string value;     ///< Escaped.
 
   /// @p raw is escaped, and cut at 256 bytes.
-  LogField(std::string_view field_key, std::string_view raw)
-      : key(field_key), value(detail::escape_for_log(raw)) {}
+  LogField(std::string_view field_key, std::string_view raw);
 };
 
 /// Something an operator may want to know. Valid during the call of the logger.
@@ -44,13 +43,7 @@ struct LogEvent {
   std::span<const LogField> fields;  ///< What it is about.
 
   /// `event key="value" key="value"`, on one line.
-  [[nodiscard]] std::string to_string() const {
-    std::string line(event);
-    for (const LogField& field : fields) {
-      line.append(" ").append(field.key).append("=\"").append(field.value).append("\"");
-    }
-    return line;
-  }
+  [[nodiscard]] std::string to_string() const;
 };
 
 /// Takes log events. Called on the executor of whose option it is (a manager, a backplane), and by
@@ -60,15 +53,13 @@ using Logger = std::function<void(const LogEvent&)>;
 
 namespace detail {
 
-inline void log(const Logger& logger, Severity severity, std::string_view event,
-                std::initializer_list<LogField> fields = {}) noexcept {
-  if (!logger) return;
-  try {
-    logger({severity, event, {fields.begin(), fields.size()}});
-  } catch (...) {  // a log that fails has nowhere to report to, and must not end a connection
-  }
-}
+ROOST_WHEN_USED void log(const Logger& logger, Severity severity, std::string_view event,
+                         std::initializer_list<LogField> fields = {}) noexcept;
 
 }  // namespace detail
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/log.ipp"
+#endif

@@ -12,7 +12,7 @@
 #include <type_traits>
 
 #include "roost/clock.hpp"
-#include "roost/error.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/hook.hpp"
 #include "roost/log.hpp"
 #include "roost/names.hpp"
@@ -172,39 +172,41 @@ static_assert(std::is_trivially_destructible_v<CloseAllOptions>);
 
 namespace detail {
 
+/// @par Errors  `errc::invalid_option` with @p what, unless @p ok
+void check_option(bool ok, const char* what);
+/// Whether it is 1 ms to 1 day.
+[[nodiscard]] bool is_limit(Clock::duration d) noexcept;
+/// Whether it is 0 to 1 day.
+[[nodiscard]] bool is_wait(Clock::duration d) noexcept;
+
 template <class Ws>
 void validate(const ManagerOptions<Ws>& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
-  const auto is_limit = [](Clock::duration d) {
-    return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
-  };
-  const auto is_wait = [](Clock::duration d) {
-    return d >= Clock::duration::zero() && d <= std::chrono::hours(24);
-  };
-  check(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
-  check(is_wait(options.backpressure_wait), "backpressure_wait must be 0 to 1 day");
-  check(is_limit(options.hook_timeout), "hook_timeout must be 1 ms to 1 day");
-  check(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
-  check(is_wait(options.handler_grace), "handler_grace must be 0 to 1 day");
-  check(!options.max_message_bytes || *options.max_message_bytes > 0,
-        "max_message_bytes must be at least 1; nullopt lifts the limit");
-  check(options.outbox_high_water > 0, "outbox_high_water must be at least 1");
-  check(options.max_outbox_bytes >= options.outbox_high_water &&
-            options.max_outbox_bytes - options.outbox_high_water >=
-                (options.max_message_bytes ? *options.max_message_bytes + 14 : 0),
-        "max_outbox_bytes must be at least outbox_high_water + max_message_bytes + 14");
-  check(!options.max_total_outbox_bytes ||
-            *options.max_total_outbox_bytes >= options.max_outbox_bytes,
-        "max_total_outbox_bytes must be at least max_outbox_bytes; nullopt lifts the limit");
+  check_option(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check_option(is_wait(options.backpressure_wait), "backpressure_wait must be 0 to 1 day");
+  check_option(is_limit(options.hook_timeout), "hook_timeout must be 1 ms to 1 day");
+  check_option(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
+  check_option(is_wait(options.handler_grace), "handler_grace must be 0 to 1 day");
+  check_option(!options.max_message_bytes || *options.max_message_bytes > 0,
+               "max_message_bytes must be at least 1; nullopt lifts the limit");
+  check_option(options.outbox_high_water > 0, "outbox_high_water must be at least 1");
+  check_option(options.max_outbox_bytes >= options.outbox_high_water &&
+                   options.max_outbox_bytes - options.outbox_high_water >=
+                       (options.max_message_bytes ? *options.max_message_bytes + 14 : 0),
+               "max_outbox_bytes must be at least outbox_high_water + max_message_bytes + 14");
+  check_option(!options.max_total_outbox_bytes ||
+                   *options.max_total_outbox_bytes >= options.max_outbox_bytes,
+               "max_total_outbox_bytes must be at least max_outbox_bytes; nullopt lifts the limit");
   validate(options.inbound.messages, "inbound.messages");
   validate(options.inbound.bytes, "inbound.bytes");
-  check(!options.max_room_members || *options.max_room_members > 0,
-        "max_room_members must be at least 1; nullopt lifts the limit");
-  check(options.max_room_name_bytes > 0, "max_room_name_bytes must be at least 1");
-  check(options.clock != nullptr, "clock must not be null");
+  check_option(!options.max_room_members || *options.max_room_members > 0,
+               "max_room_members must be at least 1; nullopt lifts the limit");
+  check_option(options.max_room_name_bytes > 0, "max_room_name_bytes must be at least 1");
+  check_option(options.clock != nullptr, "clock must not be null");
 }
 
 }  // namespace detail
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/options.ipp"
+#endif

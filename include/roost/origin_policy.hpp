@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/origin_pattern.hpp"
 #include "roost/detail/page_origin.hpp"
 
@@ -29,13 +28,9 @@ class OriginPolicy {
   /// `example.com` itself. Names of other scripts are given in punycode. A request without an
   /// Origin is refused, see `allow_missing()`.
   /// @par Errors  `errc::invalid_option`, naming the entry and what is wrong with it.
-  OriginPolicy(std::initializer_list<std::string_view> origins) : OriginPolicy(Mode::listed) {
-    for (const std::string_view origin : origins) patterns_.emplace_back(origin);
-  }
+  OriginPolicy(std::initializer_list<std::string_view> origins);
   /// The same for a list that was read from a file, say. An empty one allows no page at all.
-  explicit OriginPolicy(const std::vector<std::string>& origins) : OriginPolicy(Mode::listed) {
-    for (const std::string_view origin : origins) patterns_.emplace_back(origin);
-  }
+  explicit OriginPolicy(const std::vector<std::string>& origins);
 
   /// The page must come from the host and port that the Host header names, or send no Origin (no
   /// browser). The scheme may be http or https, for TLS may have ended before this server.
@@ -52,49 +47,28 @@ class OriginPolicy {
   }
 
   /// The same, and clients that send no Origin: apps and servers, never pages.
-  [[nodiscard]] OriginPolicy allow_missing() const {
-    OriginPolicy policy = *this;
-    policy.allows_missing_ = true;
-    return policy;
-  }
+  ROOST_WHEN_USED [[nodiscard]] OriginPolicy allow_missing() const;
 
   /// The same, and pages without an origin of their own (`null`, of some browsers `file://`):
   /// files, as in some app frameworks, and sandboxed frames, which any page on the internet can
   /// make.
-  [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const {
-    OriginPolicy policy = *this;
-    policy.allows_null_ = true;
-    return policy;
-  }
+  ROOST_WHEN_USED [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const;
 
   /// Whether it is anything but the default.
   [[nodiscard]] bool is_set() const noexcept { return mode_ != Mode::unset; }
 
   /// @param origin  the Origin header, or nothing where there is none
   /// @param host    the Host header; only `same_host()` looks at it
-  [[nodiscard]] bool allows(std::optional<std::string_view> origin,
-                            std::optional<std::string_view> host = {}) const noexcept {
-    if (mode_ == Mode::unset || mode_ == Mode::any) return true;
-    if (!origin) return allows_missing_;
-    if (*origin == "null" || *origin == "file://") return allows_null_;
-    detail::PageOrigin page;
-    if (detail::parse_origin(*origin, page) != nullptr) return false;
-    if (mode_ == Mode::same_host) return host && is_from(page, *host);
-    return std::any_of(patterns_.begin(), patterns_.end(),
-                       [&](const auto& pattern) { return pattern.matches(page); });
-  }
+  ROOST_WHEN_USED [[nodiscard]] bool allows(
+      std::optional<std::string_view> origin,
+      std::optional<std::string_view> host = {}) const noexcept;
 
  private:
   enum class Mode { unset, listed, same_host, any };
-  explicit OriginPolicy(Mode mode) : mode_(mode), allows_missing_(mode == Mode::same_host) {}
+  explicit OriginPolicy(Mode mode);
 
-  static bool is_from(const detail::PageOrigin& page, std::string_view host) noexcept {
-    const std::uint16_t default_port = detail::default_port(page.scheme);
-    if (default_port == 0) return false;  // no page of the web
-    detail::PageOrigin asked;
-    return detail::parse_host_and_port(host, default_port, asked) == nullptr &&
-           asked.port == page.port && detail::is_same_host(asked.host, page.host);
-  }
+  ROOST_WHEN_USED static bool is_from(const detail::PageOrigin& page,
+                                      std::string_view host) noexcept;
 
   Mode mode_ = Mode::unset;
   bool allows_missing_ = false;
@@ -103,3 +77,7 @@ class OriginPolicy {
 };
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/origin_policy.ipp"
+#endif

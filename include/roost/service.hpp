@@ -14,13 +14,16 @@
 #include "roost/cluster.hpp"
 #include "roost/connection_manager.hpp"
 #include "roost/detail/attached.hpp"
-#include "roost/detail/serving.hpp"
 #include "roost/drain.hpp"
-#include "roost/error.hpp"
 #include "roost/heartbeat_monitor.hpp"
 #include "roost/service_options.hpp"
 
 namespace roost {
+
+namespace detail {
+template <class Ws>
+class Serving;
+}
 
 /// Manager, heartbeat and backplane of an application, attached to its `execution_context`: found
 /// from there, started together, and ended in the right order. Made by `init_websockets`.
@@ -38,34 +41,39 @@ class Service {
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
-  /// @private For `init_websockets`.
-  explicit Service(std::shared_ptr<detail::Serving<Ws>> serving) : serving_(std::move(serving)) {
-    serving_->begin();
-  }
+  /// @private For `init_websockets`, with a manager of its own.
+  static Service& attach(boost::asio::execution_context& context,
+                         boost::asio::any_io_executor executor, ManagerOptions<Ws> manager,
+                         ServiceOptions options);
+  /// @private The same with one that exists.
+  static Service& attach(boost::asio::execution_context& context, Manager& manager,
+                         ServiceOptions options);
+  /// @private
+  explicit Service(std::shared_ptr<detail::Serving<Ws>> serving);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
   /// The manager, its own or the one that it was given.
-  [[nodiscard]] Manager& manager() noexcept { return serving_->manager(); }
+  [[nodiscard]] Manager& manager() noexcept;
   /// Null without a heartbeat.
-  [[nodiscard]] HeartbeatMonitor<Ws>* heartbeat() noexcept { return serving_->heartbeat(); }
+  [[nodiscard]] HeartbeatMonitor<Ws>* heartbeat() noexcept;
   /// What reaches the connections of every replica; empty without a backplane.
-  [[nodiscard]] const Cluster& cluster() const noexcept { return serving_->cluster(); }
+  [[nodiscard]] const Cluster& cluster() const noexcept;
 
   /// Starts heartbeat and backplane. `init_websockets` has begun that already: this is for those
   /// who want to wait for it, and to know.
   /// @par Errors  those of the backplane.
-  awaitable<void> start() { return detail::Serving<Ws>::start(serving_); }
+  awaitable<void> start();
 
   /// Drains the manager, then stops heartbeat and backplane: what was under way could still be told
   /// to the other replicas. It happens once: who asks again gets the same result. Like a drain, it
   /// goes on for a caller that gives up; a handler or a hook that awaits it is cancelled in time.
   /// @returns how many connections left how.
-  awaitable<DrainReport> shutdown() { return detail::Serving<Ws>::shutdown(serving_); }
+  awaitable<DrainReport> shutdown();
 
   /// Shuts down at the first of these signals. The next one has the effect that it has by default:
   /// who presses Ctrl-C twice need not wait. Called after a shutdown has begun it does nothing.
-  void shutdown_on_signals(std::initializer_list<int> signals) { serving_->watch_signals(signals); }
+  void shutdown_on_signals(std::initializer_list<int> signals);
 
  private:
   const std::shared_ptr<detail::Serving<Ws>> serving_;
@@ -77,10 +85,8 @@ class Service {
 template <WebSocketLike Ws, class Context>
 Service<Ws>& init_websockets(Context& context, ManagerOptions<Ws> manager = {},
                              ServiceOptions options = {}) {
-  return detail::attach<Ws>(context, [&] {
-    auto own = std::make_unique<ConnectionManager<Ws>>(context.get_executor(), std::move(manager));
-    return std::make_shared<detail::Serving<Ws>>(std::move(own), std::move(options));
-  });
+  return Service<Ws>::attach(context, context.get_executor(), std::move(manager),
+                             std::move(options));
 }
 
 /// The same with a manager that exists: one on a strand, say. It may be destroyed before the
@@ -89,13 +95,7 @@ Service<Ws>& init_websockets(Context& context, ManagerOptions<Ws> manager = {},
 template <WebSocketLike Ws, class Context>
 Service<Ws>& init_websockets(Context& context, ConnectionManager<Ws>& manager,
                              ServiceOptions options = {}) {
-  const boost::asio::execution_context& own =
-      boost::asio::query(manager.get_executor(), boost::asio::execution::context);
-  if (&own != &context) {
-    throw Error(errc::wrong_executor, "the manager belongs to another context");
-  }
-  return detail::attach<Ws>(
-      context, [&] { return std::make_shared<detail::Serving<Ws>>(manager, std::move(options)); });
+  return Service<Ws>::attach(context, manager, std::move(options));
 }
 
 /// The manager that is attached to a context.
@@ -124,3 +124,5 @@ template <WebSocketLike Ws>
 }
 
 }  // namespace roost
+
+#include "roost/impl/service.hpp"

@@ -2,7 +2,59 @@
 #pragma once
 
 /// @file
-/// For those who want shorter builds: define `ROOST_SEPARATE_COMPILATION` for every file of a
-/// program, and include this in exactly one of them, with `roost/beast/tls_src.hpp` if TLS is used.
+/// For shorter builds: define `ROOST_SEPARATE_COMPILATION` for every file of a program, and include
+/// this in exactly one of them. Likewise the `src.hpp` of each part that is used, there or in
+/// another file: `roost/beast/src.hpp`, `roost/beast/tls_src.hpp`, `roost/testing/src.hpp`.
 
-#include "roost/beast/src.hpp"
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
+#endif
+
+#include "roost/impl/arrivals.ipp"
+#include "roost/impl/backplane.ipp"
+#include "roost/impl/backpressure.ipp"
+#include "roost/impl/base64.ipp"
+#include "roost/impl/clock.ipp"
+#include "roost/impl/cluster.ipp"
+#include "roost/impl/connection_limiter.ipp"
+#include "roost/impl/context_guard.ipp"
+#include "roost/impl/deliver.ipp"
+#include "roost/impl/describe.ipp"
+#include "roost/impl/drain.ipp"
+#include "roost/impl/encode.ipp"
+#include "roost/impl/error.ipp"
+#include "roost/impl/escape.ipp"
+#include "roost/impl/frame.ipp"
+#include "roost/impl/frame_joiner.ipp"
+#include "roost/impl/frame_memory.ipp"
+#include "roost/impl/gate.ipp"
+#include "roost/impl/heartbeat_schedule.ipp"
+#include "roost/impl/hook_calls.ipp"
+#include "roost/impl/hooks.ipp"
+#include "roost/impl/inbound.ipp"
+#include "roost/impl/json_scanner.ipp"
+#include "roost/impl/json_string.ipp"
+#include "roost/impl/local_backplane.ipp"
+#include "roost/impl/local_hub.ipp"
+#include "roost/impl/log.ipp"
+#include "roost/impl/log_sinks.ipp"
+#include "roost/impl/log_throttle.ipp"
+#include "roost/impl/next_turn.ipp"
+#include "roost/impl/options.ipp"
+#include "roost/impl/origin_pattern.ipp"
+#include "roost/impl/origin_policy.ipp"
+#include "roost/impl/outbox.ipp"
+#include "roost/impl/page_origin.ipp"
+#include "roost/impl/parcel.ipp"
+#include "roost/impl/random_id.ipp"
+#include "roost/impl/room_index.ipp"
+#include "roost/impl/room_routing.ipp"
+#include "roost/impl/running_detail.ipp"
+#include "roost/impl/signals.ipp"
+#include "roost/impl/task_group.ipp"
+#include "roost/impl/utf8.ipp"
+#include "roost/impl/validate_names.ipp"
+#include "roost/impl/wait.ipp"
+#include "roost/impl/wait_list.ipp"
+#include "roost/impl/wire_fields.ipp"
+#include "roost/impl/wire_message.ipp"

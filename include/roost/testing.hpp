@@ -8,3 +8,11 @@
 #include "roost/testing/fake_websocket.hpp"
 #include "roost/testing/manual_clock.hpp"
 #include "roost/testing/run.hpp"
+
+#if defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/detail/instances.hpp"
+
+namespace roost {
+ROOST_INSTANCES(extern, testing::FakeWebSocket);
+}
+#endif

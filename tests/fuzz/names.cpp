@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Names of rooms, origins of pages, and patterns for these: nothing passes that must not.
+#include <roost/detail/utf8.hpp>
 #include <roost/detail/validate_names.hpp>
+#include <roost/error.hpp>
 #include <roost/origin_policy.hpp>
 
 #include <algorithm>

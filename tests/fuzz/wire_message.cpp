@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The message of the backplane: the quick way to read it says what the parser says, and what is
 // written is read again.
+#include <roost/detail/base64.hpp>
 #include <roost/detail/parcel.hpp>
+#include <roost/detail/utf8.hpp>
 #include <roost/detail/wire_message.hpp>
 
 #include <nlohmann/json.hpp>

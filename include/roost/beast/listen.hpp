@@ -27,6 +27,7 @@
 #include "roost/detail/config.hpp"
 #include "roost/detail/gate.hpp"
 #include "roost/detail/log_throttle.hpp"
+#include "roost/error.hpp"
 #include "roost/log.hpp"
 #include "roost/origin_policy.hpp"
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// The parts of `roost/beast.hpp` that are no templates. For one file of a program that defines
-/// `ROOST_SEPARATE_COMPILATION` everywhere; `roost/src.hpp` includes it.
+/// @file
+/// The parts of `roost/beast.hpp` that are compiled once, beside those of `roost/src.hpp`: also the
+/// manager over a `BeastWebSocket`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
 #endif
 
+#include "roost/beast.hpp"
 #include "roost/beast/impl/beast_websocket.ipp"
 #include "roost/beast/impl/deflate.ipp"
 #include "roost/beast/impl/http.ipp"
@@ -18,3 +20,7 @@
 #include "roost/beast/impl/read_poller.ipp"
 #include "roost/beast/impl/transport.ipp"
 #include "roost/beast/impl/upgrade.ipp"
+
+namespace roost {
+ROOST_INSTANCES(, BeastWebSocket);
+}

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// The parts of `roost/beast/tls.hpp` that are no templates, for the same file or another one.
+/// @file
+/// The parts of `roost/beast/tls.hpp` that are compiled once, beside those of `roost/src.hpp` and
+/// `roost/beast/src.hpp`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"

@@ -19,6 +19,7 @@
 #include "roost/detail/arrivals.hpp"
 #include "roost/detail/deliver.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/escape.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/random_id.hpp"
 #include "roost/detail/validate_names.hpp"
@@ -105,7 +106,7 @@ struct Admission {
   static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
     std::exception_ptr error;
     try {
-      if (!state->bindings().empty()) co_await rooms_settled(state);
+      if (!state->bindings().empty()) co_await rooms_settled(state->bindings());
       co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
     } catch (...) {
       error = std::current_exception();
@@ -147,7 +148,7 @@ struct Admission {
     Arrivals::Waiting waiting(state->arrivals(), connection.get(), room, is_new);
     std::exception_ptr error;
     try {
-      co_await rooms_settled(state);
+      co_await rooms_settled(state->bindings());
     } catch (...) {
       error = std::current_exception();
     }

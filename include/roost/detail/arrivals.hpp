@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "roost/detail/config.hpp"
+
 namespace roost::detail {
 
 /// Joins that wait until messages to their room arrive. One that is given up is undone, unless
@@ -26,34 +28,17 @@ class Arrivals {
    public:
     /// @param connection  outlives this
     /// @param is_new      whether this join made the membership
-    Waiting(Arrivals& arrivals, const void* connection, const std::string& room, bool is_new)
-        : arrivals_(arrivals), key_(connection, room) {
-      const auto found = arrivals_.waiting_.find(key_);
-      const bool is_found = found != arrivals_.waiting_.end();
-      if (is_new) {
-        if (is_found) found->second->is_replaced = true;
-        membership_ = arrivals_.waiting_[key_] = std::make_shared<Membership>();
-      } else if (is_found) {
-        membership_ = found->second;
-      }
-      if (membership_) ++membership_->waiting;
-    }
+    Waiting(Arrivals& arrivals, const void* connection, const std::string& room, bool is_new);
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
-    ~Waiting() {
-      if (!membership_ || --membership_->waiting > 0 || membership_->is_replaced) return;
-      arrivals_.waiting_.erase(key_);
-    }
+    ~Waiting();
 
     /// Its caller is told that it has joined.
     void keep() noexcept {
       if (membership_) membership_->is_kept = true;
     }
     /// Whether nobody wants the membership once this does not.
-    [[nodiscard]] bool is_last() const noexcept {
-      return membership_ && membership_->waiting == 1 && !membership_->is_kept &&
-             !membership_->is_replaced;
-    }
+    [[nodiscard]] bool is_last() const noexcept;
 
    private:
     Arrivals& arrivals_;
@@ -66,3 +51,7 @@ class Arrivals {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/arrivals.ipp"
+#endif

@@ -7,6 +7,7 @@
 
 #include "roost/detail/serving.hpp"
 #include "roost/error.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost {
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/frame.hpp"
 
@@ -77,22 +78,13 @@ class Backpressure {
 
   /// Keeps a frame behind those that wait already. Those of awaiting senders are theirs to hold,
   /// one each; the others count as queued.
-  void park(Frame frame, std::shared_ptr<Delivery> delivery) {
-    if (!parked_) parked_ = std::make_unique<Waiting>();
-    if (!delivery) parked_->posted_bytes += frame.size();
-    parked_->frames.push_back({std::move(frame), std::move(delivery)});
-  }
+  ROOST_WHEN_USED void park(Frame frame, std::shared_ptr<Delivery> delivery);
 
   /// The next parked frame that may go to the outbox now.
-  [[nodiscard]] std::optional<Parked> unpark() {
-    if (state_ == State::congested) return std::nullopt;
-    auto front = take_front();
-    if (front) released_bytes_ += front->frame.size();
-    return front;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> unpark();
 
   /// The next parked frame whatever the state: for a last flush, or to tell its sender.
-  [[nodiscard]] std::optional<Parked> take() { return take_front(); }
+  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> take();
 
   [[nodiscard]] std::size_t posted_bytes() const noexcept {
     return parked_ ? parked_->posted_bytes : 0;
@@ -104,14 +96,7 @@ class Backpressure {
     std::size_t posted_bytes = 0;
   };
 
-  std::optional<Parked> take_front() {
-    if (!has_parked()) return std::nullopt;
-    Parked front = std::move(parked_->frames.front());
-    parked_->frames.pop_front();
-    if (!front.delivery) parked_->posted_bytes -= front.frame.size();
-    if (parked_->frames.empty()) parked_.reset();
-    return front;
-  }
+  ROOST_WHEN_USED std::optional<Parked> take_front();
 
   State state_ = State::open;
   bool in_episode_ = false;
@@ -122,3 +107,7 @@ class Backpressure {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/backpressure.ipp"
+#endif

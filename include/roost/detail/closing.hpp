@@ -3,9 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +17,7 @@
 #include "roost/close_code.hpp"
 #include "roost/detail/child.hpp"
 #include "roost/detail/hooks.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/recipient.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/disconnect.hpp"
@@ -64,7 +63,7 @@ struct Closing {
     const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
     try {
-      co_await boost::asio::post(boost::asio::use_awaitable);
+      co_await next_turn();
       const Clock::time_point deadline = clock.now() + state->options().handler_grace;
       bool is_in_time = connection->has_received_;
       while (is_in_time && !handler->is_done()) {
@@ -121,7 +120,7 @@ struct Closing {
     std::shared_ptr<Child<void>> closing;
     try {
       // The caller may be inside a call of the socket.
-      co_await boost::asio::post(boost::asio::use_awaitable);
+      co_await next_turn();
       if (state->is_stopped()) ending = Ending::abort;
       if (connection && ending == Ending::close) {
         const bool is_flushed =
@@ -146,7 +145,7 @@ struct Closing {
       socket->abort();
     } else if (!closing) {
       closing = Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
-      co_await boost::asio::post(boost::asio::use_awaitable);
+      co_await next_turn();
     }
     if (closing) closing->cancel();
     co_return false;

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/recipient.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -103,7 +102,7 @@ class Congestion {
 
   // Those that do not take their bytes, the fullest first, until there is some room.
   static boost::asio::awaitable<void> drop_fullest(StatePtr state) {
-    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever queues is not done yet
+    co_await next_turn();  // whoever queues is not done yet
     Congestion& self = state->congestion();
     self.is_relieving_ = false;
     const std::size_t before = state->frame_memory().bytes();

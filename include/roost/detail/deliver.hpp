@@ -8,17 +8,14 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "roost/backplane.hpp"
-#include "roost/detail/encode.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/fan_out.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/parcel.hpp"
 #include "roost/detail/room_routing.hpp"
-#include "roost/detail/wire_message.hpp"
-#include "roost/error.hpp"
 #include "roost/frame.hpp"
 #include "roost/log.hpp"
 #include "roost/options.hpp"
@@ -34,70 +31,61 @@ struct Binding {
   std::shared_ptr<RoomInterest> interest = {};  ///< None where every message comes anyway.
 };
 
-/// Waits until what is sent to the rooms that a manager has now reaches it.
-template <class Ws>
-boost::asio::awaitable<void> rooms_settled(std::shared_ptr<ManagerState<Ws>> state) {
-  std::vector<std::shared_ptr<RoomRouting>> routings;
-  for (const auto& weak : state->bindings()) {
-    const std::shared_ptr<const Binding> binding = weak.lock();
-    if (binding && binding->interest) routings.push_back(binding->interest->routing());
-  }
-  for (const auto& routing : routings) co_await routing->settled();
-}
+/// Waits until what is sent to the rooms that a manager with these bindings has now reaches it.
+ROOST_WHEN_USED boost::asio::awaitable<void> rooms_settled(
+    std::vector<std::weak_ptr<const Binding>> bindings);
 
 /// A new binding among those of a manager.
 /// @par Errors  `errc::already_bound`
-inline std::shared_ptr<Binding> add_binding(std::vector<std::weak_ptr<const Binding>>& bindings,
-                                            const BackplaneRef& backplane) {
-  std::erase_if(bindings, [](const auto& binding) { return binding.expired(); });
-  for (const auto& known : bindings) {
-    // Another backplane may have been made where one was destroyed.
-    const std::shared_ptr<const Binding> binding = known.lock();
-    if (binding && binding->backplane == backplane && binding->subscription.is_active()) {
-      throw Error(errc::already_bound);
-    }
-  }
-  auto binding = std::make_shared<Binding>(Binding{.backplane = backplane});
-  bindings.push_back(binding);
-  return binding;
-}
+ROOST_WHEN_USED std::shared_ptr<Binding> add_binding(
+    std::vector<std::weak_ptr<const Binding>>& bindings, const BackplaneRef& backplane);
 
-/// What comes in becomes frames for connections of this replica. Never throws at the backplane for
+/// Where a parcel goes: a manager, whatever its sockets are.
+class Destination {
+ public:
+  Destination() = default;
+  Destination(const Destination&) = delete;
+  Destination& operator=(const Destination&) = delete;
+
+  virtual void send(Frame frame, const BroadcastOptions& options) const = 0;
+  virtual void warn(std::string_view event, std::string why) const = 0;
+
+ protected:
+  ~Destination() = default;
+};
+
+/// What comes in becomes a frame for connections of this replica. Never throws at the backplane for
 /// what others have sent.
+ROOST_WHEN_USED void deliver(const Parcel& parcel, bool allow_global, const Destination& to);
+
 /// @par Thread safety  From any thread: the manager may live elsewhere than the backplane.
 template <class Ws>
-void deliver(const std::shared_ptr<ManagerState<Ws>>& state, bool allow_global,
-             const Parcel& parcel) {
-  if (!state || !state->executor()) return;
-  const auto warn = [&](std::string_view event, std::string why) {
-    boost::asio::post(state->executor(), [state, event, why = std::move(why)] {
+class ManagerDestination final : public Destination {
+ public:
+  explicit ManagerDestination(const std::shared_ptr<ManagerState<Ws>>& state) : state_(state) {}
+
+  void send(Frame frame, const BroadcastOptions& options) const override {
+    FanOut<Ws>::dispatch(state_, std::move(frame), options);
+  }
+  void warn(std::string_view event, std::string why) const override {
+    boost::asio::post(state_->executor(), [state = state_, event, why = std::move(why)] {
       if (!state->is_stopped()) state->log(Severity::warning, event, {{"why", why}});
     });
-  };
-  OrSkipped<WireMessage> decoded = parcel.decode();
-  if (const Skipped* skipped = std::get_if<Skipped>(&decoded)) {
-    warn("backplane_message_skipped", skipped->why);
-    return;
   }
-  const WireMessage& wire = std::get<WireMessage>(decoded);
-  if (wire.to.is_everyone && !allow_global) {
-    warn("backplane_message_dropped", "it names no room");
-    return;
-  }
-  try {
-    const std::string_view key = wire.manner.key;
-    BroadcastOptions to{.rooms = wire.to.is_everyone ? Names() : Names(wire.to.rooms),
-                        .exclude = wire.to.exclude,
-                        .overflow = wire.manner.overflow};
-    if (!key.empty()) to.key = key;
-    FanOut<Ws>::dispatch(state,
-                         wire.kind == WireKind::bytes
-                             ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
-                             : encode_text(wire.payload, key),
-                         to);
-  } catch (const Error& error) {
-    warn("backplane_message_skipped", error.what());
-  }
+
+ private:
+  const std::shared_ptr<ManagerState<Ws>>& state_;
+};
+
+/// The same for a manager, which may be gone.
+template <class Ws>
+void deliver(const Parcel& parcel, bool allow_global,
+             const std::shared_ptr<ManagerState<Ws>>& state) {
+  if (state && state->executor()) deliver(parcel, allow_global, ManagerDestination<Ws>(state));
 }
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/deliver.ipp"
+#endif

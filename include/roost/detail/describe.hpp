@@ -4,18 +4,15 @@
 #include <exception>
 #include <string>
 
+#include "roost/detail/config.hpp"
+
 namespace roost::detail {
 
 /// What an exception says, for a log or an error message.
-[[nodiscard]] inline std::string describe(const std::exception_ptr& error) {
-  if (!error) return {};
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
-}
+[[nodiscard]] std::string describe(const std::exception_ptr& error);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/describe.ipp"
+#endif

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +14,7 @@
 #include "roost/connection.hpp"
 #include "roost/detail/child.hpp"
 #include "roost/detail/manager_state.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/drain.hpp"
 
@@ -41,7 +40,7 @@ struct Drain {
 
  private:
   static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
-    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever asks next finds it
+    co_await next_turn();  // whoever asks next finds it
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
     const Connections all = state->all();
@@ -112,7 +111,7 @@ struct Drain {
     int quiet = 0;
     for (int turn = 0; turn < least || (quiet < patience && !state->is_idle()); ++turn) {
       state->cancel_all();
-      co_await boost::asio::post(boost::asio::use_awaitable);
+      co_await next_turn();
       const std::uint64_t changes =
           state->tasks().changes() + state->gate()->visits().changes() + state->hooks().told();
       quiet = changes == std::exchange(seen, changes) ? quiet + 1 : 0;

@@ -6,56 +6,25 @@
 #include <string>
 #include <string_view>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/json_depth.hpp"
-#include "roost/detail/utf8.hpp"
-#include "roost/error.hpp"
 #include "roost/frame.hpp"
 
 namespace roost::detail {
 
 // A caller's mistake is an error to the caller, before any connection sees it.
 
-inline Frame encode_text(std::string_view text, std::string_view key = {}) {
-  if (!is_utf8(text)) {
-    throw Error(errc::invalid_utf8, "a text message of " + std::to_string(text.size()) + " bytes");
-  }
-  return Frame::text(text, key);
-}
+Frame encode_text(std::string_view text, std::string_view key = {});
 
-// Stops at the limit, so that it cannot overflow the stack itself.
-inline bool is_nested_over(const nlohmann::json& value, std::size_t limit) {
-  if (!value.is_structured()) return false;
-  if (limit == 0) return true;
-  for (const auto& element : value) {
-    if (is_nested_over(element, limit - 1)) return true;
-  }
-  return false;
-}
+ROOST_WHEN_USED std::string dump_json(const nlohmann::json& value,
+                                      std::size_t max_depth = max_json_depth);
 
-inline std::string dump_json(const nlohmann::json& value, std::size_t max_depth = max_json_depth) {
-  if (is_nested_over(value, max_depth)) {
-    throw Error(errc::invalid_json, "nested over " + std::to_string(max_depth) + " levels");
-  }
-  try {
-    return value.dump();
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(errc::invalid_json, error.what());
-  }
-}
+ROOST_WHEN_USED Frame encode_json(const nlohmann::json& value, std::string_view key = {});
 
-inline Frame encode_json(const nlohmann::json& value, std::string_view key = {}) {
-  return Frame::text(dump_json(value), key);
-}
-
-inline nlohmann::json decode_json(std::string_view text) {
-  if (json_depth(text) > max_json_depth) {
-    throw Error(errc::invalid_json, "nested over " + std::to_string(max_json_depth) + " levels");
-  }
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) {
-    throw Error(errc::invalid_json, "a message of " + std::to_string(text.size()) + " bytes");
-  }
-  return value;
-}
+ROOST_WHEN_USED nlohmann::json decode_json(std::string_view text);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/encode.ipp"
+#endif

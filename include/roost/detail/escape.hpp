@@ -1,44 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "roost/detail/utf8.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
 /// @p value made safe for one line of a log: control characters, quotes, backslashes and bytes
 /// that are no UTF-8 become `\xNN`; what is longer than 256 bytes is cut.
-[[nodiscard]] inline std::string escape_for_log(std::string_view value) {
-  constexpr std::size_t longest = 256;
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  const auto escape = [&](char c) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    out += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-  };
-  std::string_view rest = value.substr(0, longest);
-  while (!rest.empty()) {
-    const std::size_t length = utf8_sequence(rest);
-    const bool is_quoting = rest.front() == '"' || rest.front() == '\\';
-    if (length == 0 || is_quoting) {
-      escape(rest.front());
-      rest.remove_prefix(1);
-    } else {
-      for (std::size_t i = 0; i < length; ++i) {
-        if (is_control(rest, length)) {
-          escape(rest[i]);
-        } else {
-          out += rest[i];
-        }
-      }
-      rest.remove_prefix(length);
-    }
-  }
-  if (value.size() > longest) out += "...";
-  return out;
-}
+[[nodiscard]] std::string escape_for_log(std::string_view value);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/escape.ipp"
+#endif

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <cstring>
 
+#include "roost/detail/config.hpp"
 #include "roost/frame.hpp"
 
 namespace roost::detail {
@@ -14,21 +13,7 @@ namespace roost::detail {
 class FrameJoiner {
  public:
   /// The same frame, behind the one before if there is room; a large one as it is.
-  [[nodiscard]] Frame join(const Frame& frame, FrameAccount* account = nullptr) {
-    const std::size_t size = frame.size();
-    if (size > largest_joined) return frame;
-    if (!chunk_.is_shared()) used_ = 0;  // nobody has any of it still to write
-    if (chunk_.size() - used_ < size) {
-      // As large as the burst is so far: whoever is slow keeps all of it in memory.
-      const std::size_t capacity = std::clamp(2 * used_, smallest_chunk, largest_chunk);
-      chunk_ = Frame::raw(std::max(capacity, size));
-      if (account) chunk_.charge_to(*account);
-      used_ = 0;
-    }
-    std::memcpy(chunk_.data() + used_, frame.wire().data(), size);
-    used_ += size;
-    return chunk_.slice(used_ - size, frame);
-  }
+  [[nodiscard]] Frame join(const Frame& frame, FrameAccount* account = nullptr);
 
   /// What it holds of the account for itself.
   [[nodiscard]] std::size_t idle_bytes() const noexcept {
@@ -45,3 +30,7 @@ class FrameJoiner {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/frame_joiner.ipp"
+#endif

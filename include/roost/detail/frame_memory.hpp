@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/frame_account.hpp"
 #include "roost/detail/frame_joiner.hpp"
 #include "roost/detail/outbox.hpp"
@@ -32,11 +33,7 @@ class FrameMemory {
   [[nodiscard]] const OutboxTotal& total() const noexcept { return total_; }
 
   /// Bytes of all outboxes; what many share counts once. What idle joiners keep is no outbox's.
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    std::size_t bytes = at_most();
-    for (const FrameJoiner& joiner : joiners_) bytes -= joiner.idle_bytes();
-    return bytes;
-  }
+  [[nodiscard]] std::size_t bytes() const noexcept;
   /// The same at a glance, and never less.
   [[nodiscard]] std::size_t at_most() const noexcept {
     return account_->bytes() + total_.entries * sizeof(Outbox::Entry);
@@ -49,3 +46,7 @@ class FrameMemory {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/frame_memory.ipp"
+#endif

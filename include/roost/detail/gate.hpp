@@ -2,23 +2,20 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
+#include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/task_group.hpp"
 
 namespace roost::detail {
 
 /// What a client finds in the reason of a close frame.
-[[nodiscard]] inline std::string retry_hint(Clock::duration delay) {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay);
-  return "retry-ms=" + std::to_string(ms.count());
-}
+[[nodiscard]] std::string retry_hint(Clock::duration delay);
 
 /// Something that lets connections in: a listener.
 class Entrance {
@@ -53,38 +50,17 @@ class Gate {
   /// From now on connections are refused.
   /// @param code  the close code, where a close frame is the answer
   void close(std::uint16_t code, Clock::duration retry_after,
-             Clock::duration retry_spread) noexcept {
-    refusal_ = {.code = code, .retry_after = retry_after, .retry_spread = retry_spread};
-    is_open_.store(false, std::memory_order_relaxed);
-  }
+             Clock::duration retry_spread) noexcept;
   /// The close code for those who come too late. @pre `!is_open()`
   [[nodiscard]] std::uint16_t close_code() const noexcept { return refusal_.code; }
   /// When the next one is to come back. Any number of these in a row are spread evenly, since
   /// multiples of the golden ratio are, without anything random. @pre `!is_open()`
-  [[nodiscard]] Clock::duration next_retry() noexcept {
-    phase_ += 0x9E37'79B9'7F4A'7C15U;
-    const double share = static_cast<double>(phase_ >> 11) * 0x1p-53;
-    return refusal_.retry_after + Clock::duration(static_cast<Clock::duration::rep>(
-                                      static_cast<double>(refusal_.retry_spread.count()) * share));
-  }
+  [[nodiscard]] Clock::duration next_retry() noexcept;
 
-  void add(std::weak_ptr<Entrance> entrance) {
-    std::erase_if(entrances_, [](const auto& weak) { return weak.expired(); });
-    entrances_.push_back(std::move(entrance));
-  }
-  void close_entrances() noexcept {
-    for (const auto& weak : entrances_) {
-      if (const auto entrance = weak.lock()) entrance->close();
-    }
-  }
+  ROOST_WHEN_USED void add(std::weak_ptr<Entrance> entrance);
+  ROOST_WHEN_USED void close_entrances() noexcept;
   /// For good. Handlers of upgrades that still run are cancelled.
-  void shut(const boost::asio::any_io_executor& executor) {
-    is_open_.store(false, std::memory_order_relaxed);
-    for (const auto& weak : std::exchange(entrances_, {})) {
-      if (const auto entrance = weak.lock()) entrance->shut();
-    }
-    visits_.cancel(executor);
-  }
+  ROOST_WHEN_USED void shut(const boost::asio::any_io_executor& executor);
   /// What the entrances have begun, from the first byte of a client to the end of its handler.
   [[nodiscard]] TaskGroup& visits() noexcept { return visits_; }
   [[nodiscard]] const TaskGroup& visits() const noexcept { return visits_; }
@@ -107,3 +83,7 @@ class Gate {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/gate.ipp"
+#endif

@@ -5,10 +5,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <optional>
-#include <utility>
 #include <vector>
+
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
@@ -52,12 +52,7 @@ class HeartbeatSchedule {
   };
 
   /// @pre `0 < interval < timeout`
-  HeartbeatSchedule(duration interval, duration timeout)
-      : slots_(
-            static_cast<std::size_t>(std::clamp<duration::rep>(interval / min_tick, 1, max_slots))),
-        tick_(interval / static_cast<duration::rep>(slots_.size())),
-        timeout_(timeout),
-        stride_(stride_for(slots_.size())) {}
+  HeartbeatSchedule(duration interval, duration timeout);
   HeartbeatSchedule(const HeartbeatSchedule&) = delete;
   HeartbeatSchedule& operator=(const HeartbeatSchedule&) = delete;
 
@@ -66,31 +61,12 @@ class HeartbeatSchedule {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
   /// Takes an entry in, as seen at @p now. Its first ping is due within an interval.
-  void add(Entry& entry, time_point now) noexcept {
-    if (size_++ == 0) {
-      origin_ = now;
-      current_ = 0;
-    }
-    entry.seen_ = now;
-    const std::size_t slot = emptiest_slot();
-    ++slots_[slot].pings;
-    entry.ping_tick_ =
-        current_ + 1 + (slot + slots_.size() - (current_ + 1) % slots_.size()) % slots_.size();
-    insert(entry, now);
-  }
+  void add(Entry& entry, time_point now) noexcept;
 
-  void remove(Entry& entry) noexcept {
-    if (!entry.previous_) return;
-    unlink(entry);
-    --slots_[entry.ping_tick_ % slots_.size()].pings;
-    --size_;
-  }
+  void remove(Entry& entry) noexcept;
 
   /// When to call `advance` next; nothing while there are no entries.
-  [[nodiscard]] std::optional<time_point> next_wake() const noexcept {
-    if (size_ == 0) return std::nullopt;
-    return time_of(current_ + 1);
-  }
+  [[nodiscard]] std::optional<time_point> next_wake() const noexcept;
 
   /// Goes on to @p now. Also to be called early: then nothing is due.
   /// @param last_seen  when an entry was last heard of: `time_point(const Entry&)`
@@ -114,11 +90,7 @@ class HeartbeatSchedule {
   /// Whether an entry that was last heard of at @p last_seen has not been silent for too long; a
   /// stall that no tick has told of yet counts too.
   [[nodiscard]] bool is_alive(const Entry& entry, time_point last_seen,
-                              time_point now) const noexcept {
-    time_point seen = std::max(entry.seen_, last_seen);
-    if (seen < time_of(current_ + 1)) seen += lateness(now);
-    return now < seen + timeout_;
-  }
+                              time_point now) const noexcept;
 
  private:
   struct Slot {
@@ -131,25 +103,9 @@ class HeartbeatSchedule {
   }
 
   /// How late the next tick is, if that is more than a tick.
-  [[nodiscard]] duration lateness(time_point now) const noexcept {
-    if (size_ == 0) return duration::zero();
-    const duration late_by = now - time_of(current_ + 1);
-    return late_by > tick_ ? late_by : duration::zero();
-  }
+  [[nodiscard]] duration lateness(time_point now) const noexcept;
 
-  void look_at(Entry& entry, time_point last_seen, time_point now, Due& due) noexcept {
-    entry.seen_ = std::max(entry.seen_, last_seen);
-    const bool is_silent = now >= entry.seen_ + timeout_;
-    const bool is_pinged = entry.ping_tick_ == current_;
-    if (is_pinged) entry.ping_tick_ += slots_.size();
-    if (is_silent) {
-      due.drop.push_back(&entry);
-    } else if (is_pinged) {
-      due.ping.push_back(&entry);
-    }
-    unlink(entry);
-    insert(entry, entry.seen_);
-  }
+  void look_at(Entry& entry, time_point last_seen, time_point now, Due& due) noexcept;
 
   /// The whole wheel moves, so that what was missed is not made up for in a burst.
   template <class LastSeen>
@@ -168,47 +124,18 @@ class HeartbeatSchedule {
 
   /// Puts an entry where it must be looked at next: at its ping, or at the first tick at which it
   /// may have been silent for too long. Never further than one turn ahead.
-  void insert(Entry& entry, time_point seen) noexcept {
-    const duration::rep until_silent =
-        (seen + timeout_ - time_of(current_) + tick_ - duration(1)) / tick_;
-    const std::uint64_t silent_tick =
-        current_ + static_cast<std::uint64_t>(std::max<duration::rep>(until_silent, 1));
-    Slot& slot = slots_[std::min(entry.ping_tick_, silent_tick) % slots_.size()];
-    entry.next_ = slot.first;
-    entry.previous_ = &slot.first;
-    if (slot.first) slot.first->previous_ = &entry.next_;
-    slot.first = &entry;
-  }
+  void insert(Entry& entry, time_point seen) noexcept;
 
-  static void unlink(Entry& entry) noexcept {
-    *entry.previous_ = entry.next_;
-    if (entry.next_) entry.next_->previous_ = entry.previous_;
-    entry.previous_ = nullptr;
-    entry.next_ = nullptr;
-  }
+  static void unlink(Entry& entry) noexcept;
 
-  static void collect(const Slot& slot, std::vector<Entry*>& into) {
-    for (Entry* entry = slot.first; entry; entry = entry->next_) into.push_back(entry);
-  }
+  static void collect(const Slot& slot, std::vector<Entry*>& into);
 
   /// Where fewest are pinged. Of several the one a stride further: the next few connections are
   /// spread over the whole interval, and gaps that others left are filled.
-  [[nodiscard]] std::size_t emptiest_slot() noexcept {
-    std::size_t best = next_slot_;
-    for (std::size_t i = 0, slot = next_slot_; i < slots_.size(); ++i) {
-      if (slots_[slot].pings < slots_[best].pings) best = slot;
-      slot = (slot + stride_) % slots_.size();
-    }
-    next_slot_ = (best + stride_) % slots_.size();
-    return best;
-  }
+  [[nodiscard]] std::size_t emptiest_slot() noexcept;
 
   // About the golden section of the wheel, and in no common measure with it.
-  static std::size_t stride_for(std::size_t slots) noexcept {
-    std::size_t stride = std::max<std::size_t>(1, slots * 618 / 1000);
-    while (std::gcd(stride, slots) != 1) ++stride;
-    return stride;
-  }
+  static std::size_t stride_for(std::size_t slots) noexcept;
 
   std::vector<Slot> slots_;
   const duration tick_;
@@ -222,3 +149,7 @@ class HeartbeatSchedule {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/heartbeat_schedule.ipp"
+#endif

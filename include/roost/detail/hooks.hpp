@@ -4,9 +4,7 @@
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -17,7 +15,9 @@
 #include <tuple>
 #include <utility>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/hook.hpp"
 #include "roost/log.hpp"
@@ -56,6 +56,11 @@ struct HookProgress {
   std::uint64_t queued = 0;
   std::uint64_t told = 0;
   bool is_calling = false;
+
+  /// @returns whether nothing waited before it.
+  ROOST_WHEN_USED bool push(HookKind kind, std::string_view room);
+  /// @pre Something waits.
+  ROOST_WHEN_USED HookEvent pop();
 };
 
 /// The hooks of a manager, and how they are told: outside of what happened, of each connection in
@@ -91,10 +96,7 @@ class Hooks {
                              std::string_view room = {}) {
     HookProgress& progress = connection.hooks_;
     if (state.hooks().of(kind).empty()) return progress.queued;
-    const bool is_first = !progress.waiting;
-    if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
-    progress.waiting->push_back({kind, std::string(room)});
-    if (is_first) {
+    if (progress.push(kind, room)) {
       state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
     }
     return ++progress.queued;
@@ -120,11 +122,10 @@ class Hooks {
     // A hook may be cancelled; who tells them goes on to the next.
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     // Whoever caused it is not done yet.
-    co_await boost::asio::post(boost::asio::use_awaitable);
+    co_await next_turn();
     HookProgress& progress = connection->hooks_;
     while (!progress.waiting->empty()) {
-      const HookEvent event = std::move(progress.waiting->front());
-      progress.waiting->pop_front();
+      const HookEvent event = progress.pop();
       progress.is_calling = true;
       const std::deque<Any>& hooks = state->hooks().of(event.kind);
       for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {
@@ -169,3 +170,7 @@ class Hooks {
 
 }  // namespace detail
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/hooks.ipp"
+#endif

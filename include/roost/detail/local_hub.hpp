@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -25,37 +24,13 @@ namespace roost::detail {
 class LocalHubState {
  public:
   /// @returns false if it is closed.
-  bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound) {
-    const std::lock_guard lock(mutex_);
-    if (!inbound->is_open()) return false;
-    std::vector<std::shared_ptr<Inbound>>& members = channels_[channel];
-    if (std::find(members.begin(), members.end(), inbound) == members.end()) {
-      members.push_back(inbound);
-    }
-    return true;
-  }
+  ROOST_WHEN_USED bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound);
 
-  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept {
-    const std::lock_guard lock(mutex_);
-    const auto found = channels_.find(channel);
-    if (found == channels_.end()) return;
-    std::erase(found->second, inbound);
-    if (found->second.empty()) channels_.erase(found);
-  }
+  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept;
 
   /// @param own  the publisher's
-  ROOST_WHEN_USED
-  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own) {
-    const std::lock_guard lock(mutex_);
-    const auto found = channels_.find(channel);
-    if (found == channels_.end()) return {.receivers = 0};
-    Published published{.receivers = found->second.size()};
-    for (const std::shared_ptr<Inbound>& inbound : found->second) {
-      const std::size_t taken = inbound->deliver(parcel);
-      if (inbound.get() == &own) published.local = taken;
-    }
-    return published;
-  }
+  ROOST_WHEN_USED Published publish(std::string_view channel, const ParcelPtr& parcel,
+                                    const Inbound& own);
 
  private:
   std::mutex mutex_;
@@ -65,3 +40,7 @@ class LocalHubState {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/local_hub.ipp"
+#endif

@@ -32,6 +32,7 @@
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/task_group.hpp"
+#include "roost/detail/wait.hpp"
 #include "roost/drain.hpp"
 #include "roost/options.hpp"
 #include "roost/stats.hpp"
@@ -48,6 +49,10 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
+  /// Of coroutines that are no functions of their own. Named here to be looked up late: what it
+  /// needs of Asio is compiled where a session is.
+  using Waiter = TimedWaiter;
+
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         executor_(std::move(executor)),

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "roost/detail/escape.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/page_origin.hpp"
-#include "roost/error.hpp"
 
 namespace roost::detail {
 
@@ -17,66 +15,16 @@ namespace roost::detail {
 class OriginPattern {
  public:
   /// @par Errors  `errc::invalid_option`, naming the pattern and what is wrong with it.
-  explicit OriginPattern(std::string_view text) {
-    std::string exact(text);
-    const std::size_t star = exact.find("://*.");
-    if (star != exact.npos) {
-      is_wildcard_ = true;
-      exact.erase(star + 3, 2);
-    }
-    PageOrigin origin;
-    const char* fault = fault_of(exact);
-    if (!fault) fault = parse_origin(exact, origin);
-    if (!fault && is_wildcard_) fault = fault_of_domain(origin.host);
-    if (fault) {
-      throw Error(errc::invalid_option,
-                  "allowed origin \"" + escape_for_log(text) + "\": " + fault);
-    }
-    scheme_ = origin.scheme;
-    host_ = origin.host;
-    port_ = origin.port;
-  }
+  explicit OriginPattern(std::string_view text);
 
-  [[nodiscard]] bool matches(const PageOrigin& origin) const noexcept {
-    if (origin.port != port_ || !equal_ignoring_case(origin.scheme, scheme_)) return false;
-    if (!is_wildcard_) return is_same_host(origin.host, host_);
-    const std::string_view host = origin.host;
-    return host.size() > host_.size() && host[host.size() - host_.size() - 1] == '.' &&
-           equal_ignoring_case(host.substr(host.size() - host_.size()), host_);
-  }
+  [[nodiscard]] bool matches(const PageOrigin& origin) const noexcept;
 
  private:
   /// What people write who mean something else.
-  static const char* fault_of(std::string_view text) noexcept {
-    if (text == "*") return "for any page there is dangerously_allow_any_origin()";
-    if (text == "null" || text.starts_with("file:")) {
-      return "for files and sandboxed frames there is dangerously_allow_null_origin()";
-    }
-    if (text.starts_with("ws:") || text.starts_with("wss:")) {
-      return "it is that of a page, which begins with http:// or https://";
-    }
-    if (text.find('*') != text.npos) {
-      return "a * stands for subdomains only, as in https://*.example.com";
-    }
-    if (text.find('@') != text.npos) return "an origin has no user";
-    const std::size_t authority = text.find("://");
-    if (authority != text.npos && text.find_first_of("/?#\\", authority + 3) != text.npos) {
-      return "an origin has no path and no / at its end";
-    }
-    return nullptr;
-  }
+  static const char* fault_of(std::string_view text) noexcept;
 
   /// Anybody can have a subdomain of `com`.
-  static const char* fault_of_domain(std::string_view host) noexcept {
-    const bool is_name = !host.starts_with('[') && !parse_ipv4(host);
-    if (!is_name) return "an address has no subdomains";
-    const std::size_t dot = host.find('.');
-    const bool is_top_level = dot == host.npos || dot + 1 == host.size();
-    if (is_top_level && !equal_ignoring_case(host, "localhost")) {
-      return "a * cannot stand for a whole top-level domain";
-    }
-    return nullptr;
-  }
+  static const char* fault_of_domain(std::string_view host) noexcept;
 
   std::string scheme_;
   std::string host_;
@@ -85,3 +33,7 @@ class OriginPattern {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/origin_pattern.ipp"
+#endif

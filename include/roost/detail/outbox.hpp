@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "roost/detail/config.hpp"
 #include "roost/frame.hpp"
 #include "roost/overflow.hpp"
 #include "roost/socket_observer.hpp"
@@ -41,16 +42,7 @@ class Outbox {
 
   /// Sets who is told of the marks and where the bytes are added up. What is queued already
   /// counts from now on, and the observer is told how things stand.
-  void watch(OutboxWatch watch) {
-    subtract(bytes_, count());
-    watch_ = watch;
-    add_up(bytes_, count());
-    above_high_ = bytes_ >= watch_.high_water;
-    above_low_ = bytes_ > watch_.high_water / 2;
-    busy_ = above_high_ || blocked_;
-    if (above_high_) notify(OutboxEvent::above_high_water);
-    if (blocked_) notify(OutboxEvent::blocked);
-  }
+  void watch(OutboxWatch watch);
 
   /// From now on an entry may be several frames that lie side by side in memory.
   void join_frames() noexcept { joins_frames_ = true; }
@@ -106,39 +98,10 @@ class Outbox {
   }
 
   /// @p n bytes of what was gathered are written.
-  void consume(std::size_t n) {
-    bytes_ -= n;
-    consumed_ += n;
-    const std::size_t before = head_;
-    written_ += n;
-    while (head_ < entries_.size() && written_ >= entries_[head_].frame.size()) {
-      written_ -= entries_[head_].frame.size();
-      entries_[head_].frame = Frame();
-      ++head_;
-    }
-    subtract(n, head_ - before);
-    if (head_ == entries_.size()) release_storage();
-    if (above_high_ && bytes_ < watch_.high_water) {
-      above_high_ = false;
-      notify(OutboxEvent::below_high_water);
-    }
-    if (above_low_ && bytes_ <= watch_.high_water / 2) {
-      above_low_ = false;
-      notify(OutboxEvent::below_low_water);
-    }
-    if (busy_ && empty()) {
-      busy_ = false;
-      blocked_ = false;
-      notify(OutboxEvent::emptied);
-    }
-  }
+  void consume(std::size_t n);
 
   /// The peer did not take everything: from now on the age of the oldest byte counts.
-  void mark_blocked() {
-    if (std::exchange(blocked_, true)) return;
-    busy_ = true;
-    notify(OutboxEvent::blocked);
-  }
+  void mark_blocked();
 
   /// Some of the frame in front may be on the wire.
   void start_front() noexcept { entries_[head_].started = true; }
@@ -148,18 +111,7 @@ class Outbox {
   [[nodiscard]] bool is_sealed() const noexcept { return sealed_; }
 
   /// Forgets all, and takes nothing any more.
-  void discard() noexcept {
-    seal();
-    subtract(bytes_, count());
-    bytes_ = 0;
-    written_ = 0;
-    head_ = 0;
-    above_high_ = false;
-    above_low_ = false;
-    blocked_ = false;
-    busy_ = false;
-    std::vector<Entry>().swap(entries_);
-  }
+  void discard() noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
@@ -219,24 +171,10 @@ class Outbox {
            entry_class != EntryClass::lossy && last.frame.extend_by(frame);
   }
 
-  [[nodiscard]] Entry* find(const Frame& frame, const FramePolicy& policy) noexcept {
-    if (policy.key_hash == 0) return nullptr;
-    for (std::size_t i = entries_.size(); i-- > head_;) {
-      Entry& entry = entries_[i];
-      if (entry.key_hash != policy.key_hash || entry.started) continue;
-      if (entry.frame.key() == frame.key()) return &entry;
-    }
-    return nullptr;
-  }
+  [[nodiscard]] Entry* find(const Frame& frame, const FramePolicy& policy) noexcept;
 
   // It is as old as what it replaces: the peer has taken nothing since.
-  void replace(Entry& entry, const Frame& frame) {
-    const std::size_t before = entry.frame.size();
-    entry.frame = frame;
-    bytes_ -= before;
-    subtract(before, 0);
-    grow(frame.size());
-  }
+  void replace(Entry& entry, const Frame& frame);
 
   [[nodiscard]] static bool may_drop(const Entry& entry) noexcept {
     return entry.entry_class == EntryClass::lossy && !entry.started;
@@ -267,12 +205,7 @@ class Outbox {
   }
 
   // An idle connection keeps next to nothing.
-  void release_storage() noexcept {
-    constexpr std::size_t kept = 8;
-    head_ = 0;
-    entries_.clear();
-    if (entries_.capacity() > kept) std::vector<Entry>().swap(entries_);
-  }
+  void release_storage() noexcept;
 
   void notify(OutboxEvent event) {
     if (watch_.observer) watch_.observer->on_outbox(event);
@@ -293,3 +226,7 @@ class Outbox {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/outbox.ipp"
+#endif

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <utility>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/wire_fields.hpp"
 #include "roost/detail/wire_message.hpp"
 #include "roost/hook.hpp"
@@ -21,10 +21,9 @@ namespace roost::detail {
 class Parcel {
  public:
   /// @pre `parse_message` takes @p text; or nobody looks into it unless `is_scanned`
-  explicit Parcel(std::string text) : text_(std::move(text)), fields_(find_fields(text_)) {}
+  explicit Parcel(std::string text);
   /// @param bytes  of it, serialised
-  Parcel(nlohmann::json message, std::size_t bytes)
-      : bytes_(bytes), is_parsed_(true), json_(std::move(message)) {}
+  Parcel(nlohmann::json message, std::size_t bytes);
   Parcel(const Parcel&) = delete;
   Parcel& operator=(const Parcel&) = delete;
 
@@ -33,17 +32,9 @@ class Parcel {
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return is_parsed_ ? bytes_ : text_.size(); }
 
-  [[nodiscard]] const nlohmann::json& json() const {
-    if (!is_parsed_) std::call_once(once_, [this] { json_ = nlohmann::json::parse(text_); });
-    return json_;
-  }
+  ROOST_WHEN_USED [[nodiscard]] const nlohmann::json& json() const;
   /// What clients get.
-  [[nodiscard]] OrSkipped<WireMessage> decode() const {
-    std::optional<WireMessage> decoded;
-    if (fields_) decoded = decode_fields(*fields_);
-    if (!decoded) return decode_wire(json());
-    return std::move(*decoded);
-  }
+  ROOST_WHEN_USED [[nodiscard]] OrSkipped<WireMessage> decode() const;
 
  private:
   const std::string text_;
@@ -57,3 +48,7 @@ using ParcelPtr = std::shared_ptr<const Parcel>;
 using ParcelHandler = Hook<void(const Parcel&)>;
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/parcel.ipp"
+#endif

@@ -4,8 +4,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <deque>
 #include <exception>
@@ -16,6 +14,7 @@
 #include "roost/clock.hpp"
 #include "roost/detail/backpressure.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
@@ -100,7 +99,7 @@ class PlainQueue {
                                                std::shared_ptr<Connection<Ws>> owner,
                                                std::shared_ptr<Ws> socket) {
     // The socket must not be called while a broadcast is under way.
-    co_await boost::asio::post(boost::asio::use_awaitable);
+    co_await next_turn();
     while (!self.outbox_.empty()) {
       self.outbox_.mark_blocked();
       self.outbox_.start_front();

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
-#include <random>
 #include <string>
-#include <string_view>
+
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
 /// 128 random bits from the system's generator as 32 hex digits: nobody can guess another's id.
-[[nodiscard]] inline std::string random_id() {
-  static thread_local std::random_device device;
-  static_assert(std::random_device::max() >= 0xFFFFFFFFU);
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string id;
-  id.reserve(32);
-  for (int word = 0; word < 4; ++word) {
-    const auto bits = static_cast<std::uint32_t>(device());
-    for (int shift = 28; shift >= 0; shift -= 4) id += digits[(bits >> shift) & 15];
-  }
-  return id;
-}
+ROOST_WHEN_USED [[nodiscard]] std::string random_id();
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/random_id.ipp"
+#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -9,8 +8,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
+
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
@@ -61,109 +61,42 @@ class RoomObserver {
 class RoomIndex {
  public:
   /// Tells @p observer of rooms, those that are there first, for as long as it lives.
-  void observe(const std::shared_ptr<RoomObserver>& observer) {
-    std::erase_if(observers_, [](const auto& other) { return other.expired(); });
-    for (const auto& [name, room] : rooms_) observer->on_room_opened(name);
-    observers_.push_back(observer);
-  }
+  ROOST_WHEN_USED void observe(const std::shared_ptr<RoomObserver>& observer);
 
   /// @returns false if it is in the room already.
-  bool join(RoomMember& member, std::string_view name) {
-    if (contains(member, name)) return false;
-    auto found = rooms_.find(name);
-    if (found == rooms_.end()) {
-      auto room = std::make_unique<Room>();
-      room->name = name;
-      found = rooms_.emplace(std::string(name), std::move(room)).first;
-    }
-    Room& room = *found->second;
-    try {
-      if (room.members.empty()) {
-        for (const auto& weak : observers_) {
-          if (const auto observer = weak.lock()) observer->on_room_opened(name);
-        }
-      }
-      member.slots_.reserve(member.slots_.size() + 1);
-      room.members.push_back(&member);
-    } catch (...) {
-      erase_if_empty(room);
-      throw;
-    }
-    member.slots_.push_back({.room = &room, .position = room.members.size() - 1});
-    return true;
-  }
+  ROOST_WHEN_USED bool join(RoomMember& member, std::string_view name);
 
   /// @returns false if it is not in the room.
-  bool leave(RoomMember& member, std::string_view name) noexcept {
-    for (std::size_t i = 0; i < member.slots_.size(); ++i) {
-      if (member.slots_[i].room->name == name) {
-        remove_slot(member, i);
-        return true;
-      }
-    }
-    return false;
-  }
+  ROOST_WHEN_USED bool leave(RoomMember& member, std::string_view name) noexcept;
 
-  void leave_all(RoomMember& member) noexcept {
-    while (!member.slots_.empty()) remove_slot(member, member.slots_.size() - 1);
-  }
+  ROOST_WHEN_USED void leave_all(RoomMember& member) noexcept;
 
-  [[nodiscard]] static bool contains(const RoomMember& member, std::string_view name) noexcept {
-    return std::any_of(member.slots_.begin(), member.slots_.end(),
-                       [&](const auto& slot) { return slot.room->name == name; });
-  }
+  ROOST_WHEN_USED [[nodiscard]] static bool contains(const RoomMember& member,
+                                                     std::string_view name) noexcept;
   [[nodiscard]] static std::size_t room_count(const RoomMember& member) noexcept {
     return member.slots_.size();
   }
   /// The rooms of a member, sorted.
-  [[nodiscard]] static std::vector<std::string> rooms_of(const RoomMember& member) {
-    std::vector<std::string> names;
-    names.reserve(member.slots_.size());
-    for (const auto& slot : member.slots_) names.push_back(slot.room->name);
-    std::sort(names.begin(), names.end());
-    return names;
-  }
+  ROOST_WHEN_USED [[nodiscard]] static std::vector<std::string> rooms_of(const RoomMember& member);
 
   /// In no particular order; valid until the next change.
-  [[nodiscard]] std::span<RoomMember* const> members(std::string_view name) const noexcept {
-    const auto found = rooms_.find(name);
-    if (found == rooms_.end()) return {};
-    return found->second->members;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::span<RoomMember* const> members(
+      std::string_view name) const noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return rooms_.size(); }
   /// Every room, sorted.
-  [[nodiscard]] std::vector<std::string> list() const {
-    std::vector<std::string> names;
-    names.reserve(rooms_.size());
-    for (const auto& [name, room] : rooms_) names.push_back(name);
-    std::sort(names.begin(), names.end());
-    return names;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::vector<std::string> list() const;
 
  private:
-  void remove_slot(RoomMember& member, std::size_t i) noexcept {
-    const auto [room, position] = member.slots_[i];
-    RoomMember* const last = room->members.back();
-    room->members[position] = last;
-    room->members.pop_back();
-    for (auto& slot : last->slots_) {
-      if (slot.room == room) slot.position = position;
-    }
-    member.slots_[i] = member.slots_.back();
-    member.slots_.pop_back();
-    erase_if_empty(*room);
-  }
+  ROOST_WHEN_USED void remove_slot(RoomMember& member, std::size_t i) noexcept;
 
-  void erase_if_empty(Room& room) noexcept {
-    if (!room.members.empty()) return;
-    for (const auto& weak : observers_) {
-      if (const auto observer = weak.lock()) observer->on_room_closed(room.name);
-    }
-    if (const auto found = rooms_.find(room.name); found != rooms_.end()) rooms_.erase(found);
-  }
+  ROOST_WHEN_USED void erase_if_empty(Room& room) noexcept;
 
   std::unordered_map<std::string, std::unique_ptr<Room>, StringHash, std::equal_to<>> rooms_;
   std::vector<std::weak_ptr<RoomObserver>> observers_;
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/room_index.ipp"
+#endif

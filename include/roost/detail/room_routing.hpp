@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 
+#include "roost/detail/config.hpp"
 #include "roost/detail/room_index.hpp"
 
 namespace roost::detail {
@@ -28,23 +28,13 @@ class RoomRouting {
 /// The rooms of one manager, as its backplane knows them; leaves them at its end.
 class RoomInterest final : public RoomObserver {
  public:
-  explicit RoomInterest(std::shared_ptr<RoomRouting> routing) : routing_(std::move(routing)) {}
+  explicit RoomInterest(std::shared_ptr<RoomRouting> routing);
   RoomInterest(const RoomInterest&) = delete;
   RoomInterest& operator=(const RoomInterest&) = delete;
-  ~RoomInterest() override {
-    for (const std::string& room : rooms_) routing_->leave(room);
-  }
+  ~RoomInterest() override;
 
-  void on_room_opened(std::string_view name) override {
-    if (!rooms_.emplace(name).second) return;
-    routing_->enter(name);
-  }
-  void on_room_closed(std::string_view name) noexcept override {
-    const auto found = rooms_.find(name);
-    if (found == rooms_.end()) return;
-    rooms_.erase(found);
-    routing_->leave(name);
-  }
+  void on_room_opened(std::string_view name) override;
+  void on_room_closed(std::string_view name) noexcept override;
 
   [[nodiscard]] const std::shared_ptr<RoomRouting>& routing() const noexcept { return routing_; }
 
@@ -54,3 +44,7 @@ class RoomInterest final : public RoomObserver {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/room_routing.ipp"
+#endif

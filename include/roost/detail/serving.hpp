@@ -2,11 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/system/error_code.hpp>
 #include <exception>
 #include <initializer_list>
 #include <memory>
@@ -20,8 +16,10 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/drain.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/on_executor.hpp"
 #include "roost/detail/scoped_value.hpp"
+#include "roost/detail/signals.hpp"
 #include "roost/detail/task_group.hpp"
 #include "roost/error.hpp"
 #include "roost/heartbeat_monitor.hpp"
@@ -109,7 +107,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
-    co_await boost::asio::post(boost::asio::use_awaitable);  // whoever asks next finds it
+    co_await next_turn();  // whoever asks next finds it
     if (self->signals_) self->signals_->cancel();
     DrainReport report;
     std::exception_ptr failure;
@@ -129,7 +127,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     self->tasks_.cancel(self->state_->executor());
     constexpr int patience = 16;
     for (int turn = 0; turn < patience && self->tasks_.size() > 0; ++turn) {
-      co_await boost::asio::post(boost::asio::use_awaitable);
+      co_await next_turn();
     }
     if (failure) std::rethrow_exception(failure);
     co_return report;
@@ -138,12 +136,10 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   static boost::asio::awaitable<void> shut_down_at_signal(
       Self self, std::unique_ptr<boost::asio::signal_set> set) {
     const ScopedValue in_use(self->signals_, set.get());  // it goes with the context
-    boost::system::error_code error;
-    const int signal =
-        co_await set->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    if (error) co_return;  // shut down already
+    const std::optional<int> signal = co_await next_signal(*set);
+    if (!signal) co_return;  // shut down already
     set->clear();
-    self->state_->log(Severity::info, "signal", {{"number", std::to_string(signal)}});
+    self->state_->log(Severity::info, "signal", {{"number", std::to_string(*signal)}});
     self->begin_shutdown();
   }
 

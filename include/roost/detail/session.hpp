@@ -19,6 +19,7 @@
 #include "roost/detail/how_it_ended.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/on_executor.hpp"
+#include "roost/detail/session_handler.hpp"
 #include "roost/detail/wait.hpp"
 
 namespace roost::detail {
@@ -29,6 +30,7 @@ struct Session {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+  using HandlerPtr = std::unique_ptr<SessionHandler<ConnectionPtr>>;
 
   /// What a session begins with.
   using Entry = std::variant<ConnectionPtr, std::unique_ptr<SessionOutcome>>;
@@ -47,10 +49,9 @@ struct Session {
   }
 
   /// @param entering  of `enter`
-  template <class Handler>
   static boost::asio::awaitable<SessionOutcome> run(StatePtr state,
                                                     boost::asio::awaitable<Entry> entering,
-                                                    Handler handler) {
+                                                    HandlerPtr handler) {
     // Suspended for as long as the connection lives: on the manager's executor there is no
     // coroutine around it, and none below it.
     if (co_await boost::asio::this_coro::executor != state->executor()) {
@@ -71,7 +72,7 @@ struct Session {
     }
     bool is_cancelled = false;
     while (!running->is_done()) {
-      TimedWaiter waiter(state->executor(), *state->options().clock, Timer::never());
+      typename State::Waiter waiter(state->executor(), *state->options().clock, Timer::never());
       running->ended.add(waiter);
       try {
         co_await waiter.sleep();
@@ -115,9 +116,8 @@ struct Session {
   }
 
   // Owns the handler: its captures live as long as its coroutine.
-  template <class Handler>
-  static boost::asio::awaitable<void> call(Handler handler, ConnectionPtr connection) {
-    co_await handler(std::move(connection));
+  static boost::asio::awaitable<void> call(HandlerPtr handler, ConnectionPtr connection) {
+    co_await handler->call(std::move(connection));
   }
 
   /// A refused socket is closed with a code that says why. Throws the refusal, except where the

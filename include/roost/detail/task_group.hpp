@@ -5,21 +5,17 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/dispatch.hpp>
 #include <boost/intrusive/list.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "roost/clock.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/running.hpp"
-#include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
 
 namespace roost::detail {
@@ -50,51 +46,23 @@ class TaskGroup {
 
   /// Cancels those that run now. On the executor, or while nothing runs it: then they learn of it
   /// when it does.
-  void cancel(const boost::asio::any_io_executor& executor) {
-    std::vector<std::weak_ptr<Task>> running;  // each may end, and others begin, meanwhile
-    running.reserve(size_);
-    for (Task& task : tasks_) running.push_back(task.weak_from_this());
-    boost::asio::dispatch(executor, [running = std::move(running)] {
-      for (const std::weak_ptr<Task>& weak : running) {
-        const std::shared_ptr<Task> task = weak.lock();
-        if (!task) continue;
-        task->is_cancelled = true;
-        task->cancel.emit(boost::asio::cancellation_type::terminal);
-      }
-    });
-  }
+  ROOST_WHEN_USED void cancel(const boost::asio::any_io_executor& executor);
 
   /// Waits until none runs (true), or until @p deadline (false).
-  ROOST_WHEN_USED
-  boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor, Clock& clock,
-                                         Clock::time_point deadline) {
-    bool is_in_time = true;
-    while (is_in_time && size_ > 0) {
-      is_in_time = co_await wait(idle_, executor, clock, deadline);
-    }
-    co_return is_in_time;
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
+                                                         Clock& clock, Clock::time_point deadline);
 
  private:
   // Owned by its coroutine, and goes with that, also where the context is destroyed.
   struct Task : boost::intrusive::list_base_hook<
                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>,
                 std::enable_shared_from_this<Task> {
-    Task(TaskGroup& g, const boost::asio::any_io_executor& executor) : group(g), running(executor) {
-      group.tasks_.push_back(*this);
-      ++group.size_;
-      ++group.changes_;
-    }
+    Task(TaskGroup& g, const boost::asio::any_io_executor& executor);
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
-    ~Task() { leave(); }
+    ~Task();
 
-    void leave() noexcept {
-      if (!this->is_linked()) return;
-      this->unlink();
-      --group.size_;
-      ++group.changes_;
-    }
+    void leave() noexcept;
 
     TaskGroup& group;
     Running running;
@@ -124,3 +92,7 @@ class TaskGroup {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/task_group.ipp"
+#endif

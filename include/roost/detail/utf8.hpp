@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
+
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
@@ -43,31 +44,13 @@ namespace roost::detail {
 }
 
 /// Whether @p text is well-formed UTF-8.
-[[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
-  while (!text.empty()) {
-    // Most text is ASCII: look at eight bytes at once.
-    while (text.size() >= 8) {
-      std::uint64_t word;
-      std::memcpy(&word, text.data(), 8);
-      if ((word & 0x8080808080808080U) != 0) break;
-      text.remove_prefix(8);
-    }
-    if (text.empty()) break;
-    const std::size_t length = utf8_sequence(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
 /// Whether there is a control character, or a line break, in @p text. @pre `is_utf8(text)`
-[[nodiscard]] inline bool has_control(std::string_view text) noexcept {
-  while (!text.empty()) {
-    const std::size_t length = utf8_sequence(text);
-    if (is_control(text, length)) return true;
-    text.remove_prefix(length);
-  }
-  return false;
-}
+[[nodiscard]] bool has_control(std::string_view text) noexcept;
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/utf8.ipp"
+#endif

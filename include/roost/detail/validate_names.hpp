@@ -2,36 +2,18 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <string_view>
 
-#include "roost/detail/escape.hpp"
-#include "roost/detail/utf8.hpp"
-#include "roost/error.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
-inline void validate_name(std::string_view name, std::size_t max_bytes, errc error,
-                          const char* what) {
-  const auto fail = [&](const std::string& why) {
-    throw Error(error, std::string(what) + " \"" + escape_for_log(name) + "\" " + why);
-  };
-  if (name.empty()) fail("is empty");
-  if (name.size() > max_bytes) {
-    fail("has " + std::to_string(name.size()) + " bytes, " + std::to_string(max_bytes) +
-         " are allowed");
-  }
-  if (!is_utf8(name)) fail("is no UTF-8");
-  if (has_control(name)) fail("has a control character");
-}
+void validate_room_name(std::string_view name, std::size_t max_bytes);
 
-inline void validate_room_name(std::string_view name, std::size_t max_bytes) {
-  validate_name(name, max_bytes, errc::invalid_room_name, "room");
-}
-
-inline void validate_connection_id(std::string_view id) {
-  constexpr std::size_t max_bytes = 255;
-  validate_name(id, max_bytes, errc::invalid_connection_id, "id");
-}
+void validate_connection_id(std::string_view id);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/validate_names.ipp"
+#endif

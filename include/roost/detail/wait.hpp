@@ -5,10 +5,8 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/system/error_code.hpp>
-#include <boost/system/system_error.hpp>
 #include <memory>
 #include <utility>
 
@@ -40,24 +38,17 @@ class TimedWaiter final : public Waiter {
   Timer timer;
 
  private:
-  void wake() override { timer.cancel(); }
+  void wake() override;
 
   boost::system::error_code how_it_woke_;
 };
 
 /// Waits until @p list is notified (true) or until @p deadline (false).
 /// @par Cancellation  throws `operation_aborted`; the list forgets the waiter.
-ROOST_WHEN_USED
-boost::asio::awaitable<bool> wait(WaitList& list, boost::asio::any_io_executor executor,
-                                  Clock& clock, Clock::time_point deadline = Timer::never()) {
-  TimedWaiter waiter(executor, clock, deadline);
-  list.add(waiter);
-  co_await waiter.sleep();
-  if (waiter.is_woken()) co_return true;
-  if (!waiter.timer.is_due())
-    throw boost::system::system_error(boost::asio::error::operation_aborted);
-  co_return false;
-}
+ROOST_WHEN_USED boost::asio::awaitable<bool> wait(WaitList& list,
+                                                  boost::asio::any_io_executor executor,
+                                                  Clock& clock,
+                                                  Clock::time_point deadline = Timer::never());
 
 /// The same for code that is no coroutine: calls @p f with what `wait` would return. What @p f owns
 /// lives in the operation, and goes with the `io_context`.
@@ -76,11 +67,11 @@ void when_notified(WaitList& list, const boost::asio::any_io_executor& executor,
 }
 
 /// Waits until @p deadline.
-ROOST_WHEN_USED
-boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor, Clock& clock,
-                                         Clock::time_point deadline) {
-  WaitList nobody_notifies;
-  co_await wait(nobody_notifies, executor, clock, deadline);
-}
+ROOST_WHEN_USED boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor,
+                                                         Clock& clock, Clock::time_point deadline);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/wait.ipp"
+#endif

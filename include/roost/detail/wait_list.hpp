@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
+#include "roost/detail/config.hpp"
 
 namespace roost::detail {
 
@@ -23,13 +23,7 @@ class Waiter {
   friend class WaitList;
   virtual void wake() = 0;
 
-  void unlink() noexcept {
-    if (!previous_) return;
-    *previous_ = next_;
-    if (next_) next_->previous_ = previous_;
-    previous_ = nullptr;
-    next_ = nullptr;
-  }
+  void unlink() noexcept;
 
   Waiter** previous_ = nullptr;  // the pointer that points here
   Waiter* next_ = nullptr;
@@ -47,24 +41,17 @@ class WaitList {
 
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
 
-  void add(Waiter& waiter) noexcept {
-    waiter.next_ = head_;
-    waiter.previous_ = &head_;
-    if (head_) head_->previous_ = &waiter.next_;
-    head_ = &waiter;
-  }
+  void add(Waiter& waiter) noexcept;
 
   /// Wakes all; they run later, on their executors.
-  void notify_all() {
-    while (Waiter* waiter = head_) {
-      waiter->unlink();
-      waiter->woken_ = true;
-      waiter->wake();
-    }
-  }
+  void notify_all();
 
  private:
   Waiter* head_ = nullptr;
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/wait_list.ipp"
+#endif

@@ -2,16 +2,9 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include "roost/detail/base64.hpp"
-#include "roost/detail/json_depth.hpp"
-#include "roost/detail/json_scanner.hpp"
-#include "roost/detail/json_string.hpp"
-#include "roost/detail/utf8.hpp"
+#include "roost/detail/config.hpp"
 #include "roost/detail/wire_message.hpp"
 
 // The quick way from the text of a message to what clients get. It is for the usual only: whatever
@@ -28,77 +21,17 @@ struct WireFields {
   std::string_view exclude = {};
 
   /// @param name  with its quotes. @returns null for what is not among them.
-  [[nodiscard]] std::string_view* find(std::string_view name) noexcept {
-    if (name == R"("kind")") return &kind;
-    if (name == R"("room")") return &room;
-    if (name == R"("rooms")") return &rooms;
-    if (name == R"("payload")") return &payload;
-    if (name == R"("exclude")") return &exclude;
-    return nullptr;
-  }
+  [[nodiscard]] std::string_view* find(std::string_view name) noexcept;
 };
 
 /// The fields of a message that has no others, and none twice.
-[[nodiscard]] inline std::optional<WireFields> find_fields(std::string_view text) noexcept {
-  JsonScanner scanner(text);
-  if (!is_utf8(text) || !scanner.take('{')) return std::nullopt;
-  WireFields fields;
-  bool is_closed = scanner.take('}');
-  while (!is_closed) {
-    std::string_view* const field = fields.find(scanner.string());
-    if (!field || !field->empty() || !scanner.take(':')) return std::nullopt;
-    *field = scanner.value(max_json_depth - 1);
-    if (field->empty()) return std::nullopt;
-    is_closed = scanner.take('}');
-    if (!is_closed && !scanner.take(',')) return std::nullopt;
-  }
-  if (!scanner.is_at_end()) return std::nullopt;
-  return fields;
-}
-
-inline bool is_given(std::string_view json) noexcept { return !json.empty() && json != "null"; }
-
-/// Adds the strings of a field to @p names; false if it is no list of strings.
-inline bool add_names(std::string_view json, std::vector<std::string>& names) {
-  JsonScanner scanner(json);
-  if (!scanner.take('[')) return false;
-  if (scanner.take(']')) return true;
-  do {
-    const std::string_view name = scanner.string();
-    if (name.empty()) return false;
-    names.push_back(json_string_value(name));
-  } while (scanner.take(','));
-  return scanner.take(']');
-}
+[[nodiscard]] std::optional<WireFields> find_fields(std::string_view text) noexcept;
 
 /// What clients get. A JSON payload is left as the publisher wrote it.
-[[nodiscard]] inline std::optional<WireMessage> decode_fields(const WireFields& fields) {
-  WireMessage decoded;
-  decoded.to.is_everyone = !is_given(fields.room) && !is_given(fields.rooms);
-  if (is_given(fields.room)) {
-    if (fields.room.front() != '"') return std::nullopt;
-    decoded.to.rooms.push_back(json_string_value(fields.room));
-  }
-  if (is_given(fields.rooms) && !add_names(fields.rooms, decoded.to.rooms)) return std::nullopt;
-  if (is_given(fields.exclude) && !add_names(fields.exclude, decoded.to.exclude)) {
-    return std::nullopt;
-  }
-  if (fields.kind.find('\\') != std::string_view::npos) return std::nullopt;
-  const bool is_string = fields.payload.starts_with('"');
-  if (fields.kind == R"("text")" && is_string) {
-    decoded.kind = WireKind::text;
-    decoded.payload = json_string_value(fields.payload);
-  } else if (fields.kind == R"("bytes")") {
-    std::optional<std::string> bytes;
-    if (is_string) bytes = base64_decode(json_string_value(fields.payload));
-    if (!bytes) return std::nullopt;
-    decoded.kind = WireKind::bytes;
-    decoded.payload = std::move(*bytes);
-  } else {
-    decoded.kind = WireKind::json;
-    decoded.payload = fields.payload.empty() ? "null" : fields.payload;
-  }
-  return decoded;
-}
+ROOST_WHEN_USED [[nodiscard]] std::optional<WireMessage> decode_fields(const WireFields& fields);
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/wire_fields.ipp"
+#endif

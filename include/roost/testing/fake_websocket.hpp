@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/system/error_code.hpp>
-#include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -19,10 +16,10 @@
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/close_code.hpp"
 #include "roost/detail/config.hpp"
-#include "roost/detail/wait.hpp"
+#include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
-#include "roost/error.hpp"
 #include "roost/message.hpp"
 #include "roost/socket_observer.hpp"
 
@@ -42,19 +39,9 @@ class FakeWebSocket {
   /// All messages, in their order.
   [[nodiscard]] const std::vector<Message>& sent() const noexcept { return sent_; }
   /// The payloads of the text messages.
-  [[nodiscard]] std::vector<std::string> sent_texts() const {
-    std::vector<std::string> texts;
-    for (const Message& message : sent_) {
-      if (message.is_text) texts.push_back(message.payload);
-    }
-    return texts;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::vector<std::string> sent_texts() const;
   /// The text messages, parsed; throws for one that is no JSON.
-  [[nodiscard]] std::vector<nlohmann::json> sent_json() const {
-    std::vector<nlohmann::json> values;
-    for (const std::string& text : sent_texts()) values.push_back(nlohmann::json::parse(text));
-    return values;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::vector<nlohmann::json> sent_json() const;
   /// Begins anew.
   void forget_sent() noexcept { sent_.clear(); }
   /// The code that the server closed with; nothing while it has not.
@@ -73,42 +60,30 @@ class FakeWebSocket {
   // --- what the peer does ---
 
   /// A header of the upgrade request; names in any case.
-  void set_header(std::string name, std::string value) {
-    headers_.emplace_back(std::move(name), std::move(value));
-  }
+  ROOST_WHEN_USED void set_header(std::string name, std::string value);
   /// A text message.
-  void peer_sends(std::string text) { peer_sends(Message{true, std::move(text)}); }
+  ROOST_WHEN_USED void peer_sends(std::string text);
   /// A message of either kind.
-  void peer_sends(Message message) {
-    inbound_.push_back(std::move(message));
-    changed_.notify_all();
-  }
+  ROOST_WHEN_USED void peer_sends(Message message);
   /// A text message: @p value, serialised.
-  void peer_sends_json(const nlohmann::json& value) { peer_sends(value.dump()); }
+  ROOST_WHEN_USED void peer_sends_json(const nlohmann::json& value);
   /// A pong, asked for or not. Pings are answered without this, at once.
-  void peer_pongs(std::string_view payload) {
-    if (observer_) observer_->on_pong(payload);
-  }
+  ROOST_WHEN_USED void peer_pongs(std::string_view payload);
   /// A close frame. What the peer sent before is received first.
-  void peer_closes(std::uint16_t code = roost::close_code::normal, std::string reason = {}) {
-    end({DisconnectReason::peer_closed, code, std::move(reason)});
-  }
+  ROOST_WHEN_USED void peer_closes(std::uint16_t code = roost::close_code::normal,
+                                   std::string reason = {});
   /// The connection is lost without a close frame.
-  void peer_vanishes() { end({}); }
+  ROOST_WHEN_USED void peer_vanishes();
 
   // --- trouble ---
 
   /// Every further send fails.
-  void fail_sends(boost::system::error_code error = boost::asio::error::broken_pipe) {
-    send_error_ = error;
-  }
+  ROOST_WHEN_USED void fail_sends(
+      boost::system::error_code error = boost::asio::error::broken_pipe);
   /// Further sends wait until `resume_sends`, or until the socket is closed.
   void stall_sends() noexcept { is_stalled_ = true; }
   /// Those that wait go on.
-  void resume_sends() {
-    is_stalled_ = false;
-    changed_.notify_all();
-  }
+  ROOST_WHEN_USED void resume_sends();
   /// Further sends take this long.
   void delay_sends(Clock& clock, Clock::duration delay) noexcept {
     clock_ = &clock;
@@ -122,110 +97,41 @@ class FakeWebSocket {
   // --- WebSocketLike and its capabilities ---
 
   /// Records a text message, unless there is trouble.
-  ROOST_WHEN_USED
-  boost::asio::awaitable<void> send_text(std::string_view text) {
-    return send(Message{true, std::string(text)});
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<void> send_text(std::string_view text);
   /// Records a binary message, unless there is trouble.
-  ROOST_WHEN_USED
-  boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
-    return send(
-        Message{false, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes);
 
   /// What the peer has sent, or will.
   /// @par Errors  `errc::connection_closed` once it has ended and all is taken.
-  ROOST_WHEN_USED
-  boost::asio::awaitable<Message> receive() {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    tell_end();
-    while (inbound_.empty() && !ended_) co_await detail::wait(changed_, executor, *clock_);
-    if (inbound_.empty()) throw Error(errc::connection_closed, "FakeWebSocket");
-    Message message = std::move(inbound_.front());
-    inbound_.pop_front();
-    co_return message;
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<Message> receive();
 
   /// Records the close, and ends.
-  ROOST_WHEN_USED
-  boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {}) {
-    return run_close(code, std::string(reason));
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<void> close(std::uint16_t code,
+                                                     std::string_view reason = {});
   /// Records it, and ends.
-  void abort() {
-    is_aborted_ = true;
-    end({DisconnectReason::disconnected, roost::close_code::abnormal, {}});
-  }
+  ROOST_WHEN_USED void abort();
 
   /// Counts a ping, and answers it unless told not to.
-  void ping(std::string_view payload) {
-    ++pings_;
-    last_ping_ = payload;
-    if (!ignores_pings_ && !ended_) peer_pongs(payload);
-  }
+  ROOST_WHEN_USED void ping(std::string_view payload);
   /// What `set_header` has set.
-  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    for (const auto& [key, value] : headers_) {
-      if (std::equal(key.begin(), key.end(), name.begin(), name.end(),
-                     [&](char a, char b) { return lower(a) == lower(b); })) {
-        return value;
-      }
-    }
-    return std::nullopt;
-  }
+  ROOST_WHEN_USED [[nodiscard]] std::optional<std::string_view> header(
+      std::string_view name) const noexcept;
   /// How it ended; nothing while it has not.
   [[nodiscard]] std::optional<Disconnect> ended() const { return ended_; }
   /// Tells its end and its pongs to @p watch.
   void observe(OutboxWatch watch) noexcept { observer_ = watch.observer; }
 
  private:
-  ROOST_WHEN_USED
-  boost::asio::awaitable<void> send(Message message) {
-    struct Sending {
-      FakeWebSocket& socket;
-      explicit Sending(FakeWebSocket& s) : socket(s) {
-        socket.most_sends_at_once_ = std::max(socket.most_sends_at_once_, ++socket.sends_at_once_);
-      }
-      ~Sending() { --socket.sends_at_once_; }
-    };
-    const Sending sending(*this);
-    const auto executor = co_await boost::asio::this_coro::executor;
-    if (send_delay_ > Clock::duration::zero()) {
-      const Clock::time_point due = clock_->now() + send_delay_;
-      while (!ended_ && co_await detail::wait(changed_, executor, *clock_, due)) {
-      }
-    }
-    while (is_stalled_ && !ended_) co_await detail::wait(changed_, executor, *clock_);
-    if (ended_) throw boost::system::system_error(boost::asio::error::not_connected);
-    if (send_error_) throw boost::system::system_error(send_error_);
-    sent_.push_back(std::move(message));
-  }
+  struct Sending;
 
-  ROOST_WHEN_USED
-  boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason) {
-    if (!close_code_) {
-      close_code_ = code;
-      close_reason_ = reason;
-    }
-    end({DisconnectReason::disconnected, code, std::move(reason)});
-    const auto executor = co_await boost::asio::this_coro::executor;
-    while (is_close_stalled_ && !is_aborted_) {
-      co_await detail::wait(changed_, executor, *clock_);
-    }
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<void> send(Message message);
 
-  void end(Disconnect how) {
-    if (!ended_) ended_ = std::move(how);
-    changed_.notify_all();
-    tell_end();
-  }
+  ROOST_WHEN_USED boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason);
+
+  ROOST_WHEN_USED void end(Disconnect how);
 
   // Like a real one: its end is seen once all that came before it was taken.
-  void tell_end() {
-    if (!ended_ || !inbound_.empty()) return;
-    if (SocketObserver* observer = std::exchange(observer_, nullptr)) observer->on_closed(*ended_);
-  }
+  ROOST_WHEN_USED void tell_end();
 
   std::vector<Message> sent_;
   std::vector<std::pair<std::string, std::string>> headers_;
@@ -249,3 +155,7 @@ class FakeWebSocket {
 };
 
 }  // namespace roost::testing
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/testing/impl/fake_websocket.ipp"
+#endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <vector>
 
 #include "roost/clock.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost::testing {
 
@@ -15,26 +17,18 @@ namespace roost::testing {
 class ManualClock final : public Clock {
  public:
   /// An hour at first, then as it was moved.
-  [[nodiscard]] time_point now() const noexcept override { return now_; }
+  [[nodiscard]] time_point now() const noexcept override;
 
   /// Moves on by @p step; what is due becomes ready, and runs with the next `run_ready`.
-  void advance(duration step) {
-    now_ += step;
-    const std::vector<detail::Timer*> armed = armed_;
-    for (detail::Timer* timer : armed) {
-      if (timer->is_due()) timer->cancel();
-    }
-  }
+  ROOST_WHEN_USED void advance(duration step);
 
   /// How many waits there are that only time can end.
   [[nodiscard]] std::size_t armed() const noexcept { return armed_.size(); }
 
  private:
   bool is_manual() const noexcept override { return true; }
-  void arm(detail::Timer& timer) override {
-    if (std::find(armed_.begin(), armed_.end(), &timer) == armed_.end()) armed_.push_back(&timer);
-  }
-  void disarm(detail::Timer& timer) noexcept override { std::erase(armed_, &timer); }
+  void arm(detail::Timer& timer) override;
+  void disarm(detail::Timer& timer) noexcept override;
 
   // Not zero, so that what is "long ago" can be told from what never was.
   time_point now_ = time_point(std::chrono::hours(1));
@@ -42,3 +36,7 @@ class ManualClock final : public Clock {
 };
 
 }  // namespace roost::testing
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/testing/impl/manual_clock.ipp"
+#endif

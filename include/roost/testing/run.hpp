@@ -10,20 +10,13 @@
 #include <utility>
 
 #include "roost/detail/child.hpp"
+#include "roost/detail/config.hpp"
 
 namespace roost::testing {
 
 /// Runs all that can run without waiting, and what becomes ready by that.
 /// @returns how many handlers ran.
-inline std::size_t run_ready(boost::asio::io_context& context) {
-  std::size_t total = 0;
-  for (;;) {
-    context.restart();
-    const std::size_t ran = context.poll();
-    if (ran == 0) return total;
-    total += ran;
-  }
-}
+std::size_t run_ready(boost::asio::io_context& context);
 
 /// Runs @p context until @p predicate holds; it is asked after each handler.
 /// Throws `std::runtime_error` if that takes longer than @p watchdog.
@@ -55,3 +48,7 @@ T run(boost::asio::io_context& context, boost::asio::awaitable<T> coroutine) {
 }
 
 }  // namespace roost::testing
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/testing/impl/run.ipp"
+#endif

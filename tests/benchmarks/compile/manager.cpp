@@ -5,6 +5,7 @@
 
 int main() {
   boost::asio::io_context context;
-  roost::ConnectionManager<roost::testing::FakeWebSocket> manager(context.get_executor());
+  const boost::asio::any_io_executor executor = context.get_executor();
+  roost::ConnectionManager<roost::testing::FakeWebSocket> manager(executor);
   return static_cast<int>(manager.total_connections());
 }

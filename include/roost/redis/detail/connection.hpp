@@ -3,8 +3,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstdint>
 #include <memory>
@@ -14,6 +12,7 @@
 
 #include "roost/detail/backoff.hpp"
 #include "roost/detail/child.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/shared.hpp"
@@ -76,7 +75,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
     const RedisSharedPtr shared = self->shared_;
     const RedisOptions& options = shared->options();
     const boost::asio::any_io_executor executor = shared->executor();
-    co_await boost::asio::post(boost::asio::use_awaitable);
+    co_await next_turn();
     Backoff backoff(options.min_retry_delay, options.max_retry_delay);
     while (self->generation_ == generation) {
       std::string why;

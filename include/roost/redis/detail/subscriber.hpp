@@ -5,8 +5,6 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstdint>
 #include <exception>
@@ -19,6 +17,7 @@
 
 #include "roost/clock.hpp"
 #include "roost/detail/inbound.hpp"
+#include "roost/detail/next_turn.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/redis/detail/channels.hpp"
 #include "roost/redis/detail/connection.hpp"
@@ -72,7 +71,7 @@ class RedisSubscriber final : public RedisConnection {
   /// Waits until Redis has acknowledged all that is wanted now; not while it is not heard.
   static boost::asio::awaitable<void> settled(std::shared_ptr<RedisSubscriber> self,
                                               boost::asio::any_io_executor executor) {
-    co_await boost::asio::post(boost::asio::use_awaitable);  // after what was posted before
+    co_await next_turn();  // after what was posted before
     if (!self->hears()) co_return;
     self->channels_.flush(self->outgoing_);
     self->work_.notify_all();

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <optional>
+
+#include "roost/detail/config.hpp"
+
+namespace roost::detail {
+
+/// The next of the signals of @p set; nothing if the set is cancelled.
+ROOST_WHEN_USED boost::asio::awaitable<std::optional<int>> next_signal(
+    boost::asio::signal_set& set);
+
+}  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/impl/signals.ipp"
+#endif

@@ -6,7 +6,8 @@ usage() {
   cat <<'END'
 Usage: sh cmake/clang.sh [--no-install] [--help] [headers|tidy]
 
-  headers   every public header compiles alone, without a warning (clang++ -fsyntax-only)
+  headers   every public header compiles alone, without a warning (clang++ -fsyntax-only), and
+            without the bodies, which include more than it does
   tidy      clang-tidy finds nothing in the library (.clang-tidy says what it looks for)
 
 Without a word: both. What is missing is named, then installed: Debian's packages clang and
@@ -35,7 +36,7 @@ headers() {
   install_missing clang
   # shellcheck disable=SC2086 # a list of options
   public_headers | xargs -P "$(nproc)" -I '{}' \
-    $clang $options -Werror -fsyntax-only -include '{}' -x c++ /dev/null
+    $clang $options -Werror -DROOST_SEPARATE_COMPILATION -fsyntax-only -include '{}' -x c++ /dev/null
 }
 
 # One file with all of it: what the headers share is parsed once.

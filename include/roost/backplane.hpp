@@ -134,23 +134,23 @@ class BackplaneRef {
   /// Where the handlers are called.
   [[nodiscard]] boost::asio::any_io_executor get_executor() const;
   /// See `Backplane`, as for the next ones.
-  ROOST_WHEN_USED awaitable<void> start() const;
+  awaitable<void> start() const;
   /// The same where it is better to go on without the other replicas than not at all: what can be
   /// tried again later is no error.
-  ROOST_WHEN_USED awaitable<void> start_anyway() const;
+  awaitable<void> start_anyway() const;
   /// See `Backplane`.
-  ROOST_WHEN_USED awaitable<void> stop() const;
+  awaitable<void> stop() const;
   /// See `Backplane`.
-  ROOST_WHEN_USED awaitable<Published> publish(const nlohmann::json& message) const;
+  awaitable<Published> publish(const nlohmann::json& message) const;
   /// See `Backplane`.
-  ROOST_WHEN_USED Subscription on(BackplaneHandler handler) const;
+  Subscription on(BackplaneHandler handler) const;
 
   // --- for `Cluster`, which needs no JSON values; any backplane will do ---
 
   /// @private
-  ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
+  awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
   /// @private
-  ROOST_WHEN_USED Subscription on_parcel(detail::ParcelHandler handler) const;
+  Subscription on_parcel(detail::ParcelHandler handler) const;
   /// @private Null where every message goes to every replica.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const;
 

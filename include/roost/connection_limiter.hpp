@@ -75,14 +75,14 @@ class ConnectionLimiter {
   };
 
   /// A place for one more connection of @p key. An empty key is nobody's: it has no limit.
-  ROOST_WHEN_USED Slot admit(std::string_view key);
+  Slot admit(std::string_view key);
 
   /// How many keys are remembered.
   [[nodiscard]] std::size_t size() const noexcept;
 
  private:
   // Each time that they have doubled: constant time for each, however many come.
-  ROOST_WHEN_USED void forget_unused(Clock::time_point now);
+  void forget_unused(Clock::time_point now);
 
   KeyLimits limits_;
   Clock* clock_;

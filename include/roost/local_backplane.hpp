@@ -114,12 +114,12 @@ class LocalBackplane {
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
   /// @returns what removes it; it may be ignored.
   /// @par Errors  `errc::invalid_option` if the handler is empty.
-  ROOST_WHEN_USED Subscription on(BackplaneHandler handler);
+  Subscription on(BackplaneHandler handler);
 
   /// @private For `Cluster`.
   ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message);
   /// @private
-  ROOST_WHEN_USED Subscription on_parcel(detail::ParcelHandler handler);
+  Subscription on_parcel(detail::ParcelHandler handler);
 
   /// What was counted so far.
   [[nodiscard]] LocalBackplaneStats stats() const;

@@ -33,7 +33,7 @@ struct LogSinkOptions {
 /// What a peer sent is escaped as `\xNN` in both formats, so that it can neither forge nor break a
 /// line.
 /// @par Thread safety  From any thread: each line is one write, so that lines do not mix.
-ROOST_WHEN_USED [[nodiscard]] Logger log_to_stderr(LogSinkOptions options = {});
+[[nodiscard]] Logger log_to_stderr(LogSinkOptions options = {});
 
 }  // namespace roost
 

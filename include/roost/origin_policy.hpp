@@ -47,28 +47,26 @@ class OriginPolicy {
   }
 
   /// The same, and clients that send no Origin: apps and servers, never pages.
-  ROOST_WHEN_USED [[nodiscard]] OriginPolicy allow_missing() const;
+  [[nodiscard]] OriginPolicy allow_missing() const;
 
   /// The same, and pages without an origin of their own (`null`, of some browsers `file://`):
   /// files, as in some app frameworks, and sandboxed frames, which any page on the internet can
   /// make.
-  ROOST_WHEN_USED [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const;
+  [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const;
 
   /// Whether it is anything but the default.
   [[nodiscard]] bool is_set() const noexcept { return mode_ != Mode::unset; }
 
   /// @param origin  the Origin header, or nothing where there is none
   /// @param host    the Host header; only `same_host()` looks at it
-  ROOST_WHEN_USED [[nodiscard]] bool allows(
-      std::optional<std::string_view> origin,
-      std::optional<std::string_view> host = {}) const noexcept;
+  [[nodiscard]] bool allows(std::optional<std::string_view> origin,
+                            std::optional<std::string_view> host = {}) const noexcept;
 
  private:
   enum class Mode { unset, listed, same_host, any };
   explicit OriginPolicy(Mode mode);
 
-  ROOST_WHEN_USED static bool is_from(const detail::PageOrigin& page,
-                                      std::string_view host) noexcept;
+  static bool is_from(const detail::PageOrigin& page, std::string_view host) noexcept;
 
   Mode mode_ = Mode::unset;
   bool allows_missing_ = false;

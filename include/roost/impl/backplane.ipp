@@ -21,33 +21,33 @@ ROOST_DECL boost::asio::any_io_executor BackplaneRef::get_executor() const {
   return calls().get_executor(backplane_.get());
 }
 
-ROOST_WHEN_USED_DEF BackplaneRef::awaitable<void> BackplaneRef::start() const {
+ROOST_DECL BackplaneRef::awaitable<void> BackplaneRef::start() const {
   return calls().start(backplane_.get());
 }
 
-ROOST_WHEN_USED_DEF BackplaneRef::awaitable<void> BackplaneRef::start_anyway() const {
+ROOST_DECL BackplaneRef::awaitable<void> BackplaneRef::start_anyway() const {
   return calls().start_anyway(backplane_.get());
 }
 
-ROOST_WHEN_USED_DEF BackplaneRef::awaitable<void> BackplaneRef::stop() const {
+ROOST_DECL BackplaneRef::awaitable<void> BackplaneRef::stop() const {
   return calls().stop(backplane_.get());
 }
 
-ROOST_WHEN_USED_DEF BackplaneRef::awaitable<Published> BackplaneRef::publish(
+ROOST_DECL BackplaneRef::awaitable<Published> BackplaneRef::publish(
     const nlohmann::json& message) const {
   return calls().publish(backplane_.get(), message);
 }
 
-ROOST_WHEN_USED_DEF Subscription BackplaneRef::on(BackplaneHandler handler) const {
+ROOST_DECL Subscription BackplaneRef::on(BackplaneHandler handler) const {
   return calls().on(backplane_.get(), std::move(handler));
 }
 
-ROOST_WHEN_USED_DEF BackplaneRef::awaitable<Published> BackplaneRef::publish_wire(
+ROOST_DECL BackplaneRef::awaitable<Published> BackplaneRef::publish_wire(
     detail::OutgoingMessage message) const {
   return calls().publish_wire(backplane_.get(), std::move(message));
 }
 
-ROOST_WHEN_USED_DEF Subscription BackplaneRef::on_parcel(detail::ParcelHandler handler) const {
+ROOST_DECL Subscription BackplaneRef::on_parcel(detail::ParcelHandler handler) const {
   return calls().on_parcel(backplane_.get(), std::move(handler));
 }
 

@@ -27,7 +27,7 @@ ROOST_DECL void ConnectionLimiter::Slot::release() noexcept {
   entries_.reset();
 }
 
-ROOST_WHEN_USED_DEF ConnectionLimiter::Slot ConnectionLimiter::admit(std::string_view key) {
+ROOST_DECL ConnectionLimiter::Slot ConnectionLimiter::admit(std::string_view key) {
   Slot slot;
   if (key.empty()) return slot;
   const Clock::time_point now = clock_->now();
@@ -52,7 +52,7 @@ ROOST_WHEN_USED_DEF ConnectionLimiter::Slot ConnectionLimiter::admit(std::string
 
 ROOST_DECL std::size_t ConnectionLimiter::size() const noexcept { return entries_->size(); }
 
-ROOST_WHEN_USED_DEF void ConnectionLimiter::forget_unused(Clock::time_point now) {
+ROOST_DECL void ConnectionLimiter::forget_unused(Clock::time_point now) {
   if (entries_->size() < sweep_at_) return;
   std::erase_if(*entries_, [now](const auto& item) {
     return item.second.connections == 0 && item.second.bucket.is_full(now);

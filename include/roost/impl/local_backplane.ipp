@@ -87,7 +87,7 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish
   return publish_text(detail::serialize_message(message, options().max_message_bytes));
 }
 
-ROOST_WHEN_USED_DEF Subscription LocalBackplane::on(BackplaneHandler handler) {
+ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
   return state_->inbound->on(std::move(handler));
 }
 
@@ -97,7 +97,7 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish
   return publish_text(std::move(message.text));
 }
 
-ROOST_WHEN_USED_DEF Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler) {
+ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler) {
   return state_->inbound->on(std::move(handler));
 }
 

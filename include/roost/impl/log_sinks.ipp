@@ -54,7 +54,7 @@ ROOST_WHEN_USED std::string log_line(LogFormat format, std::chrono::system_clock
 
 }  // namespace detail
 
-ROOST_WHEN_USED_DEF Logger log_to_stderr(LogSinkOptions options) {
+ROOST_DECL Logger log_to_stderr(LogSinkOptions options) {
   return [options = std::move(options)](const LogEvent& event) {
     if (event.severity < options.least) return;
     const std::string line = detail::log_line(options.format, options.now(), event);

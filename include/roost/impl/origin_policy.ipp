@@ -18,20 +18,20 @@ ROOST_DECL OriginPolicy::OriginPolicy(const std::vector<std::string>& origins)
   for (const std::string_view origin : origins) patterns_.emplace_back(origin);
 }
 
-ROOST_WHEN_USED_DEF OriginPolicy OriginPolicy::allow_missing() const {
+ROOST_DECL OriginPolicy OriginPolicy::allow_missing() const {
   OriginPolicy policy = *this;
   policy.allows_missing_ = true;
   return policy;
 }
 
-ROOST_WHEN_USED_DEF OriginPolicy OriginPolicy::dangerously_allow_null_origin() const {
+ROOST_DECL OriginPolicy OriginPolicy::dangerously_allow_null_origin() const {
   OriginPolicy policy = *this;
   policy.allows_null_ = true;
   return policy;
 }
 
-ROOST_WHEN_USED_DEF bool OriginPolicy::allows(std::optional<std::string_view> origin,
-                                              std::optional<std::string_view> host) const noexcept {
+ROOST_DECL bool OriginPolicy::allows(std::optional<std::string_view> origin,
+                                     std::optional<std::string_view> host) const noexcept {
   if (mode_ == Mode::unset || mode_ == Mode::any) return true;
   if (!origin) return allows_missing_;
   if (*origin == "null" || *origin == "file://") return allows_null_;
@@ -45,8 +45,8 @@ ROOST_WHEN_USED_DEF bool OriginPolicy::allows(std::optional<std::string_view> or
 ROOST_DECL OriginPolicy::OriginPolicy(Mode mode)
     : mode_(mode), allows_missing_(mode == Mode::same_host) {}
 
-ROOST_WHEN_USED_DEF bool OriginPolicy::is_from(const detail::PageOrigin& page,
-                                               std::string_view host) noexcept {
+ROOST_DECL bool OriginPolicy::is_from(const detail::PageOrigin& page,
+                                      std::string_view host) noexcept {
   const std::uint16_t default_port = detail::default_port(page.scheme);
   if (default_port == 0) return false;  // no page of the web
   detail::PageOrigin asked;

@@ -39,9 +39,9 @@ class FakeWebSocket {
   /// All messages, in their order.
   [[nodiscard]] const std::vector<Message>& sent() const noexcept { return sent_; }
   /// The payloads of the text messages.
-  ROOST_WHEN_USED [[nodiscard]] std::vector<std::string> sent_texts() const;
+  [[nodiscard]] std::vector<std::string> sent_texts() const;
   /// The text messages, parsed; throws for one that is no JSON.
-  ROOST_WHEN_USED [[nodiscard]] std::vector<nlohmann::json> sent_json() const;
+  [[nodiscard]] std::vector<nlohmann::json> sent_json() const;
   /// Begins anew.
   void forget_sent() noexcept { sent_.clear(); }
   /// The code that the server closed with; nothing while it has not.
@@ -60,30 +60,28 @@ class FakeWebSocket {
   // --- what the peer does ---
 
   /// A header of the upgrade request; names in any case.
-  ROOST_WHEN_USED void set_header(std::string name, std::string value);
+  void set_header(std::string name, std::string value);
   /// A text message.
-  ROOST_WHEN_USED void peer_sends(std::string text);
+  void peer_sends(std::string text);
   /// A message of either kind.
-  ROOST_WHEN_USED void peer_sends(Message message);
+  void peer_sends(Message message);
   /// A text message: @p value, serialised.
-  ROOST_WHEN_USED void peer_sends_json(const nlohmann::json& value);
+  void peer_sends_json(const nlohmann::json& value);
   /// A pong, asked for or not. Pings are answered without this, at once.
-  ROOST_WHEN_USED void peer_pongs(std::string_view payload);
+  void peer_pongs(std::string_view payload);
   /// A close frame. What the peer sent before is received first.
-  ROOST_WHEN_USED void peer_closes(std::uint16_t code = roost::close_code::normal,
-                                   std::string reason = {});
+  void peer_closes(std::uint16_t code = roost::close_code::normal, std::string reason = {});
   /// The connection is lost without a close frame.
-  ROOST_WHEN_USED void peer_vanishes();
+  void peer_vanishes();
 
   // --- trouble ---
 
   /// Every further send fails.
-  ROOST_WHEN_USED void fail_sends(
-      boost::system::error_code error = boost::asio::error::broken_pipe);
+  void fail_sends(boost::system::error_code error = boost::asio::error::broken_pipe);
   /// Further sends wait until `resume_sends`, or until the socket is closed.
   void stall_sends() noexcept { is_stalled_ = true; }
   /// Those that wait go on.
-  ROOST_WHEN_USED void resume_sends();
+  void resume_sends();
   /// Further sends take this long.
   void delay_sends(Clock& clock, Clock::duration delay) noexcept {
     clock_ = &clock;
@@ -109,13 +107,12 @@ class FakeWebSocket {
   ROOST_WHEN_USED boost::asio::awaitable<void> close(std::uint16_t code,
                                                      std::string_view reason = {});
   /// Records it, and ends.
-  ROOST_WHEN_USED void abort();
+  void abort();
 
   /// Counts a ping, and answers it unless told not to.
-  ROOST_WHEN_USED void ping(std::string_view payload);
+  void ping(std::string_view payload);
   /// What `set_header` has set.
-  ROOST_WHEN_USED [[nodiscard]] std::optional<std::string_view> header(
-      std::string_view name) const noexcept;
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
   /// How it ended; nothing while it has not.
   [[nodiscard]] std::optional<Disconnect> ended() const { return ended_; }
   /// Tells its end and its pongs to @p watch.
@@ -128,10 +125,10 @@ class FakeWebSocket {
 
   ROOST_WHEN_USED boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason);
 
-  ROOST_WHEN_USED void end(Disconnect how);
+  void end(Disconnect how);
 
   // Like a real one: its end is seen once all that came before it was taken.
-  ROOST_WHEN_USED void tell_end();
+  void tell_end();
 
   std::vector<Message> sent_;
   std::vector<std::pair<std::string, std::string>> headers_;

@@ -20,7 +20,7 @@ class ManualClock final : public Clock {
   [[nodiscard]] time_point now() const noexcept override;
 
   /// Moves on by @p step; what is due becomes ready, and runs with the next `run_ready`.
-  ROOST_WHEN_USED void advance(duration step);
+  void advance(duration step);
 
   /// How many waits there are that only time can end.
   [[nodiscard]] std::size_t armed() const noexcept { return armed_.size(); }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How much longer a file compiles with roost than the same file with only the Asio and JSON headers
-that roost needs: CPU seconds of the compiler, the least of some rounds in turn. Header-only, and where what is
-no template is compiled once for the program (ROOST_SEPARATE_COMPILATION)."""
+that roost needs: CPU seconds of the compiler, the least of some rounds in turn. Header-only, and
+where what files share is compiled once for the program (ROOST_SEPARATE_COMPILATION)."""
 
 import argparse
 import re
@@ -69,11 +69,11 @@ def main():
                 with_roost[mode] = min(with_roost[mode], compiled(command, WITH_ROOST))
 
     print(f"{'':16} without   roost   ratio")
-    for mode in MODES:
-        ratio = with_roost[mode] / without[mode]
+    ratios = {mode: with_roost[mode] / without[mode] for mode in MODES}
+    for mode, ratio in ratios.items():
         print(f"{mode:16} {without[mode]:5.2f} s {with_roost[mode]:5.2f} s {ratio:7.2f}")
     print(f"{'':24} at most {LIMIT}, compiled once")
-    return 0 if ratio <= LIMIT else 1
+    return 0 if ratios["compiled once"] <= LIMIT else 1
 
 
 raise SystemExit(main())

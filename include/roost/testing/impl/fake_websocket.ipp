@@ -12,7 +12,7 @@
 
 namespace roost::testing {
 
-ROOST_WHEN_USED_DEF std::vector<std::string> FakeWebSocket::sent_texts() const {
+ROOST_DECL std::vector<std::string> FakeWebSocket::sent_texts() const {
   std::vector<std::string> texts;
   for (const Message& message : sent_) {
     if (message.is_text) texts.push_back(message.payload);
@@ -20,44 +20,42 @@ ROOST_WHEN_USED_DEF std::vector<std::string> FakeWebSocket::sent_texts() const {
   return texts;
 }
 
-ROOST_WHEN_USED_DEF std::vector<nlohmann::json> FakeWebSocket::sent_json() const {
+ROOST_DECL std::vector<nlohmann::json> FakeWebSocket::sent_json() const {
   std::vector<nlohmann::json> values;
   for (const std::string& text : sent_texts()) values.push_back(nlohmann::json::parse(text));
   return values;
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::set_header(std::string name, std::string value) {
+ROOST_DECL void FakeWebSocket::set_header(std::string name, std::string value) {
   headers_.emplace_back(std::move(name), std::move(value));
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_sends(std::string text) {
+ROOST_DECL void FakeWebSocket::peer_sends(std::string text) {
   peer_sends(Message{true, std::move(text)});
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_sends(Message message) {
+ROOST_DECL void FakeWebSocket::peer_sends(Message message) {
   inbound_.push_back(std::move(message));
   changed_.notify_all();
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_sends_json(const nlohmann::json& value) {
+ROOST_DECL void FakeWebSocket::peer_sends_json(const nlohmann::json& value) {
   peer_sends(value.dump());
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_pongs(std::string_view payload) {
+ROOST_DECL void FakeWebSocket::peer_pongs(std::string_view payload) {
   if (observer_) observer_->on_pong(payload);
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_closes(std::uint16_t code, std::string reason) {
+ROOST_DECL void FakeWebSocket::peer_closes(std::uint16_t code, std::string reason) {
   end({DisconnectReason::peer_closed, code, std::move(reason)});
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::peer_vanishes() { end({}); }
+ROOST_DECL void FakeWebSocket::peer_vanishes() { end({}); }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::fail_sends(boost::system::error_code error) {
-  send_error_ = error;
-}
+ROOST_DECL void FakeWebSocket::fail_sends(boost::system::error_code error) { send_error_ = error; }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::resume_sends() {
+ROOST_DECL void FakeWebSocket::resume_sends() {
   is_stalled_ = false;
   changed_.notify_all();
 }
@@ -87,18 +85,18 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::close(std::uint1
   return run_close(code, std::string(reason));
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::abort() {
+ROOST_DECL void FakeWebSocket::abort() {
   is_aborted_ = true;
   end({DisconnectReason::disconnected, roost::close_code::abnormal, {}});
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::ping(std::string_view payload) {
+ROOST_DECL void FakeWebSocket::ping(std::string_view payload) {
   ++pings_;
   last_ping_ = payload;
   if (!ignores_pings_ && !ended_) peer_pongs(payload);
 }
 
-ROOST_WHEN_USED_DEF std::optional<std::string_view> FakeWebSocket::header(
+ROOST_DECL std::optional<std::string_view> FakeWebSocket::header(
     std::string_view name) const noexcept {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   for (const auto& [key, value] : headers_) {
@@ -145,13 +143,13 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::run_close(std::u
   }
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::end(Disconnect how) {
+ROOST_DECL void FakeWebSocket::end(Disconnect how) {
   if (!ended_) ended_ = std::move(how);
   changed_.notify_all();
   tell_end();
 }
 
-ROOST_WHEN_USED_DEF void FakeWebSocket::tell_end() {
+ROOST_DECL void FakeWebSocket::tell_end() {
   if (!ended_ || !inbound_.empty()) return;
   if (SocketObserver* observer = std::exchange(observer_, nullptr)) observer->on_closed(*ended_);
 }

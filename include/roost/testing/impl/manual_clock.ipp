@@ -9,7 +9,7 @@ namespace roost::testing {
 
 ROOST_DECL ManualClock::time_point ManualClock::now() const noexcept { return now_; }
 
-ROOST_WHEN_USED_DEF void ManualClock::advance(duration step) {
+ROOST_DECL void ManualClock::advance(duration step) {
   now_ += step;
   const std::vector<detail::Timer*> armed = armed_;
   for (detail::Timer* timer : armed) {

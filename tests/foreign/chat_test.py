@@ -1,6 +1,6 @@
 """The chat example, driven from outside by a client that shares no code with it.
 
-Usage: chat_test.py PATH_OF_CHAT [unittest options]; needs Python's websockets 10, and
+Usage: chat_test.py PATH_OF_CHAT [unittest options]; needs Python's websockets, 10 to 15, and
 redis-server.
 """
 
@@ -16,9 +16,9 @@ import sys
 import tempfile
 import unittest
 
-import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatusCode
 from websockets.frames import Opcode
+from websockets.legacy import client as legacy  # the one that all of its versions have
 
 CHAT = None  # the path of the program
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
@@ -62,8 +62,8 @@ class Chat:
 
     def connect(self, path, **options):
         scheme = "wss" if "ssl" in options else "ws"
-        return soon(websockets.connect(f"{scheme}://127.0.0.1:{self.port}{path}", max_size=None,
-                                       **options))
+        url = f"{scheme}://127.0.0.1:{self.port}{path}"
+        return soon(legacy.connect(url, max_size=None, **options))
 
     async def join(self, name, room="lobby"):
         """Returns the connection and its welcome."""

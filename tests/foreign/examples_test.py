@@ -1,6 +1,6 @@
 """The examples, each driven by a client that shares no code with it.
 
-Usage: examples_test.py FOLDER_OF_PROGRAMS [unittest options]; needs Python's websockets 10,
+Usage: examples_test.py FOLDER_OF_PROGRAMS [unittest options]; needs Python's websockets, 10 to 15,
 redis-server and openssl.
 """
 
@@ -15,8 +15,8 @@ import sys
 import tempfile
 import unittest
 
-import websockets
 from websockets.exceptions import InvalidStatusCode
+from websockets.legacy import client as legacy  # the one that all of its versions have
 
 FOLDER = None  # of the programs
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
@@ -56,7 +56,7 @@ class Program:
 
     def connect(self, path="/", **options):
         scheme = "wss" if "ssl" in options else "ws"
-        return soon(websockets.connect(f"{scheme}://127.0.0.1:{self.port}{path}", **options))
+        return soon(legacy.connect(f"{scheme}://127.0.0.1:{self.port}{path}", **options))
 
     def get(self, path, headers={}):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)

@@ -1,6 +1,6 @@
 """Starts the guide's server that asks who somebody is, and checks whom it takes.
 
-Usage: auth_test.py PATH_OF_SERVER; needs Python's websockets 10.
+Usage: auth_test.py PATH_OF_SERVER; needs Python's websockets, 10 to 15.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import threading
 import urllib.error
 import urllib.request
 
-import websockets
+from websockets.exceptions import InvalidStatusCode
+from websockets.legacy import client as legacy  # the one that all of its versions have
 
 from run_test import TIMEOUT, first_url
 
@@ -21,11 +22,11 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 async def status(url, **options):
     """What the server answers; where that is 101, it must be somebody it knows."""
     try:
-        async with websockets.connect(url, **options) as ws:
+        async with legacy.connect(url, **options) as ws:
             assert await ws.recv() == "hello, alice"
             assert ws.subprotocol == ("chat" if "subprotocols" in options else None)
             return 101
-    except websockets.exceptions.InvalidStatusCode as refused:
+    except InvalidStatusCode as refused:
         return refused.status_code
 
 
@@ -41,7 +42,7 @@ def ticket(url, headers):
 
 
 async def close_code(url):
-    async with websockets.connect(url, extra_headers=BEARER) as ws:
+    async with legacy.connect(url, extra_headers=BEARER) as ws:
         await ws.wait_closed()
         return ws.close_code
 

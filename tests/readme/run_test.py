@@ -1,6 +1,6 @@
 """Starts a server of the README and checks that a text of one client reaches another.
 
-Usage: run_test.py PATH_OF_SERVER; needs Python's websockets 10.
+Usage: run_test.py PATH_OF_SERVER; needs Python's websockets, 10 to 15.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-import websockets
+from websockets.legacy import client as legacy  # the one that all of its versions have
 
 TIMEOUT = 30  # seconds
 
@@ -27,7 +27,7 @@ def first_url(output):
 
 
 async def talk(url):
-    async with websockets.connect(url) as alice, websockets.connect(url) as bob:
+    async with legacy.connect(url) as alice, legacy.connect(url) as bob:
         deadline = time.monotonic() + TIMEOUT
         while True:  # repeated, because Bob may be connected a moment before he is a member
             await alice.send("hello")

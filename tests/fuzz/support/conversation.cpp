@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "fuzz/support/conversation.hpp"
 
-#include <roost/beast.hpp>
+#include <roost/beast/beast_websocket.hpp>
+#include <roost/beast/listen.hpp>
+#include <roost/beast/options.hpp>
 #include <roost/testing.hpp>
 
 #include <boost/asio/io_context.hpp>

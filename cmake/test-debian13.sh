@@ -75,8 +75,9 @@ in_root update-ca-certificates >/dev/null
 for boost in $boosts; do
   echo "==== Debian 13, Boost $boost"
   install_packages "libboost$boost-dev"
-  # A tree for each, so that the next run builds only what has changed.
+  # A tree for each, so that the next run builds only what has changed; without files that are gone.
   mkdir -p "$root/roost-$boost"
+  find "$root/roost-$boost" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
   git ls-files -z --cached --others --exclude-standard |
     tar --null --files-from=- --ignore-failed-read -cf - | tar -xf - -C "$root/roost-$boost"
   in_root sh "/roost-$boost/cmake/test.sh" -- "$@"

@@ -42,3 +42,13 @@ if(ROOST_SANITIZE)
     target_compile_options(roost_dev_flags INTERFACE $<${clang}:-fno-sanitize=function>)
   endif()
 endif()
+
+# roost_require(<who> <option> <component>...): ends with what is missing, and how to do without <who>.
+function(roost_require who option)
+  foreach(component IN LISTS ARGN)
+    if(NOT TARGET roost::${component})
+      roost_find_dependencies(${component} missing)
+      message(FATAL_ERROR "${who} need ${missing}, or ${option}=OFF")
+    endif()
+  endforeach()
+endfunction()

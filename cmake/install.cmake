@@ -56,6 +56,7 @@ endfunction()
 # Boost's headers have no module of their own; Debian's have theirs in the default folder.
 roost_pkg_config(roost "${PROJECT_DESCRIPTION}" REQUIRES "nlohmann_json >= 3.9")
 roost_pkg_config(roost-beast "roost for Boost.Beast" REQUIRES roost)
+roost_pkg_config(roost-testing "roost's test kit" REQUIRES roost)
 if(TARGET roost_beast_tls)
   roost_pkg_config(roost-beast-tls "roost for Boost.Beast with TLS" REQUIRES roost-beast openssl)
 endif()

@@ -56,6 +56,7 @@ install_packages() {
 }
 
 if [ ! -e "$root/made" ]; then
+  apt-get update -q # without lists it knows no mirror
   # shellcheck disable=SC2016 # apt-get's own variable
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
     head -n 1)

@@ -38,14 +38,7 @@ class Door {
  public:
   std::optional<User> user_of(const roost::Upgrade& upgrade) {
     if (const auto header = upgrade.header("Authorization")) return user_of_header(*header);
-    if (const auto offered = upgrade.header("Sec-WebSocket-Protocol")) {
-      constexpr std::string_view prefix = "bearer.";
-      const std::size_t found = offered->find(prefix);
-      if (found != offered->npos) {
-        const std::string_view rest = offered->substr(found + prefix.size());
-        return user_of_token(rest.substr(0, rest.find_first_of(", ")));
-      }
-    }
+    if (const auto token = upgrade.subprotocol_after("bearer.")) return user_of_token(*token);
     if (const auto ticket = upgrade.query("ticket")) return redeem(*ticket);
     return std::nullopt;
   }

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "catch.hpp"
@@ -81,7 +82,7 @@ TEST_CASE("what a manager counts is published by Prometheus's conventions") {
   has(lines, "roost_connections 1");
   has(lines, "roost_rooms 1");
   has(lines, "roost_queued_bytes 0");
-  has(lines, "roost_congested_connections 0");
+  has(lines, "roost_blocked_connections 0");
   has(lines, "roost_connections_accepted_total 2");
   has(lines, "roost_connections_refused_total 1");
   has(lines, "roost_broadcasts_total 1");
@@ -90,14 +91,38 @@ TEST_CASE("what a manager counts is published by Prometheus's conventions") {
   has(lines, "roost_connections_ended_total{reason=\"peer_closed\"} 0");
 }
 
-TEST_CASE("every number that a manager counts is published") {
-  std::array<std::uint64_t, sizeof(Stats) / sizeof(std::uint64_t)> numbers;
-  std::iota(numbers.begin(), numbers.end(), std::uint64_t{1});
-  const auto stats = std::bit_cast<Stats>(numbers);
-  std::multiset<double> published;
-  for (const auto& metric : detail::manager_metrics) published.insert(metric.value(stats));
-  for (const std::uint64_t number : stats.ended) published.insert(static_cast<double>(number));
-  CHECK((published == std::multiset<double>(numbers.begin(), numbers.end())));
+TEST_CASE("names follow Prometheus's conventions") {
+  const auto follow = [](const auto& table) {
+    for (const auto& metric : table) {
+      const std::string name = metric.name;
+      INFO(name);
+      CHECK(name.starts_with("roost_"));
+      CHECK(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == name.npos);
+      CHECK(name.ends_with("_total") == (metric.type == prometheus::MetricType::Counter));
+      CHECK(std::string(metric.help).ends_with('.'));
+    }
+  };
+  follow(detail::manager_metrics);
+  follow(detail::heartbeat_metrics);
+  follow(detail::local_backplane_metrics);
+  follow(detail::redis_metrics);
+}
+
+TEST_CASE("every number that is counted is published") {
+  const auto check = [](auto stats, const auto& table) {
+    std::array<std::uint64_t, sizeof(stats) / sizeof(std::uint64_t)> numbers;
+    std::iota(numbers.begin(), numbers.end(), std::uint64_t{1});
+    stats = std::bit_cast<decltype(stats)>(numbers);
+    std::multiset<double> published;
+    for (const auto& metric : table) published.insert(metric.value(stats));
+    if constexpr (std::is_same_v<decltype(stats), Stats>) {  // by reason, one by one
+      for (const std::uint64_t number : stats.ended) published.insert(static_cast<double>(number));
+    }
+    CHECK((published == std::multiset<double>(numbers.begin(), numbers.end())));
+  };
+  check(Stats(), detail::manager_metrics);
+  check(LocalBackplaneStats(), detail::local_backplane_metrics);
+  check(RedisStats(), detail::redis_metrics);
 }
 
 TEST_CASE("the heartbeat counts its pings and how late the loop was") {
@@ -140,6 +165,23 @@ TEST_CASE("what several managers count is told apart by labels, in one family ea
   run_ready(context);
   std::set<std::string> names;
   for (const auto& family : families) CHECK(names.insert(family.name).second);
+}
+
+TEST_CASE("two managers that no label tells apart are refused") {
+  boost::asio::io_context context;
+  const Manager first(context.get_executor()), second(context.get_executor());
+  Metrics metrics;
+  metrics.add(first);
+  metrics.add(first, {{"shard", "0"}});
+  std::string why;
+  try {
+    metrics.add(second, {{"shard", "0"}});
+  } catch (const Error& error) {
+    CHECK(error.code() == errc::invalid_option);
+    why = error.what();
+  }
+  CHECK(why.find("the labels part=manager shard=0 are of another one") != why.npos);
+  has(scrape(context, metrics), "roost_connections{shard=\"0\"} 0");
 }
 
 TEST_CASE("a service brings its manager and its heartbeat, a backplane comes beside it") {

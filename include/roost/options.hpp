@@ -119,7 +119,8 @@ enum class OnDuplicate {
 struct ConnectOptions {
   /// Not set: 128 random bits in hex. At most 255 bytes of UTF-8.
   std::optional<std::string_view> connection_id = {};
-  /// What the application knows of the connection; `on_connect` may change it. Not set: null.
+  /// What the application knows of the connection; `on_connect` may change it. Not set: an empty
+  /// object.
   JsonView metadata = {};
   /// The rooms that it is in from the beginning; no more than `max_rooms_per_connection`.
   Names rooms = {};

@@ -27,7 +27,7 @@
 #include "roost/local_backplane.hpp"
 #include "roost/prometheus/detail/sources.hpp"
 #include "roost/prometheus/detail/tables.hpp"
-#include "roost/redis/options.hpp"
+#include "roost/redis_stats.hpp"
 #include "roost/service.hpp"
 
 namespace roost {
@@ -64,6 +64,8 @@ struct MetricsOptions {
 /// @par Thread safety  `Collect` may be called from any thread: on the executor of what was added
 ///                     it is answered at once, from elsewhere it waits, at most `timeout` in all.
 ///                     `add` is for the time before the first `Collect`.
+/// @par Errors         `add` throws `errc::invalid_option` where no label tells what is added from
+///                     another of its kind.
 /// @par Lifetime       May outlive what was added, and its `io_context`; a backplane that was added
 ///                     by reference excepted. No `Collect` may be under way on another thread while
 ///                     an `io_context` is destroyed: let go of an `Exposer` before.
@@ -147,6 +149,12 @@ class Metrics final : public prometheus::Collectable {
   void add(const std::string& part, const boost::asio::any_io_executor& executor, Labels labels,
            detail::Source::Read read) {
     labels["part"] = part;
+    std::string names;
+    for (const auto& [name, value] : labels) names += " " + name + "=" + value;
+    for (const auto& source : sources_) {  // Prometheus refuses all of a scrape with series twice
+      if (source->labels() != labels) continue;
+      throw Error(errc::invalid_option, "the labels" + names + " are of another one already");
+    }
     sources_.push_back(
         std::make_shared<detail::Source>(executor, std::move(labels), std::move(read)));
   }

@@ -16,7 +16,7 @@ struct Stats {
   std::size_t rooms = 0;          ///< Gauge: rooms with a member.
   std::size_t queued_bytes = 0;   ///< Gauge: bytes in all outboxes, once for each recipient.
   std::size_t outbox_memory = 0;  ///< Gauge: what these cost in memory, about: shared ones once.
-  std::size_t congested = 0;      ///< Gauge: connections whose peers do not take all bytes at once.
+  std::size_t blocked = 0;        ///< Gauge: connections whose peers do not take all bytes at once.
   std::uint64_t accepted = 0;     ///< Counter: connections registered.
   std::uint64_t refused = 0;      ///< Counter: connections refused by `connect`.
   std::uint64_t broadcasts = 0;   ///< Counter: broadcasts, awaited and posted.

@@ -230,7 +230,7 @@ TEST_CASE("who pings without reading is not answered beyond a bound, and dropped
     most = std::max(most, server.manager.stats().queued_bytes);
     return server.manager.stats().queued_bytes;
   };
-  server.until([&] { return queued() > 0 && server.manager.stats().congested == 1; });
+  server.until([&] { return queued() > 0 && server.manager.stats().blocked == 1; });
   for (int i = 0; i < 20; ++i) {
     server.let_others_work();
     queued();
@@ -256,7 +256,7 @@ TEST_CASE("a flood of pings from somebody who reads is answered, in order and wi
   }
   std::size_t most = 0;
   const auto look = [&] { most = std::max(most, server.manager.stats().queued_bytes); };
-  server.until([&] { return look(), server.manager.stats().congested == 1; });
+  server.until([&] { return look(), server.manager.stats().blocked == 1; });
   alice.resume_reading();
   server.until([&] { return look(), alice.frames().size() == pings; });
   CHECK(most < bound);

@@ -281,7 +281,7 @@ TEST_CASE("attack: a reset in every state", "[attack]") {
          server.until([&] { return client.is_upgraded() && server.manager.find("mallory"); });
          client.stop_reading();
          server.run(server.manager.send_to("mallory", std::string(1'000'000, 'q')));
-         server.until([&] { return server.manager.stats().congested == 1; });
+         server.until([&] { return server.manager.stats().blocked == 1; });
        }},
       {"after its close", after(close_frame(1'000))},
       {"after what gets a close", after(client_frame(7, ""))},

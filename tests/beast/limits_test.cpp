@@ -233,7 +233,7 @@ TEST_CASE("all outboxes together have a limit: the fullest go, the others stay")
     server.run(server.manager.send_to(id, std::string(bytes, 's')));
   };
   for (int i = 0; i < 5; ++i) send(std::to_string(i), i == 3 ? 200'000 : 150'000);
-  server.until([&] { return server.manager.stats().congested == 5; });
+  server.until([&] { return server.manager.stats().blocked == 5; });
   CHECK(server.manager.stats().ended_by(DisconnectReason::outboxes_full) == 0);
   send("5", 250'000);
   server.until(
@@ -259,7 +259,7 @@ TEST_CASE("what many slow clients share is no reason to drop them") {
     slow.back().stop_reading();
   }
   for (int i = 0; i < 3; ++i) server.run(server.manager.broadcast_text(std::string(100'000, 'b')));
-  server.until([&] { return server.manager.stats().congested == 40; });
+  server.until([&] { return server.manager.stats().blocked == 40; });
   server.let_others_work();
   CHECK(server.manager.stats().queued_bytes > 5'000'000);
   CHECK(server.manager.stats().outbox_memory < 400'000);

@@ -630,7 +630,7 @@ struct EveryState {
     for (int i = 0; i < 3; ++i) start(broadcast());
     until([&] {
       return clients[3].closed_with() && never_opened.arrived() >= 3 && clients[6].is_at_end() &&
-             manager->stats().congested == 1;
+             manager->stats().blocked == 1;
     });
     // The first broadcast was taken at once; the two behind it wait, and so does the close.
     REQUIRE(std::count_if(tasks.begin(), tasks.end(),

@@ -13,7 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 
 MODULES = ["roost", "roost-beast", "roost-beast-tls", "roost-redis", "roost-prometheus",
-           "roost-spdlog"]
+           "roost-spdlog", "roost-testing"]
+HEADERS = ["roost.hpp", "beast.hpp", "beast/tls.hpp", "redis.hpp", "prometheus.hpp", "spdlog.hpp",
+           "testing.hpp"]
+PACKAGES = {"OpenSSL", "hiredis", "prometheus-cpp", "spdlog"}  # what components need, as CMake finds it
 
 
 def files_under(folder):
@@ -66,6 +69,29 @@ class Installed(unittest.TestCase):
         subprocess.run([arguments.compiler, "-std=c++20", arguments.program, "-o", program,
                         *self.pkg_config("--cflags", "--libs", *MODULES)], check=True)
         subprocess.run([program], check=True)
+
+    def test_the_headers_of_all_modules_compile(self):
+        subprocess.run([arguments.compiler, "-std=c++20", "-fsyntax-only", "-x", "c++", "-",
+                        *self.pkg_config("--cflags", *MODULES)], check=True, text=True,
+                       input="".join(f"#include <roost/{header}>\n" for header in HEADERS))
+
+    def test_a_component_alone_has_all_the_headers_that_it_includes(self):
+        for needs in [set(), {"OpenSSL"}, {"OpenSSL", "hiredis"}, {"prometheus-cpp"}, {"spdlog"}]:
+            with self.subTest(needs=needs), tempfile.TemporaryDirectory() as folder:
+                subprocess.run([arguments.cmake, "-S", arguments.source, "-B", f"{folder}/build",
+                                "-DROOST_INSTALL=ON", "-DROOST_BUILD_TESTS=OFF",
+                                "-DROOST_BUILD_EXAMPLES=OFF", f"-DCMAKE_INSTALL_PREFIX={folder}",
+                                *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON"
+                                  for package in PACKAGES - needs)],
+                               check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([arguments.cmake, "--install", f"{folder}/build"], check=True,
+                               stdout=subprocess.DEVNULL)
+                include = Path(folder, "include")
+                for header in files_under(include):
+                    included = re.findall(r'#include ["<](roost/[^">]+)[">]',
+                                          Path(include, header).read_text())
+                    for name in included:
+                        self.assertTrue(Path(include, name).exists(), f"{header} includes {name}")
 
 
 class Vcpkg(unittest.TestCase):

@@ -173,7 +173,7 @@ TEMPLATE_TEST_CASE("a peer that does not read is cut off after send_timeout", "[
   // More than the kernel holds for it, less than the largest outbox.
   const std::string much(1'000'000, 'x');
   for (int i = 0; i < 3; ++i) f.manager.post_text(much);
-  f.until([&] { return f.manager.stats().congested == 1; });
+  f.until([&] { return f.manager.stats().blocked == 1; });
   f.clock.advance(4999ms);
   testing::run_ready(f.context);
   CHECK(f.manager.total_connections() == 1);

@@ -1,6 +1,6 @@
 """Checks that the guide is about what exists: the lines of each block `<!-- from: PATH -->` are in that
-file of the project, one after the other, and whatever it calls by a name is in the headers, or in its
-own code.
+file of the project, one after the other, whatever it calls by a name is in the headers or in its own
+code, and its tables have every metric and every log event. The names in the README are looked at too.
 
 Usage: guide_test.py FOLDER_OF_THE_PROJECT
 """
@@ -12,8 +12,11 @@ import sys
 from extract import MARKER, blocks
 
 GUIDE = "cmake/docs/guide.md"
-NAME = re.compile(r"`(?:\.|roost::|errc::)?(\w+)(?:\(\w*\))?`")
+README = "README.md"
+NAME = re.compile(r"`(?:\.|roost::|errc::)?([^\W_]\w*)(?:\(\w*\))?`")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+EVENT = re.compile(r'\b(?:log|log_limited|log_failure|warn)\(\s*(?:[^"();]*?,\s*)?"(\w+)"')
+OF_CMAKE = {"add_subdirectory", "GIT_REPOSITORY"}
 OTHERS = "## Coming from the original"  # from here on names are those of another library, too
 
 
@@ -36,7 +39,7 @@ def misquoted(project, text):
 def unknown(project, text):
     ours, _, _ = text.partition(OTHERS)
     headers = "".join(path.read_text() for path in (project / "include").rglob("*.?pp"))
-    known = set(re.findall(r"\w+", headers + "".join(CODE.findall(ours))))
+    known = set(re.findall(r"\w+", headers + "".join(CODE.findall(ours)))) | OF_CMAKE
     names = set(NAME.findall(CODE.sub("", ours)))
     for name in sorted(names - known):
         yield f"nothing is called {name}"
@@ -44,10 +47,32 @@ def unknown(project, text):
         yield f"{len(names)} names were found"
 
 
+def differences(project, text):
+    """Between its section of metrics and logs and the headers."""
+    _, _, section = text.partition("## Metrics and logs")
+    metrics, _, events = section.partition("## ")[0].partition("Log events")
+    told = {"metric": set(re.findall(r"`(roost_[a-z_]+)`", metrics)),
+            "event": set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", events, re.M))))}
+    headers = "".join(path.read_text() for path in (project / "include").rglob("*.?pp"))
+    there = {"metric": set(re.findall(r'"(roost_[a-z_]+)", "', headers)),
+             "event": set(EVENT.findall(headers))}
+    for kind, names in there.items():
+        for name in sorted(names - told[kind]):
+            yield f"no {kind} {name} in its table"
+        if len(names) < 20:
+            yield f"{len(names)} names of {kind}s were found"
+    for name in sorted(told["metric"] - there["metric"]):
+        yield f"no metric is called {name}"
+    for name in sorted(name for name in told["event"] if f'"{name}"' not in headers):
+        yield f"no event is called {name}"
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     root = pathlib.Path(sys.argv[1])
     guide = (root / GUIDE).read_text()
-    found = [*misquoted(root, guide), *unknown(root, guide)]
-    sys.exit("\n".join(f"{GUIDE}: {fault}" for fault in found) if found else 0)
+    faults = {GUIDE: [*misquoted(root, guide), *unknown(root, guide), *differences(root, guide)],
+              README: [*unknown(root, (root / README).read_text())]}
+    found = [f"{file}: {fault}" for file, of_file in faults.items() for fault in of_file]
+    sys.exit("\n".join(found) if found else 0)

@@ -56,7 +56,7 @@ nlohmann::json counts(const Replica& replica) {
           {"rooms", stats.rooms},
           {"queued_bytes", stats.queued_bytes},
           {"outbox_memory", stats.outbox_memory},
-          {"congested", stats.congested},
+          {"blocked", stats.blocked},
           {"accepted", stats.accepted},
           {"ended", ended},
           {"by_reason", by_reason},

@@ -239,7 +239,7 @@ class World:
     def all_quiet(self):
         """The replicas have nobody, hear each other, and owe nobody anything."""
         def is_quiet(stats):
-            gauges = ("connections", "rooms", "queued_bytes", "outbox_memory", "congested", "spooled", "in_flight")
+            gauges = ("connections", "rooms", "queued_bytes", "outbox_memory", "blocked", "spooled", "in_flight")
             return stats["redis"] == "subscribed" and not any(stats[g] for g in gauges)
 
         try:

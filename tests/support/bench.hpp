@@ -90,7 +90,7 @@ class Bench {
     CHECK(manager.total_connections() == 0);
     CHECK(manager.list_rooms().empty());
     CHECK(manager.stats().queued_bytes == 0);
-    CHECK(manager.stats().congested == 0);
+    CHECK(manager.stats().blocked == 0);
     CHECK(clock.armed() == 0);
     CHECK(running(context) == 0);
     owned_.reset();

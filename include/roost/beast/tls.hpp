@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// roost over TLS: the same `BeastWebSocket`, so that plain and TLS clients share a manager. Needs
 /// OpenSSL; CMake target `roost::beast_tls`.
 

@@ -277,7 +277,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     now.rooms = rooms_.size();
     now.queued_bytes = frame_memory_.total().bytes;
     now.outbox_memory = frame_memory_.bytes();
-    now.congested = congestion_.size();
+    now.blocked = congestion_.size();
     const TurnedAway& turned_away = gate_->turned_away();
     now.refused_by_key = turned_away.by_key;
     now.handshakes_evicted = turned_away.evicted;

@@ -84,7 +84,7 @@ class Chat {
     // A slow peer: first it blocks, then it is congested, then a broadcast waits for it.
     step([&] { carol.stop_reading(); });
     for (const char c : {'1', '2', '3', '4'}) send(alice, text_frame(std::string(100, c)));
-    step([&] { saw_congestion_ = server_.manager().stats().congested == 1; });
+    step([&] { saw_congestion_ = server_.manager().stats().blocked == 1; });
     send(carol, client_frame(Opcode::ping, "while it does not read"));
     step([&] { server_.clock.advance(250ms); });
     step([&] { carol.resume_reading(); });

@@ -91,7 +91,7 @@ class ChatServer {
     expect(manager_->total_connections() == 0, "a connection is left");
     expect(manager_->list_rooms().empty(), "a room is left");
     expect(stats.queued_bytes == 0, "bytes are left in the account of the outboxes");
-    expect(stats.congested == 0, "a connection is left among those that are watched");
+    expect(stats.blocked == 0, "a connection is left among those that are watched");
     expect(hooked_.size() == stats.accepted, "not one hook for each connection");
     expect_nothing_left();
     expect(running(*context_) == 0, "something is still counted as running");

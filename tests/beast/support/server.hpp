@@ -107,7 +107,7 @@ class Server {
     CHECK(manager.total_connections() == 0);
     CHECK(manager.list_rooms().empty());
     CHECK(manager.stats().queued_bytes == 0);
-    CHECK(manager.stats().congested == 0);
+    CHECK(manager.stats().blocked == 0);
     CHECK(hooks.size() == manager.stats().accepted);
     std::sort(seen_.begin(), seen_.end());
     CHECK(std::adjacent_find(seen_.begin(), seen_.end()) == seen_.end());  // once each

@@ -97,7 +97,7 @@ class Conversation {
     const Stats stats = manager_->stats();
     expect(closing->is_done(), "it does not close");
     expect(stats.connections == 0 && stats.rooms == 0, "a connection is left");
-    expect(stats.queued_bytes == 0 && stats.congested == 0, "something is queued");
+    expect(stats.queued_bytes == 0 && stats.blocked == 0, "something is queued");
     expect(seen_.ends.size() == stats.accepted, "not one hook for each connection");
     expect(sessions_ == 0, "a handler is left");
     expect(script_.transports == 0, "a transport is left");

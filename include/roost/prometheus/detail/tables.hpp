@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "roost/local_backplane.hpp"
-#include "roost/redis/options.hpp"
+#include "roost/redis_stats.hpp"
 #include "roost/stats.hpp"
 
 // Each counter and gauge of roost is one line here. Names and units follow Prometheus's
@@ -42,7 +42,7 @@ inline constexpr Metric<Stats> manager_metrics[] = {
     {"roost_rooms", "Rooms with a member.", gauge, number<&Stats::rooms>},
     {"roost_queued_bytes", "Bytes in all outboxes together.", gauge, number<&Stats::queued_bytes>},
     {"roost_outbox_memory_bytes", "What these cost in memory, about: shared ones once.", gauge, number<&Stats::outbox_memory>},
-    {"roost_congested_connections", "Connections whose peers do not take all bytes at once.", gauge, number<&Stats::congested>},
+    {"roost_blocked_connections", "Connections whose peers do not take all bytes at once.", gauge, number<&Stats::blocked>},
     {"roost_connections_accepted_total", "Connections that were registered.", counter, number<&Stats::accepted>},
     {"roost_connections_refused_total", "Connections that were refused by connect.", counter, number<&Stats::refused>},
     {"roost_broadcasts_total", "Broadcasts, awaited and posted.", counter, number<&Stats::broadcasts>},
@@ -76,6 +76,7 @@ inline constexpr Metric<RedisStats> redis_metrics[] = {
     {"roost_backplane_messages_dropped_total", "Messages that a handler missed because too many waited for it.", counter, number<&RedisStats::dropped>},
     {"roost_backplane_handler_failures_total", "Calls of a handler that threw.", counter, number<&RedisStats::failed>},
     {"roost_redis_connections_total", "Connections to Redis that were made.", counter, number<&RedisStats::connects>},
+    {"roost_redis_writes_total", "Bursts of messages that were sent, each in one write.", counter, number<&RedisStats::writes>},
     {"roost_redis_messages_echoed_total", "Messages published here that came back.", counter, number<&RedisStats::echoes>},
     {"roost_redis_messages_skipped_total", "Messages that came and could not be read.", counter, number<&RedisStats::skipped>},
     {"roost_redis_messages_lost_total", "Messages of other replicas that did not come.", counter, number<&RedisStats::lost>},

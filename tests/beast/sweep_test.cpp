@@ -57,7 +57,7 @@ std::vector<boost::system::error_code> errors_of(Io io) {
 TEST_CASE("sweep: a chat in which nothing goes wrong has it all, and is the same each time") {
   const Chat::Record& run = reference();
   CHECK(run.problems == std::vector<std::string>());
-  CHECK(run.saw_congestion);
+  CHECK(run.saw_blocked);
   for (std::size_t i = 0; i < run.clients.size(); ++i) {
     CAPTURE(i);
     CHECK(run.clients[i].error().empty());

@@ -13,11 +13,18 @@ from extract import MARKER, blocks
 
 GUIDE = "cmake/docs/guide.md"
 README = "README.md"
-NAME = re.compile(r"`(?:\.|roost::|errc::)?([^\W_]\w*)(?:\(\w*\))?`")
+NAME = re.compile(r"`(?:\.|roost::|errc::)?([^\W_]\w*)(?:::(\w+))?(?:\(\w*\))?`")
+COMMENT = re.compile(r"//.*")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-EVENT = re.compile(r'\b(?:log|log_limited|log_failure|warn)\(\s*(?:[^"();]*?,\s*)?"(\w+)"')
-OF_CMAKE = {"add_subdirectory", "GIT_REPOSITORY"}
+EVENT = re.compile(r'\b(?:log|log_limited|log_failure|warn)\(\s*(?:[^"();?]*?,\s*)?"(\w+)"'  # by its name
+                   r'|\bspawn\("(\w+_failed)"'  # for the case that it throws
+                   r'|\blog\([^"();?]*\? "(\w+)" : "(\w+)"')  # one of two
+ELSEWHERE = {"add_subdirectory", "GIT_REPOSITORY", "beast_tls", "Exposer"}  # CMake, prometheus-cpp
 OTHERS = "## Coming from the original"  # from here on names are those of another library, too
+
+
+def text_of_headers(project):
+    return "".join(path.read_text() for path in (project / "include").rglob("*.?pp"))
 
 
 def misquoted(project, text):
@@ -38,9 +45,9 @@ def misquoted(project, text):
 
 def unknown(project, text):
     ours, _, _ = text.partition(OTHERS)
-    headers = "".join(path.read_text() for path in (project / "include").rglob("*.?pp"))
-    known = set(re.findall(r"\w+", headers + "".join(CODE.findall(ours)))) | OF_CMAKE
-    names = set(NAME.findall(CODE.sub("", ours)))
+    headers = COMMENT.sub("", text_of_headers(project))
+    known = set(re.findall(r"\w+", headers + "".join(CODE.findall(ours)))) | ELSEWHERE
+    names = {name for match in NAME.findall(CODE.sub("", ours)) for name in match if name}
     for name in sorted(names - known):
         yield f"nothing is called {name}"
     if len(names) < 50:
@@ -53,18 +60,16 @@ def differences(project, text):
     metrics, _, events = section.partition("## ")[0].partition("Log events")
     told = {"metric": set(re.findall(r"`(roost_[a-z_]+)`", metrics)),
             "event": set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", events, re.M))))}
-    headers = "".join(path.read_text() for path in (project / "include").rglob("*.?pp"))
+    headers = text_of_headers(project)
     there = {"metric": set(re.findall(r'"(roost_[a-z_]+)", "', headers)),
-             "event": set(EVENT.findall(headers))}
+             "event": {name for match in EVENT.findall(headers) for name in match if name}}
     for kind, names in there.items():
         for name in sorted(names - told[kind]):
             yield f"no {kind} {name} in its table"
+        for name in sorted(told[kind] - names):
+            yield f"no {kind} is called {name}"
         if len(names) < 20:
             yield f"{len(names)} names of {kind}s were found"
-    for name in sorted(told["metric"] - there["metric"]):
-        yield f"no metric is called {name}"
-    for name in sorted(name for name in told["event"] if f'"{name}"' not in headers):
-        yield f"no event is called {name}"
 
 
 if __name__ == "__main__":

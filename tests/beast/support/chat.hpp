@@ -34,7 +34,7 @@ class Chat {
     std::vector<Point> calls;
     bool was_hit = false;
     bool goes_on = false;  // on the transport where a call failed
-    bool saw_congestion = false;
+    bool saw_blocked = false;
   };
 
   /// How many bytes a client that does not read lets the server write.
@@ -59,7 +59,7 @@ class Chat {
             .calls = script_.calls(),
             .was_hit = script_.was_hit(),
             .goes_on = script_.goes_on(),
-            .saw_congestion = saw_congestion_};
+            .saw_blocked = saw_blocked_};
   }
 
  private:
@@ -84,7 +84,7 @@ class Chat {
     // A slow peer: first it blocks, then it is congested, then a broadcast waits for it.
     step([&] { carol.stop_reading(); });
     for (const char c : {'1', '2', '3', '4'}) send(alice, text_frame(std::string(100, c)));
-    step([&] { saw_congestion_ = server_.manager().stats().blocked == 1; });
+    step([&] { saw_blocked_ = server_.manager().stats().blocked == 1; });
     send(carol, client_frame(Opcode::ping, "while it does not read"));
     step([&] { server_.clock.advance(250ms); });
     step([&] { carol.resume_reading(); });
@@ -190,7 +190,7 @@ class Chat {
   Script script_;
   std::deque<WireClient> clients_;
   ChatServer server_;
-  bool saw_congestion_ = false;
+  bool saw_blocked_ = false;
 };
 
 }  // namespace roost::test

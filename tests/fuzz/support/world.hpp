@@ -391,7 +391,7 @@ class World {
     expect(known_.size() == stats.accepted, "not one hook for each connection");
     expect(stats.connections == 0 && stats.rooms == 0, "a connection is left");
     expect(stats.queued_bytes == 0 && stats.outbox_memory == 0, "something is queued");
-    expect(stats.blocked == 0, "somebody is congested");
+    expect(stats.blocked == 0, "somebody is blocked");
     expect(clock_.armed() == 0, "a timer is left");
     expect(running(*context_) == 0, "something is counted as running");
     manager_.reset();

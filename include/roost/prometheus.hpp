@@ -150,8 +150,9 @@ class Metrics final : public prometheus::Collectable {
            detail::Source::Read read) {
     labels["part"] = part;
     std::string names;
-    for (const auto& [name, value] : labels)
+    for (const auto& [name, value] : labels) {
       names.append(" ").append(name).append("=").append(value);
+    }
     for (const auto& source : sources_) {  // Prometheus refuses all of a scrape with series twice
       if (source->labels() != labels) continue;
       throw Error(errc::invalid_option, "the labels" + names + " are of another one already");

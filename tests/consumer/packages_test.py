@@ -99,6 +99,22 @@ class Installed(unittest.TestCase):
                         self.assertTrue(Path(include, name).exists(), f"{header} includes {name}")
 
 
+class Missing(unittest.TestCase):
+    def test_examples_and_tests_name_all_that_they_need(self):
+        for who, other in (("EXAMPLES", "TESTS"), ("TESTS", "EXAMPLES")):
+            with self.subTest(who), tempfile.TemporaryDirectory() as folder:
+                configured = subprocess.run(
+                    [arguments.cmake, "-S", arguments.source, "-B", folder,
+                     "-G", arguments.generator, f"-DCMAKE_CXX_COMPILER={arguments.compiler}",
+                     f"-DROOST_BUILD_{other}=OFF",
+                     *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON" for package in PACKAGES)],
+                    text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                self.assertNotEqual(configured.returncode, 0)
+                for said in ("libssl-dev", "libhiredis-dev", "prometheus-cpp-dev",
+                             f"ROOST_BUILD_{who}=OFF"):
+                    self.assertIn(said, configured.stderr)
+
+
 class Vcpkg(unittest.TestCase):
     port = Path("cmake/packaging/vcpkg/roost")
 

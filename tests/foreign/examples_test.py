@@ -161,7 +161,8 @@ class Authentication(ExampleTest):
     async def test_without_a_token_that_is_known_nobody_comes_in(self):
         for options in ({}, {"extra_headers": {"Authorization": "Bearer guessed"}},
                         {"extra_headers": {"Authorization": "Basic alices-secret"}},
-                        {"subprotocols": ["chat"]}, {"subprotocols": ["chat", "bearer.guessed"]}):
+                        {"subprotocols": ["chat"]}, {"subprotocols": ["chat", "bearer.guessed"]},
+                        {"subprotocols": ["chat", "not-bearer.bobs-secret"]}):
             with self.subTest(options):
                 await self.assert_refused(401, self.server.connect("/ws/lobby", **options))
         await self.assert_refused(401, self.server.connect("/ws/lobby?ticket=guessed"))

@@ -38,6 +38,8 @@ struct FakeRedis {
   bool closes_at_publish = false;  ///< The connection, without an answer.
   std::string greeting = {};       ///< Sent to everybody who connects.
   std::string answer_to_publish = ":0\r\n";
+  std::string info = {};                                    ///< What it answers to INFO.
+  std::string role = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";  ///< What it answers to ROLE.
 
   // What it has seen.
   std::vector<std::string> channels = {};   ///< Of each PUBLISH.
@@ -85,11 +87,14 @@ struct FakeRedis {
     const std::string& name = command.elements.at(0).text;
     if (name == "PING") return "+PONG\r\n";
     if (name == "PUBLISH") return answer_to_publish;
-    if (name != "SUBSCRIBE") return "+OK\r\n";
+    if (name == "ROLE") return role;
+    if (name == "INFO") return "$" + std::to_string(info.size()) + "\r\n" + info + "\r\n";
+    if (name != "SUBSCRIBE" && name != "UNSUBSCRIBE") return "+OK\r\n";
+    const std::string kind = name == "SUBSCRIBE" ? "$9\r\nsubscribe" : "$11\r\nunsubscribe";
     std::string acknowledged;
     for (std::size_t i = 1; i < command.elements.size(); ++i) {
       const std::string& channel = command.elements[i].text;
-      acknowledged += "*3\r\n$9\r\nsubscribe\r\n$" + std::to_string(channel.size()) + "\r\n" +
+      acknowledged += "*3\r\n" + kind + "\r\n$" + std::to_string(channel.size()) + "\r\n" +
                       channel + "\r\n:" + std::to_string(i) + "\r\n";
     }
     return acknowledged;

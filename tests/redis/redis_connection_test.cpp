@@ -59,6 +59,10 @@ TEST_CASE("options of a RedisBackplane out of range are refused by name", "[redi
   };
   CHECK(contains(error({.url = "redis://"}), "no host"));
   CHECK(contains(error({.channel = ""}), "channel"));
+  CHECK(contains(error({.url = "rediss://h", .certificate_file = "c"}), "private_key_file"));
+  CHECK(contains(error({.url = "rediss://h", .private_key_file = "k"}), "certificate_file"));
+  CHECK(contains(error({.certificate_file = "c", .private_key_file = "k"}), "certificate_file"));
+  CHECK(contains(error({.server_name = "name"}), "server_name"));
   CHECK(contains(error({.channel = "\xFF"}), "channel"));
   CHECK(contains(error({.connect_timeout = 0s}), "connect_timeout"));
   CHECK(contains(error({.command_timeout = 0s}), "command_timeout"));
@@ -157,6 +161,52 @@ TEST_CASE("Redis is found by name, by address, and over TLS", "[redis]") {
                  "127.0.0.1:" + port));
   CHECK(contains(refusal(world, {.url = "redis://127.0.0.1:" + tls_port, .connect_timeout = 50ms}),
                  "127.0.0.1:" + tls_port));
+}
+
+TEST_CASE("a Redis that asks for a certificate gets ours, and may have another name", "[redis]") {
+  TemporaryFolder folder;
+  const auto make = [&](const std::string& name, const std::string& subject_alternative_name) {
+    output_of({"sh", "-c",
+               "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+               "-subj /CN=" +
+                   name + " -addext subjectAltName=" + subject_alternative_name + " -keyout " +
+                   folder.file(name + ".key") + " -out " + folder.file(name + ".pem") + " 2>&1"});
+    return folder.file(name);
+  };
+  const std::string theirs = make("theirs", "DNS:redis.example.com");
+  const std::string ours = make("ours", "DNS:ours");
+  const std::string port = std::to_string(free_port());
+  RedisServer server({"--tls-port", port, "--tls-cert-file", theirs + ".pem", "--tls-key-file",
+                      theirs + ".key", "--tls-ca-cert-file", ours + ".pem", "--tls-auth-clients",
+                      "yes", "--bind", "127.0.0.1"});
+  RedisWorld world(server);
+  const std::string url = "valkeys://127.0.0.1:" + port;
+  const RedisOptions all{.url = url,
+                         .ca_file = theirs + ".pem",
+                         .certificate_file = ours + ".pem",
+                         .private_key_file = ours + ".key",
+                         .server_name = "redis.example.com"};
+  check_works(world, all);
+  RedisOptions without_name = all;
+  without_name.server_name = "";
+  CHECK(contains(refusal(world, without_name), "verify failed"));
+  RedisOptions without_certificate = all;
+  without_certificate.certificate_file = without_certificate.private_key_file = "";
+  CHECK(contains(refusal(world, without_certificate), "127.0.0.1:" + port));
+  RedisOptions wrong_key = all;
+  wrong_key.private_key_file = theirs + ".key";
+  CHECK(contains(refusal(world, wrong_key), "mismatch"));
+}
+
+TEST_CASE("databases of one Redis hear each other", "[redis]") {
+  RedisWorld world;
+  const auto a = world.make({.url = world.server.url() + "?db=0"});
+  const auto b = world.make({.url = world.server.url() + "?db=1"});
+  Recorder got;
+  b->on(got.handler());
+  world.run(b->start());
+  CHECK(world.run(a->publish(numbered(1))).receivers == 1U);
+  world.until([&] { return got.numbers() == Numbers{1}; });
 }
 
 TEST_CASE("what is no Redis is an error", "[redis]") {

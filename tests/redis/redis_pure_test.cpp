@@ -65,6 +65,13 @@ TEST_CASE("a Redis URL says where, as whom, and which database", "[redis]") {
   CHECK(parse_redis_url("redis://[::1]:7000/2").where() == "[::1]:7000");
   CHECK(parse_redis_url("redis://[::1]").port == 6379);
 
+  CHECK(parse_redis_url("REDIS://h").transport == Transport::tcp);
+  CHECK(parse_redis_url("RedisS://h").transport == Transport::tls);
+  CHECK(parse_redis_url("valkey://h/2").transport == Transport::tcp);
+  CHECK(parse_redis_url("valkey://h/2").database == 2);
+  CHECK(parse_redis_url("valkeys://h").transport == Transport::tls);
+  CHECK(parse_redis_url("UNIX:///run/Redis.sock").path == "/run/Redis.sock");
+
   const RedisUrl unix_url = parse_redis_url("unix://u:p@/run/my%20redis/redis.sock?db=2");
   CHECK(unix_url.transport == Transport::unix_socket);
   CHECK(unix_url.path == "/run/my redis/redis.sock");
@@ -82,7 +89,7 @@ TEST_CASE("a Redis URL that is wrong is refused, naming what, and never the pass
       {"", "begin with redis://"},
       {"localhost:6379", "begin with redis://"},
       {"http://user:secret@h", "redis://, rediss:// or unix://"},
-      {"REDIS://:secret@h", "redis://, rediss:// or unix://"},
+      {"redis+tls://:secret@h", "redis://, rediss:// or unix://"},
       {"redis://", "no host"},
       {"redis:///0", "no host"},
       {"redis://:secret@", "no host"},

@@ -25,7 +25,11 @@ enum class Routing {
 /// The options of a `RedisBackplane`, fixed for its life.
 struct RedisOptions {
   /// `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
-  /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded.
+  /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded. `valkey://`
+  /// and `valkeys://` are the same as `redis://` and `rediss://`.
+  ///
+  /// A database does not keep replicas apart: channels belong to the whole Redis, so `/0` and `/1`
+  /// hear each other. Programs that share a Redis need a `channel` each.
   std::string url = "redis://localhost:6379/0";
   /// The channel that replicas meet at; the default is that of hawkapi-websockets. Those whose
   /// names begin with it and a colon are used too. UTF-8, not empty.
@@ -36,14 +40,24 @@ struct RedisOptions {
   /// Certificates (PEM) by which one of them must have signed that of the server, for `rediss://`.
   /// Empty: those of the system.
   std::string ca_file = {};
+  /// Our certificate (PEM, with those between it and the root), for a Redis that asks for one; with
+  /// `private_key_file`. Only over TLS. Empty: none.
+  std::string certificate_file = {};
+  /// The key of `certificate_file` (PEM, without a password). Empty: none.
+  std::string private_key_file = {};
+  /// The name that the server's certificate must be for, and that the server is asked for (SNI).
+  /// Only over TLS. Empty: the host of `url`.
+  std::string server_name = {};
   /// What `CLIENT LIST` shows. Empty: nothing. No spaces.
   std::string client_name = "roost";
 
   /// Whether `start` fails if Redis cannot be reached; if not, it returns at once and keeps trying.
   bool require_connection = true;
-  /// From the name of the host to the end of the log-in. Above 0.
+  /// From the name of the host to the end of the log-in; a host with several addresses gives each
+  /// its share. Above 0.
   Clock::duration connect_timeout = std::chrono::seconds(5);
-  /// For the answer to what is sent. Above 0.
+  /// For the answer to what is sent; of a long answer, or to many commands, for each part that
+  /// comes. Above 0.
   Clock::duration command_timeout = std::chrono::seconds(5);
   /// The delay before a new attempt to connect is random, at most this after the first failure.
   /// Above 0.
@@ -51,7 +65,9 @@ struct RedisOptions {
   /// It doubles up to this. At least `min_retry_delay`.
   Clock::duration max_retry_delay = std::chrono::seconds(30);
   /// After so much silence the subscription is asked whether it still works, by a message of its
-  /// own; twice `command_timeout` later it is made anew. Above 0.
+  /// own; twice `command_timeout` later it is made anew. As often the connection that publishes is
+  /// asked whether it works and its Redis is still a primary (`ROLE`): what is published to a
+  /// replica does not reach the others. Above 0.
   Clock::duration probe_interval = std::chrono::seconds(30);
   /// How long after a message, at most, the others are told its number, so that they notice if it
   /// was lost and nothing follows. Above 0.
@@ -75,13 +91,17 @@ struct RedisOptions {
   Clock* clock = &Clock::system();
 };
 
-/// Messages of one publisher that did not come, or that came twice.
+/// Messages of one publisher that did not come, that came twice, or of which that is not known.
 struct RedisLoss {
   bool is_duplicate = false;  ///< They came again, and were not delivered again.
   std::string node;           ///< Of the publisher; each `RedisBackplane` is one.
   std::string channel;        ///< On which they were sent.
   std::uint64_t first = 0;    ///< The numbers of the first and the last of them.
   std::uint64_t last = 0;     ///< The last of them.
+  /// They may have been lost, or may not have been for this replica. That is so when a publisher is
+  /// heard for the first time after a connection was lost, and does not tell when it began; and
+  /// when there were so many publishers that it may have been forgotten.
+  bool is_uncertain = false;
 
   /// How many they are.
   [[nodiscard]] std::uint64_t count() const noexcept { return last - first + 1; }

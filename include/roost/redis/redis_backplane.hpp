@@ -139,8 +139,8 @@ class RedisBackplane {
   void on_state(std::function<void(RedisState)> hook) {
     replica_->subscriber->on_state(std::move(hook));
   }
-  /// @p hook is called when messages of another backplane were lost on their way here, or came
-  /// twice. For the life of the backplane.
+  /// @p hook is called when messages of another backplane were lost on their way here, came twice,
+  /// or when it is not known whether some were lost. For the life of the backplane.
   void on_loss(std::function<void(const RedisLoss&)> hook) {
     replica_->subscriber->on_loss(std::move(hook));
   }

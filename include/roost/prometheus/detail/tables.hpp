@@ -80,6 +80,7 @@ inline constexpr Metric<RedisStats> redis_metrics[] = {
     {"roost_redis_messages_echoed_total", "Messages published here that came back.", counter, number<&RedisStats::echoes>},
     {"roost_redis_messages_skipped_total", "Messages that came and could not be read.", counter, number<&RedisStats::skipped>},
     {"roost_redis_messages_lost_total", "Messages of other replicas that did not come.", counter, number<&RedisStats::lost>},
+    {"roost_redis_losses_uncertain_total", "Times that it is not known whether messages of other replicas were lost.", counter, number<&RedisStats::uncertain>},
     {"roost_redis_messages_duplicated_total", "Messages of other replicas that came again.", counter, number<&RedisStats::duplicates>},
     {"roost_redis_messages_unanswered_total", "Messages sent to Redis that got no answer.", counter, number<&RedisStats::unknown>},
     {"roost_redis_messages_unsent_total", "Messages that waited too long for Redis, and were dropped.", counter, number<&RedisStats::spool_drops>},

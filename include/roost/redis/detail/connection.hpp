@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/next_turn.hpp"
 #include "roost/detail/wait.hpp"
+#include "roost/redis/detail/failure_log.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/shared.hpp"
 
@@ -41,7 +43,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   /// The same where the coroutines go by themselves, with the `io_context`.
   ChildPtr release() {
     ++generation_;
-    is_lost_ = false;
+    failures_.clear();
     ChildPtr child = std::exchange(child_, nullptr);
     on_end();
     return child;
@@ -61,13 +63,15 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   const RedisSharedPtr shared_;
 
  private:
-  /// What is said before it counts as connected, within the time for a command.
+  /// What is said before it counts as connected; with deadlines of its own.
   virtual boost::asio::awaitable<void> prepare(RedisLink::Ptr link) = 0;
   virtual void on_up() = 0;
   /// Until the link is closed.
   virtual boost::asio::awaitable<void> serve(RedisLink::Ptr link) = 0;
   /// It could not be made, or was lost.
   virtual void on_down(const std::string& why) = 0;
+  /// What answered is a Redis that is of no use.
+  virtual void on_unusable_redis(const std::string&) {}
   virtual void on_end() = 0;
 
   static boost::asio::awaitable<void> run(std::shared_ptr<RedisConnection> self,
@@ -76,44 +80,54 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
     const RedisOptions& options = shared->options();
     const boost::asio::any_io_executor executor = shared->executor();
     co_await next_turn();
+    std::size_t turn = 0;
     Backoff backoff(options.min_retry_delay, options.max_retry_delay);
     while (self->generation_ == generation) {
       std::string why;
+      bool is_unusable = false;
       RedisLink::Ptr link;
       try {
-        link = co_await RedisLink::connect(executor, shared->target());
-        co_await with_deadline(prepared(self, link), executor, shared->clock(),
-                               options.command_timeout);
+        link = co_await RedisLink::connect(executor, shared->target(), turn);
+        co_await self->prepare(link);
       } catch (const boost::system::system_error& error) {  // also where it is cancelled
         why = RedisLink::describe(error, options.command_timeout);
+      } catch (const RedisUnusable& trouble) {
+        why = trouble.what();
+        is_unusable = true;
       } catch (const RedisTrouble& trouble) {
         why = trouble.what();
       }
       if (self->generation_ != generation) co_return;
       if (why.empty()) {
         backoff.reset();
-        self->is_lost_ = false;
+        self->failures_.clear();
         ++shared->stats.connects;
         shared->log_connected(self->name_);
+        shared->note_role(link->role());
         self->on_up();
         co_await self->serve(link);
         if (self->generation_ != generation) co_return;
         why = link->why();
       }
-      if (!std::exchange(self->is_lost_, true)) shared->log_lost(self->name_, why);
+      ++turn;  // the next attempt begins with another address
+      self->log_failure(why);
       self->on_down(why);
+      if (is_unusable) self->on_unusable_redis(why);
       const auto delay = backoff.next(RedisShared::random_share());
       co_await sleep_until(executor, shared->clock(), shared->now() + delay);
     }
   }
-  // Keeps itself: at its deadline it is left behind.
-  static boost::asio::awaitable<void> prepared(std::shared_ptr<RedisConnection> self,
-                                               RedisLink::Ptr link) {
-    co_await self->prepare(link);
+  void log_failure(const std::string& why) {
+    switch (failures_.note(why, shared_->now())) {
+      case FailureLog::What::loss: return shared_->log_lost(name_, why);
+      case FailureLog::What::attempt:
+        return shared_->log_not_connected(name_, why, failures_.failures());
+      case FailureLog::What::nothing: return;
+    }
   }
 
   const std::string_view name_;
-  bool is_lost_ = false;  // and that was logged
+  FailureLog failures_;
   std::uint64_t generation_ = 0;
   ChildPtr child_;
 };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <cstddef>
@@ -20,6 +22,8 @@
 #include "roost/detail/child.hpp"
 #include "roost/error.hpp"
 #include "roost/redis/detail/codec.hpp"
+#include "roost/redis/detail/lookup.hpp"
+#include "roost/redis/detail/role.hpp"
 #include "roost/redis/detail/stream.hpp"
 #include "roost/redis/detail/url.hpp"
 #include "roost/redis/options.hpp"
@@ -37,6 +41,10 @@ using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
 struct RedisTrouble : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+/// It answers, but is a Redis that is of no use: a replica.
+struct RedisUnusable : RedisTrouble {
+  using RedisTrouble::RedisTrouble;
+};
 
 /// One connection to Redis, logged in. Owned by the coroutines that use it, so that it goes with
 /// the `io_context`.
@@ -44,21 +52,36 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
  public:
   using Ptr = std::shared_ptr<RedisLink>;
 
+  /// Tries the addresses of the host one after the other, each for its share of the time.
+  /// @param turn  with which of them it begins: another for each attempt
   /// Throws `RedisTrouble` that says where and why, but never the password.
   static boost::asio::awaitable<Ptr> connect(boost::asio::any_io_executor executor,
-                                             RedisTargetPtr target) {
-    const RedisOptions& options = target->options;
+                                             RedisTargetPtr target, std::size_t turn) {
     std::string why;
+    bool is_unusable = false;
     try {
-      co_return co_await with_deadline(open(executor, target), executor, *options.clock,
-                                       options.connect_timeout);
+      const Clock::time_point deadline =
+          target->options.clock->now() + target->options.connect_timeout;
+      const Addresses addresses = co_await find(executor, target);
+      for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const Clock::duration rest = deadline - target->options.clock->now();
+        const auto share = std::max(rest, Clock::duration::zero()) /
+                           static_cast<Clock::duration::rep>(addresses.size() - i);
+        const auto& address = addresses[(turn + i) % addresses.size()];
+        Attempt attempt = co_await try_address(executor, target, address, share);
+        if (attempt.link) co_return std::move(attempt.link);
+        if (!why.empty()) why += "; ";
+        if (addresses.size() > 1) why += address.address().to_string() + ": ";
+        why += attempt.why;
+        is_unusable = is_unusable || attempt.is_unusable;
+      }
     } catch (const boost::system::system_error& error) {
       if (error.code() == boost::asio::error::operation_aborted) throw;
-      why = describe(error, options.connect_timeout);
-    } catch (const RedisTrouble& trouble) {
-      why = trouble.what();
+      why = describe(error, target->options.connect_timeout);
     }
-    throw RedisTrouble("Redis at " + target->url.where() + ": " + why);
+    why = "Redis at " + target->url.where() + ": " + why;
+    if (is_unusable) throw RedisUnusable(why);
+    throw RedisTrouble(why);
   }
 
   /// What is to be sent. (It stays for the next time: making such memory anew costs most.)
@@ -121,12 +144,19 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   [[nodiscard]] bool is_open() const noexcept { return is_open_; }
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
 
+  /// What it said of itself at the log-in.
+  [[nodiscard]] const RedisRole& role() const noexcept { return role_; }
+  /// What it says of itself later is taken for an answer to ROLE: may it be used still?
+  [[nodiscard]] bool is_usable(const RedisRole& role) const noexcept {
+    return is_cluster_ || role.is_usable();
+  }
+
   explicit RedisLink(std::unique_ptr<RedisStream> stream) noexcept : stream_(std::move(stream)) {}
 
   /// What to say of an error on the way to Redis.
   static std::string describe(const boost::system::system_error& error, Clock::duration limit) {
     if (error.code() == errc::timed_out) {
-      const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(limit);
+      const auto ms = std::chrono::ceil<std::chrono::milliseconds>(limit);
       return "no answer within " + std::to_string(ms.count()) + " ms";
     }
     if (error.code() == boost::asio::error::eof) return "it closed the connection";
@@ -134,20 +164,56 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   }
 
  private:
+  struct Attempt {
+    Ptr link = {};
+    std::string why = {};  ///< Where there is no link.
+    bool is_unusable = false;
+  };
+
+  /// Where to connect to; of a unix socket one address that says nothing.
+  static boost::asio::awaitable<Addresses> find(boost::asio::any_io_executor executor,
+                                                RedisTargetPtr target) {
+    const RedisUrl& url = target->url;
+    if (url.transport == RedisUrl::Transport::unix_socket) co_return Addresses(1);
+    Clock& clock = *target->options.clock;
+    auto looking = look_up(executor, clock, url.host, url.port);
+    co_return co_await with_deadline(std::move(looking), executor, clock,
+                                     target->options.connect_timeout);
+  }
+
+  static boost::asio::awaitable<Attempt> try_address(boost::asio::any_io_executor executor,
+                                                     RedisTargetPtr target,
+                                                     boost::asio::ip::tcp::endpoint address,
+                                                     Clock::duration limit) {
+    Attempt attempt;
+    try {
+      auto opening = open(executor, target, address);
+      attempt.link =
+          co_await with_deadline(std::move(opening), executor, *target->options.clock, limit);
+    } catch (const boost::system::system_error& error) {
+      if (error.code() == boost::asio::error::operation_aborted) throw;
+      attempt.why = describe(error, limit);
+    } catch (const RedisUnusable& trouble) {
+      attempt.why = trouble.what();
+      attempt.is_unusable = true;
+    } catch (const RedisTrouble& trouble) {
+      attempt.why = trouble.what();
+    }
+    co_return attempt;
+  }
   static boost::asio::awaitable<Ptr> open(boost::asio::any_io_executor executor,
-                                          RedisTargetPtr target) {
-    auto stream = co_await connect_stream(executor, target->url, target->options.ca_file);
+                                          RedisTargetPtr target,
+                                          boost::asio::ip::tcp::endpoint address) {
+    auto stream = co_await connect_stream(executor, target->url, target->options, address);
     auto link = std::make_shared<RedisLink>(std::move(stream));
     co_await log_in(link, target);
     co_return link;
   }
 
-  static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
-    const RedisUrl& url = target->url;
-    const std::string& name = target->options.client_name;
-    std::string& commands = self->outgoing_;
-    std::vector<const char*> sent;
-    const std::string database = std::to_string(url.database);
+  static std::vector<std::string_view> append_log_in(std::string& commands,
+                                                     const RedisTarget& target) {
+    const RedisUrl& url = target.url;
+    std::vector<std::string_view> sent;
     if (!url.user.empty()) {
       append_command(commands, {"AUTH", url.user, url.password});
       sent.push_back("AUTH");
@@ -157,28 +223,45 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     append_command(commands, {"PING"});  // tells if there is a place, and if a password is needed
     sent.push_back("PING");
+    append_command(commands, {"ROLE"});
+    sent.push_back("ROLE");
     if (url.database != 0) {
-      append_command(commands, {"SELECT", database});
+      append_command(commands, {"SELECT", std::to_string(url.database)});
       sent.push_back("SELECT");
     }
-    if (!name.empty()) {
-      append_command(commands, {"CLIENT", "SETNAME", name});
+    if (!target.options.client_name.empty()) {
+      append_command(commands, {"CLIENT", "SETNAME", target.options.client_name});
       sent.push_back("CLIENT");
     }
+    return sent;
+  }
+  static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
+    const std::vector<std::string_view> sent = append_log_in(self->outgoing_, *target);
     co_await write(self);
     for (const std::string_view command : sent) {
       const RedisReply reply = co_await read(self);
+      if (command == "ROLE") self->role_ = RedisRole(reply);
       // Neither a name nor a ping is worth a permission.
       const bool is_needed = command == "AUTH" || command == "SELECT" ||
                              (command == "PING" && !reply.text.starts_with("NOPERM"));
       if (!reply.is_error() || !is_needed) continue;
       throw RedisTrouble(std::string(command) + ": " + reply.text);
     }
+    if (self->role_.is_usable()) co_return;
+    // The nodes of a Redis Cluster tell each other what is published, also to a replica.
+    append_command(self->outgoing_, {"INFO", "server"});
+    co_await write(self);
+    const RedisReply info = co_await read(self);
+    const bool is_cluster = info.text.find("redis_mode:cluster") != std::string::npos;
+    if (!is_cluster) throw RedisUnusable(self->role_.why());
+    self->is_cluster_ = true;
   }
 
   const std::unique_ptr<RedisStream> stream_;
   std::string outgoing_;
-  RedisReader reader_;
+  RedisReader reader_{{.elements = 4096}};  // ROLE tells all replicas
+  RedisRole role_;
+  bool is_cluster_ = false;
   std::array<char, 16'384> buffer_;
   bool is_open_ = true;
   std::string why_;

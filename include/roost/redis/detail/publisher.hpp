@@ -10,10 +10,11 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "roost/clock.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/error.hpp"
+#include "roost/redis/detail/announcements.hpp"
 #include "roost/redis/detail/connection.hpp"
 #include "roost/redis/detail/link.hpp"
 #include "roost/redis/detail/outcome.hpp"
@@ -39,7 +41,8 @@ class RedisPublisher final : public RedisConnection {
   explicit RedisPublisher(RedisSharedPtr shared)
       : RedisConnection(std::move(shared), "publisher"),
         spool_({shared_->options().max_spool_bytes, shared_->options().max_spool_age},
-               Numbering(first_epoch(), max_channels)) {}
+               Numbering(first_epoch(), max_channels)),
+        announcements_(shared_->options().announce_interval, max_channels) {}
 
   /// Takes a message over. Its outcome is known at once while Redis is down.
   std::shared_ptr<Outcome> push(std::string channel, std::string text) {
@@ -51,10 +54,26 @@ class RedisPublisher final : public RedisConnection {
     return outcome;
   }
 
+  /// Asks the others what they have sent since then, as soon as that can be done.
+  void ask_since(Clock::time_point since) {
+    ask_since_ = ask_since_ ? std::min(*ask_since_, since) : since;
+    work_.notify_all();
+  }
+  /// Another asks for that. Some that ask at the same time get one answer.
+  void answer_since(Clock::time_point since) {
+    constexpr Clock::duration gather = std::chrono::milliseconds(500);
+    announcements_.repeat(since, shared_->now() + gather);
+    work_.notify_all();
+  }
   /// Sends a message to the backplane's own subscription, as soon as that can be done.
   void send_probe() {
     must_probe_ = true;
     work_.notify_all();
+  }
+
+  /// @p hook is called when the Redis turns out to have become one that is of no use.
+  void on_unusable(std::function<void(const std::string& why)> hook) {
+    on_unusable_ = std::move(hook);
   }
 
   /// Connects, if it does not already.
@@ -94,7 +113,7 @@ class RedisPublisher final : public RedisConnection {
   struct InFlight {
     Clock::time_point since;
     OutcomePromise outcome;
-    bool is_message;
+    enum class Kind { message, notice, role } kind;
   };
 
   static constexpr std::size_t max_channels = 16'384;
@@ -110,9 +129,15 @@ class RedisPublisher final : public RedisConnection {
   boost::asio::awaitable<void> prepare(RedisLink::Ptr) override { co_return; }
   void on_up() override {
     phase_ = Phase::up;
-    if (!unannounced_.empty()) announce_at_ = shared_->now();  // what was on its way may be lost
+    if (!lost_at_) return;
+    // What was on its way may be lost, and so may be what was announced.
+    const RedisOptions& options = shared_->options();
+    announcements_.repeat(*lost_at_ - options.announce_interval - options.command_timeout,
+                          shared_->now());
+    lost_at_.reset();
   }
   void on_down(const std::string&) override {
+    if (phase_ == Phase::up) lost_at_ = shared_->now();
     phase_ = Phase::down;
     lose_what_is_in_flight();
     spool_.give_up_waiting();
@@ -121,16 +146,18 @@ class RedisPublisher final : public RedisConnection {
     phase_ = Phase::idle;
     is_stopping_ = false;
     must_probe_ = false;
+    ask_since_.reset();
     lose_what_is_in_flight();
     spool_.clear();
   }
   [[nodiscard]] bool has_messages() const noexcept {
-    return !spool_.empty() || std::any_of(in_flight_.begin(), in_flight_.end(),
-                                          [](const InFlight& sent) { return sent.is_message; });
+    return !spool_.empty() ||
+           std::any_of(in_flight_.begin(), in_flight_.end(),
+                       [](const InFlight& sent) { return sent.kind == InFlight::Kind::message; });
   }
   void lose_what_is_in_flight() {
     for (InFlight& sent : std::exchange(in_flight_, {})) {
-      if (sent.is_message) ++shared_->stats.unknown;
+      if (sent.kind == InFlight::Kind::message) ++shared_->stats.unknown;
       sent.outcome.tell({.error = make_error_code(errc::outcome_unknown)});
     }
   }
@@ -140,6 +167,7 @@ class RedisPublisher final : public RedisConnection {
     const boost::asio::any_io_executor executor = shared_->executor();
     const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
     const RedisReading reading(executor, link, read_replies(self, link));
+    ask_role_at_ = shared_->now() + shared_->options().probe_interval;
     while (link->is_open()) {
       take_burst(link->outgoing());
       if (!link->outgoing().empty()) {
@@ -159,7 +187,7 @@ class RedisPublisher final : public RedisConnection {
                                                    RedisLink::Ptr link) {
     try {
       for (;;) {
-        while (const RedisReply* reply = link->next()) self->on_reply(*reply);
+        while (const RedisReply* reply = link->next()) self->on_reply(*link, *reply);
         co_await RedisLink::read_more(link);
       }
     } catch (const boost::system::system_error& error) {
@@ -170,19 +198,31 @@ class RedisPublisher final : public RedisConnection {
     self->work_.notify_all();
   }
 
-  void on_reply(const RedisReply& reply) {
+  void on_reply(RedisLink& link, const RedisReply& reply) {
     if (in_flight_.empty()) {
       throw RedisTrouble("an answer to nothing: " + reply.text);
     }
     InFlight sent = std::move(in_flight_.front());
     in_flight_.pop_front();
-    if (reply.is_integer()) {
+    if (sent.kind == InFlight::Kind::role) {
+      check_role(link, RedisRole(reply));
+    } else if (reply.is_integer()) {
       sent.outcome.tell({.receivers = static_cast<std::size_t>(reply.integer)});
     } else {
       shared_->log(Severity::warning, "redis_publish_refused", {{"why", reply.text}});
       sent.outcome.give_up();
     }
     if (is_stopping_) work_.notify_all();
+  }
+
+  // A primary may become a replica, and then hears itself as before.
+  void check_role(RedisLink& link, const RedisRole& role) {
+    if (link.is_usable(role)) return;
+    link.close(role.why());
+    on_unusable_redis(role.why());
+  }
+  void on_unusable_redis(const std::string& why) override {
+    if (on_unusable_) on_unusable_(why);
   }
 
   /// Appends what is to be sent now, within a bound.
@@ -193,34 +233,43 @@ class RedisPublisher final : public RedisConnection {
       if (!message) break;
       const SequenceStamp stamp{shared_->node(), message->number.epoch, message->number.sequence};
       append_publish(burst, message->channel, message->text, stamp);
-      in_flight_.push_back({now, std::move(message->outcome), true});
-      note_sent(*message, now);
+      in_flight_.push_back({now, std::move(message->outcome), InFlight::Kind::message});
+      announcements_.note_sent(message->channel, message->number, message->since, now);
     }
-    if (announce_at_ <= now && spool_.empty()) take_announcement(burst, now);
+    take_announcements(burst, now);
+    if (ask_since_) {
+      const Clock::duration away = now - *std::exchange(ask_since_, std::nullopt);
+      append_notice(burst, shared_->control_channel(), ask_text(shared_->node(), away), now);
+    }
     if (std::exchange(must_probe_, false)) {
-      append_command(burst, {"PUBLISH", shared_->probe_channel(), "probe"});
-      in_flight_.push_back({now, OutcomePromise(), false});
+      append_notice(burst, shared_->probe_channel(), "probe", now);
+    }
+    if (now >= ask_role_at_) {
+      ask_role_at_ = now + shared_->options().probe_interval;
+      append_command(burst, {"ROLE"});
+      in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::role});
     }
   }
 
-  void note_sent(const SpooledMessage& message, Clock::time_point now) {
-    if (message.number.epoch != unannounced_epoch_ || unannounced_.size() >= max_channels) {
-      unannounced_ = nlohmann::json::object();
-      unannounced_epoch_ = message.number.epoch;
+  void take_announcements(std::string& burst, Clock::time_point now) {
+    if (announcements_.due() > now || !spool_.empty()) return;
+    while (burst.size() < burst_bytes) {
+      const std::optional<SentSoFar> sent = announcements_.take();
+      if (!sent) return;
+      // Those who hear the messages of a room hear this, and nobody else.
+      const bool is_for_all = sent->channel == shared_->options().channel;
+      append_notice(burst, is_for_all ? shared_->control_channel() : sent->channel,
+                    announcement_text(shared_->node(), *sent, now), now);
     }
-    unannounced_[message.channel] = message.number.sequence;
-    announce_at_ = std::min(announce_at_, now + shared_->options().announce_interval);
   }
-  void take_announcement(std::string& burst, Clock::time_point now) {
-    const std::string text = announcement_text(shared_->node(), unannounced_epoch_, unannounced_);
-    append_command(burst, {"PUBLISH", shared_->control_channel(), text});
-    in_flight_.push_back({now, OutcomePromise(), false});
-    unannounced_ = nlohmann::json::object();
-    announce_at_ = Timer::never();
+  void append_notice(std::string& burst, std::string_view channel, std::string_view text,
+                     Clock::time_point now) {
+    append_command(burst, {"PUBLISH", channel, text});
+    in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::notice});
   }
 
   [[nodiscard]] Clock::time_point next_deadline() const {
-    Clock::time_point next = announce_at_;
+    Clock::time_point next = std::min(announcements_.due(), ask_role_at_);
     if (!in_flight_.empty()) {
       next = std::min(next, in_flight_.front().since + shared_->options().command_timeout);
     }
@@ -238,9 +287,13 @@ class RedisPublisher final : public RedisConnection {
   Spool spool_;
   std::deque<InFlight> in_flight_;
   bool must_probe_ = false;
-  nlohmann::json unannounced_ = nlohmann::json::object();  // channel: the last number sent
-  std::uint64_t unannounced_epoch_ = 0;
-  Clock::time_point announce_at_ = Timer::never();
+  Announcements announcements_;
+  std::optional<Clock::time_point> lost_at_;    // the connection, if it is not up again
+  std::optional<Clock::time_point> ask_since_;  // what may have been missed
+  // Also tells whether a connection that was silent for long still works: without that the next
+  // message would find out.
+  Clock::time_point ask_role_at_ = Timer::never();
+  std::function<void(const std::string&)> on_unusable_;
 
   Phase phase_ = Phase::idle;
   bool is_stopping_ = false;

@@ -47,7 +47,11 @@ class RedisReplica final : private ContextGuard {
                                                         shared->options().max_queued_bytes},
                                           shared->options().logger)),
         publisher(std::make_shared<RedisPublisher>(shared)),
-        subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {}
+        subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {
+    publisher->on_unusable([heard = std::weak_ptr(subscriber)](const std::string& why) {
+      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+    });
+  }
 
   void close() noexcept {
     leave_context();

@@ -16,9 +16,11 @@
 
 #include "roost/clock.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/log_throttle.hpp"
 #include "roost/detail/random_id.hpp"
 #include "roost/log.hpp"
 #include "roost/redis/detail/link.hpp"
+#include "roost/redis/detail/role.hpp"
 #include "roost/redis/options.hpp"
 
 namespace roost::detail {
@@ -58,6 +60,11 @@ class RedisShared {
            std::initializer_list<LogField> fields) const noexcept {
     if (!is_gone()) detail::log(options().logger, severity, event, fields);
   }
+  /// At most once a second for each event. On the executor.
+  void log_limited(Severity severity, std::string_view event,
+                   std::initializer_list<LogField> fields) noexcept {
+    if (!is_gone()) log_throttled(options().logger, throttle_, now(), severity, event, fields);
+  }
   void log_connected(std::string_view connection) const {
     log(Severity::info, "redis_connected",
         {{"connection", connection}, {"where", target_->url.where()}});
@@ -65,6 +72,21 @@ class RedisShared {
   void log_lost(std::string_view connection, std::string_view why) const {
     log(Severity::warning, "redis_lost",
         {{"connection", connection}, {"where", target_->url.where()}, {"why", why}});
+  }
+
+  void log_not_connected(std::string_view connection, std::string_view why,
+                         std::uint64_t attempts) const {
+    log(Severity::warning, "redis_not_connected",
+        {{"connection", connection},
+         {"where", target_->url.where()},
+         {"why", why},
+         {"attempts", std::to_string(attempts)}});
+  }
+  /// A Redis that may not be asked whether it is a primary is used; that is told once.
+  void note_role(const RedisRole& role) {
+    if (role.is_known() || std::exchange(is_role_logged_, true)) return;
+    log(Severity::warning, "redis_role_unknown",
+        {{"where", target_->url.where()}, {"why", role.refusal()}});
   }
 
   /// Evenly distributed, from 0 to below 1.
@@ -79,6 +101,8 @@ class RedisShared {
  private:
   const RedisTargetPtr target_;
   const std::string node_ = random_id();
+  bool is_role_logged_ = false;
+  LogThrottle throttle_;
   mutable std::mutex mutex_;
   boost::asio::any_io_executor executor_;
 };

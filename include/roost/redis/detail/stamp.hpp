@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -10,9 +12,12 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "roost/clock.hpp"
+#include "roost/redis/detail/announcements.hpp"
 #include "roost/redis/detail/codec.hpp"
 #include "roost/redis/detail/sequences.hpp"
 
@@ -20,7 +25,12 @@
 //   {"v": 1, "node": "<32 hex digits>", "epoch": 1764074000000, "seq": 7, "kind": ...}
 // Other replicas may ignore them, and need not send any. And what it says on its control channel:
 //   {"v": 1, "node": ..., "epoch": ..., "last": {"<channel>": 7, ...}}
-// the last number it has sent on each of the channels.
+// the last number it has sent on each of the channels. For the channel of a room that is said in
+// that channel. With it comes when, in milliseconds before now: the first number that was sent at
+// all, since when, and how long ago the last one was sent:
+//   "sent": {"<channel>": [1, 60000, 5000], ...}
+// One that was away for a while asks for what it may have missed:
+//   {"v": 1, "node": ..., "epoch": 0, "ask": <milliseconds>}
 
 namespace roost::detail {
 
@@ -115,14 +125,72 @@ inline std::optional<SequenceStamp> read_sender(const nlohmann::json& object) {
 struct Announcement {
   SequenceStamp sender;
   std::vector<std::pair<std::string, std::uint64_t>> last;
+  std::unordered_map<std::string, SendTimes> times =
+      {};  ///< Of the channels that it tells them of.
 };
+
+inline std::int64_t to_ms(Clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
+[[nodiscard]] inline std::string announcement_text(std::string_view node, const SentSoFar& sent,
+                                                   Clock::time_point now) {
+  const nlohmann::json last = {{sent.channel, sent.last}};
+  const auto first_age = to_ms(now - sent.first_at);
+  const auto last_age = to_ms(now - sent.last_at);
+  nlohmann::json times = nlohmann::json::object();
+  times[sent.channel] = nlohmann::json::array({sent.first, first_age, last_age});
+  return stamp_prefix(node, sent.epoch) + R"(,"last":)" + last.dump() + R"(,"sent":)" +
+         times.dump() + "}";
+}
+/// An announcement among messages.
+[[nodiscard]] inline bool is_announcement(std::string_view text) {
+  constexpr std::string_view before_node = R"({"v":1,"node":")";
+  constexpr std::string_view before_epoch = R"(","epoch":)";
+  constexpr std::size_t node_size = 32;
+  if (!text.starts_with(before_node)) return false;
+  text.remove_prefix(std::min(text.size(), before_node.size() + node_size));
+  if (!text.starts_with(before_epoch)) return false;
+  text.remove_prefix(before_epoch.size());
+  text.remove_prefix(std::min(text.size(), text.find_first_not_of("0123456789")));
+  return text.starts_with(R"(,"last":)");
+}
+
+[[nodiscard]] inline std::string ask_text(std::string_view node, Clock::duration away) {
+  return stamp_prefix(node, 0) + R"(,"ask":)" + std::to_string(to_ms(away)) + "}";
+}
 
 [[nodiscard]] inline std::string announcement_text(std::string_view node, std::uint64_t epoch,
                                                    const nlohmann::json& last) {
   return stamp_prefix(node, epoch) + R"(,"last":)" + last.dump() + "}";
 }
 
-[[nodiscard]] inline std::optional<Announcement> read_announcement(const nlohmann::json& object) {
+/// Some time ago; nobody remembers more than a year.
+[[nodiscard]] inline std::optional<Clock::duration> read_age(const nlohmann::json& age) {
+  constexpr Clock::duration longest = std::chrono::hours(24 * 365);
+  if (!age.is_number_unsigned()) return std::nullopt;
+  const auto count =
+      std::min<std::uint64_t>(age.get<std::uint64_t>(), static_cast<std::uint64_t>(to_ms(longest)));
+  return std::chrono::milliseconds(count);
+}
+inline void read_times(const nlohmann::json& object, Clock::time_point now,
+                       Announcement& announcement) {
+  const auto sent = object.find("sent");
+  if (sent == object.end() || !sent->is_object()) return;
+  for (const auto& [channel, times] : sent->items()) {
+    if (!times.is_array() || times.size() != 3 || !times[0].is_number_unsigned()) continue;
+    const auto first_age = read_age(times[1]);
+    const auto last_age = read_age(times[2]);
+    if (!first_age || !last_age) continue;
+    announcement.times.emplace(channel, SendTimes{.first = times[0].get<std::uint64_t>(),
+                                                  .first_at = now - *first_age,
+                                                  .last_at = now - *last_age});
+  }
+}
+
+/// @param now  when it came
+[[nodiscard]] inline std::optional<Announcement> read_announcement(const nlohmann::json& object,
+                                                                   Clock::time_point now = {}) {
   const auto sender = read_sender(object);
   const auto last = object.find("last");
   if (!sender || last == object.end() || !last->is_object()) return std::nullopt;
@@ -131,7 +199,15 @@ struct Announcement {
     if (!sequence.is_number_unsigned()) return std::nullopt;
     announcement.last.emplace_back(channel, sequence.get<std::uint64_t>());
   }
+  read_times(object, now, announcement);
   return announcement;
+}
+
+/// For how long somebody was away who asks what was sent meanwhile.
+[[nodiscard]] inline std::optional<Clock::duration> read_ask(const nlohmann::json& object) {
+  const auto age = object.find("ask");
+  if (!read_sender(object) || age == object.end()) return std::nullopt;
+  return read_age(*age);
 }
 
 }  // namespace roost::detail

@@ -76,6 +76,14 @@ std::optional<Number> parse_number(std::string_view text) {
   return value;
 }
 
+inline std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
 inline std::uint32_t parse_database(std::string_view text) {
   const auto database = parse_number<std::uint32_t>(text);
   if (!database) invalid_url("the database must be a number");
@@ -124,20 +132,21 @@ inline void parse_query(std::string_view query, RedisUrl& url) {
 /// Understands
 ///   redis://[[user]:password@]host[:port][/database]
 ///   rediss://...                                      the same over TLS
+///   valkey://..., valkeys://...                       other names of these two
 ///   unix://[[user]:password@]/path/of/socket[?db=database]
-/// where user and password are percent-encoded.
+/// where user and password are percent-encoded, and the scheme may be written in any case.
 /// @par Errors  `errc::invalid_url`, saying what is wrong but never the password.
 [[nodiscard]] inline RedisUrl parse_redis_url(std::string_view text) {
   RedisUrl url;
   const std::size_t colon = text.find("://");
-  const std::string_view scheme = text.substr(0, colon);
+  const std::string scheme = lower_case(text.substr(0, colon));  // RFC 3986, section 3.1
   if (colon == std::string_view::npos) invalid_url("it does not begin with redis://");
-  if (scheme == "rediss") {
+  if (scheme == "rediss" || scheme == "valkeys") {
     url.transport = RedisUrl::Transport::tls;
   } else if (scheme == "unix") {
     url.transport = RedisUrl::Transport::unix_socket;
-  } else if (scheme != "redis") {
-    invalid_url("it must begin with redis://, rediss:// or unix://");
+  } else if (scheme != "redis" && scheme != "valkey") {
+    invalid_url("it must begin with redis://, rediss:// or unix:// (or valkey://, valkeys://)");
   }
   text.remove_prefix(colon + 3);
 

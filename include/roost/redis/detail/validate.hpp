@@ -36,6 +36,14 @@ namespace roost::detail {
         "max_queued_bytes must be at least max_message_bytes");
   check(options.clock != nullptr, "clock must not be null");
   RedisUrl url = parse_redis_url(options.url);
+  const bool is_tls = url.transport == RedisUrl::Transport::tls;
+  check(options.certificate_file.empty() == options.private_key_file.empty(),
+        "certificate_file and private_key_file must be set together");
+  check(is_tls || options.certificate_file.empty(),
+        "certificate_file needs a url that begins with rediss:// or valkeys://");
+  check(is_tls || options.server_name.empty(),
+        "server_name needs a url that begins with rediss:// or valkeys://");
+  check(options.server_name.find('\0') == std::string::npos, "server_name must not hold a NUL");
   return {.url = std::move(url), .options = std::move(options)};
 }
 

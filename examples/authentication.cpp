@@ -13,7 +13,6 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <csignal>
-#include <iostream>
 #include <map>
 #include <optional>
 #include <random>
@@ -123,6 +122,6 @@ int main(int argc, char** argv) {
       manager, endpoint_of(argc, argv),
       {.on_http = [&](const auto& request) { return door.answer(request); }}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "authentication: ws://" << listener.local_endpoint() << '/' << std::endl;
+  say("authentication: ws://", listener.local_endpoint(), '/');
   context.run();
 }

@@ -4,7 +4,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <roost/beast.hpp>
 #include <string>
@@ -57,6 +56,6 @@ int main(int argc, char** argv) {
   const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };
   auto listener = roost::listen(manager, endpoint_of(argc, argv), {}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "cursors: ws://" << listener.local_endpoint() << '/' << std::endl;
+  say("cursors: ws://", listener.local_endpoint(), '/');
   context.run();
 }

@@ -4,7 +4,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
-#include <iostream>
 #include <roost/beast.hpp>
 
 #include "port.hpp"
@@ -36,6 +35,6 @@ int main(int argc, char** argv) {
   const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };
   auto listener = roost::listen(manager, endpoint_of(argc, argv), {}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "echo: ws://" << listener.local_endpoint() << '/' << std::endl;
+  say("echo: ws://", listener.local_endpoint(), '/');
   context.run();
 }

@@ -3,10 +3,14 @@
 //
 //   existing_server [PORT]      http://.../ answers, ws://.../ws/{room} is a room
 
+#include <fcntl.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
@@ -14,7 +18,6 @@
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <chrono>
 #include <csignal>
-#include <iostream>
 #include <roost/beast.hpp>  // +
 #include <thread>
 #include <vector>
@@ -72,11 +75,35 @@ asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
   // The client has gone.
 }
 
+void log_accept_failed(const beast::error_code& error) {
+  static const roost::Logger log = roost::log_to_stderr();  // any logger that does not wait
+  const roost::LogField why("why", error.message());
+  log({roost::Severity::error, "accept_failed", {&why, 1}});
+}
+
+// Programs that the server starts get no socket of it: they would keep the port, and the clients.
+template <class Socket>
+void close_on_exec(Socket& socket) {
+  ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+}
+
+// Whatever goes wrong, it goes on: one that gives up when there are no descriptors left, say,
+// leaves a server that runs and lets nobody in.
 asio::awaitable<void> accept_all(Manager& manager, tcp::acceptor& acceptor) {
+  asio::steady_timer pause(acceptor.get_executor());
   while (acceptor.is_open()) {
     auto strand = asio::make_strand(acceptor.get_executor());
-    tcp::socket socket = co_await acceptor.async_accept(strand, asio::use_awaitable);
-    co_spawn(strand, serve(manager, std::move(socket)), asio::detached);
+    beast::error_code error;
+    tcp::socket socket =
+        co_await acceptor.async_accept(strand, asio::redirect_error(asio::use_awaitable, error));
+    if (!error) {
+      close_on_exec(socket);
+      co_spawn(strand, serve(manager, std::move(socket)), asio::detached);
+      continue;
+    }
+    log_accept_failed(error);
+    pause.expires_after(100ms);  // those that are connected must end first
+    co_await pause.async_wait(asio::use_awaitable);
   }
 }
 
@@ -94,7 +121,8 @@ int main(int argc, char** argv) {
                   {.allowed_origins = roost::OriginPolicy::same_host()});  // +
   Service& service = roost::init_websockets(context, manager);             // +
   tcp::acceptor acceptor(context, endpoint_of(argc, argv));
-  std::cout << "existing_server: http://" << acceptor.local_endpoint() << '/' << std::endl;
+  close_on_exec(acceptor);
+  say("existing_server: http://", acceptor.local_endpoint(), '/');
   co_spawn(context, accept_all(manager, acceptor), asio::detached);
   co_spawn(context, end_at_signal(context, service), asio::detached);
 

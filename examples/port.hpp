@@ -1,12 +1,16 @@
-// The only argument of most of these examples: a port; 0 is any that is free.
+// What most of these examples share: their only argument, a port, of which 0 is any that is free;
+// and a way to say something.
 #pragma once
 
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <roost/line_writer.hpp>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -21,4 +25,14 @@ inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
     }
   }
   return {boost::asio::ip::address_v4::loopback(), port};
+}
+
+// Prints a line to stdout. With `std::cout` a server would stand still while nobody takes what it
+// prints, and would be ended by SIGPIPE once nobody can.
+template <class... Parts>
+void say(const Parts&... parts) {
+  static roost::LineWriter out({.file = stdout});
+  std::ostringstream line;
+  (line << ... << parts);
+  out.write(line.str());
 }

@@ -4,7 +4,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
-#include <iostream>
 #include <roost/beast.hpp>
 #include <roost/log_sinks.hpp>
 #include <roost/redis.hpp>
@@ -36,11 +35,10 @@ int main(int argc, char** argv) {
                                    .require_connection = false,  // until Redis is there: alone
                                    .logger = logger});
   auto& service = roost::init_websockets<Ws>(context, {.logger = logger}, {.backplane = backplane});
-  backplane.on_state(
-      [](roost::RedisState state) { std::cout << "redis: " << to_string(state) << std::endl; });
+  backplane.on_state([](roost::RedisState state) { say("redis: ", to_string(state)); });
   const auto handler = [&](roost::Upgrade upgrade) { return serve(service, std::move(upgrade)); };
   auto listener = roost::listen(service.manager(), endpoint_of(argc, argv), {}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "replicas: ws://" << listener.local_endpoint() << '/' << std::endl;
+  say("replicas: ws://", listener.local_endpoint(), '/');
   context.run();
 }

@@ -8,7 +8,6 @@
 #include <boost/asio/io_context.hpp>
 #include <csignal>
 #include <cstdlib>
-#include <iostream>
 #include <memory>
 #include <roost/beast.hpp>
 #include <string>
@@ -65,7 +64,7 @@ int main(int argc, char** argv) {
     shards.push_back(std::make_unique<Shard>(hub, endpoint, i));
     endpoint = shards.front()->endpoint();  // the others join the first, whichever port that got
   }
-  std::cout << "shards: ws://" << endpoint << '/' << std::endl;
+  say("shards: ws://", endpoint, '/');
 
   std::vector<std::thread> threads;
   for (const auto& shard : shards) threads.emplace_back([&] { shard->run(); });

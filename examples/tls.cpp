@@ -40,7 +40,7 @@ int main(int argc, char** argv) try {
   const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };
   auto listener = roost::listen(manager, endpoint_of(argc - 2, argv + 2), tls, {}, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "tls: wss://" << listener.local_endpoint() << '/' << std::endl;
+  say("tls: wss://", listener.local_endpoint(), '/');
   context.run();
 } catch (const std::exception& error) {
   std::cerr << "tls: " << error.what() << '\n';

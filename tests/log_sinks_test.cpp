@@ -39,9 +39,10 @@ LogSinkOptions options(const Memory& memory, LogFormat format = LogFormat::logfm
 
 TEST_CASE("an event is one line of logfmt, with the time in UTC") {
   const Memory memory;
-  const Logger logger = log_to_stderr(options(memory));
+  Logger logger = log_to_stderr(options(memory));
   detail::log(logger, Severity::warning, "origin_denied", {{"origin", "https://evil.example"}});
   detail::log(logger, Severity::info, "started");
+  logger = nullptr;  // waits for what is queued
   CHECK(memory.text() ==
         "time=2024-02-29T23:59:07.045Z level=warning event=origin_denied "
         "origin=\"https://evil.example\"\n"
@@ -50,9 +51,10 @@ TEST_CASE("an event is one line of logfmt, with the time in UTC") {
 
 TEST_CASE("an event is one line of JSON, whatever a peer sent") {
   const Memory memory;
-  const Logger logger = log_to_stderr(options(memory, LogFormat::json));
+  Logger logger = log_to_stderr(options(memory, LogFormat::json));
   detail::log(logger, Severity::error, "hook_failed",
               {{"id", "a\"\n\\{\xff"}, {"name", "J\xc3\xbcrgen"}});
+  logger = nullptr;
   const std::string line = memory.text();
   CHECK(line.find('\n') == line.size() - 1);
   CHECK(nlohmann::json::parse(line) == nlohmann::json{{"time", "2024-02-29T23:59:07.045Z"},
@@ -66,10 +68,11 @@ TEST_CASE("what is less severe than asked for is left out") {
   const Memory memory;
   LogSinkOptions strict = options(memory);
   strict.least = Severity::warning;
-  const Logger logger = log_to_stderr(strict);
+  Logger logger = log_to_stderr(strict);
   for (const Severity s : {Severity::debug, Severity::info, Severity::warning, Severity::error}) {
     detail::log(logger, s, to_string(s));
   }
+  logger = nullptr;
   const std::string text = memory.text();
   CHECK(text.find("event=debug") == text.npos);
   CHECK(text.find("event=info") == text.npos);
@@ -79,7 +82,7 @@ TEST_CASE("what is less severe than asked for is left out") {
 
 TEST_CASE("the lines of several threads do not mix") {
   const Memory memory;
-  const Logger logger = log_to_stderr(options(memory));
+  Logger logger = log_to_stderr(options(memory));
   std::vector<std::thread> threads;
   for (const char c : {'a', 'b', 'c'}) {
     threads.emplace_back([&logger, c] {
@@ -89,6 +92,7 @@ TEST_CASE("the lines of several threads do not mix") {
     });
   }
   for (std::thread& thread : threads) thread.join();
+  logger = nullptr;
   const std::string prefix = "time=2024-02-29T23:59:07.045Z level=info event=said text=\"";
   std::string text = memory.text();
   int lines = 0;

@@ -219,6 +219,49 @@ TEST_CASE("what does not close by the deadline is aborted", "[drain]") {
   for (std::size_t i = 0; i < 10; ++i) CHECK(sockets[i]->is_aborted() == (i < 5));
 }
 
+TEST_CASE("who does not answer its close is aborted after close_timeout, not at the deadline",
+          "[drain]") {
+  FakeBench bench({.close_timeout = 2s});
+  const auto sockets = connect_many(bench, 3);
+  for (const auto& socket : sockets) socket->stall_close();
+  const auto drain = bench.start(bench.manager.drain({.deadline = 30s, .spread = 1s}));
+  const auto aborted = [&] {
+    return std::count_if(sockets.begin(), sockets.end(), [](auto& s) { return s->is_aborted(); });
+  };
+  for (int turn = 1; turn < 3; ++turn) bench.pass(10ms);
+  bench.pass(1979ms);
+  CHECK(aborted() == 0);
+  for (int turn = 0; turn < 3; ++turn) {  // each has as much, from its turn on
+    bench.pass(turn == 0 ? 1ms : 10ms);
+    CHECK(aborted() == turn + 1);
+  }
+  REQUIRE(drain->is_done());
+  CHECK(drain->take().aborted == 3);
+  CHECK(running(bench.context) == 0);
+}
+
+TEST_CASE("a slow connection has until the deadline, as long as it gets on", "[drain]") {
+  using detail::Patience;
+  Patience patience({}, {.total = 30s, .without_progress = 4s}, 100);
+  const auto at = [](Clock::duration time) { return Clock::time_point(time); };
+  SECTION("it stands still") {
+    CHECK(patience.next_look() <= at(1s));
+    CHECK_FALSE(patience.is_over(at(3999ms), 100));
+    CHECK(patience.next_look() == at(4s));
+    CHECK(patience.is_over(at(4s), 100));
+  }
+  SECTION("it gets on") {
+    std::size_t unsent = 100;
+    for (auto t = 1s; t < 30s; t += 1s) CHECK_FALSE(patience.is_over(at(t), --unsent));
+    CHECK(patience.is_over(at(30s), --unsent));
+  }
+  SECTION("it has nothing more to take") {
+    CHECK_FALSE(patience.is_over(at(500ms), 0));
+    CHECK(patience.next_look() == at(4500ms));
+    CHECK(patience.is_over(at(4500ms), 0));
+  }
+}
+
 TEST_CASE("who leaves before its turn has left by itself", "[drain]") {
   FakeBench bench;
   const auto sockets = connect_many(bench, 3);

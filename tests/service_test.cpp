@@ -259,18 +259,66 @@ TEST_CASE("a shutdown ends what runs, and run() returns", "[service]") {
     world.settle();
     CHECK(shutdown->take().closed == 1);
   }
-  SECTION("by a signal, the next of which has its default effect") {
+  SECTION("by a signal") {
     ::raise(SIGUSR1);
     testing::run_until(world.context, [&] { return alice->close_code().has_value(); });
     world.settle();
-    struct sigaction now {};
-    ::sigaction(SIGUSR1, nullptr, &now);
-    CHECK(now.sa_handler == SIG_DFL);
   }
   CHECK(alice->close_code() == 1001);
   CHECK(world.context.stopped());
   CHECK(running(world.context) == 0);
   CHECK(world.clock.armed() == 0);
+}
+
+/// Whether @p signal would end this process.
+bool is_deadly(int signal) {
+  struct sigaction now {};
+  ::sigaction(signal, nullptr, &now);
+  return now.sa_handler == SIG_DFL;
+}
+
+TEST_CASE("SIGTERM may come again: clients are told first; a second SIGINT need not wait",
+          "[service]") {
+  {
+    Server world;
+    auto& service = world.attach({.drain = {.spread = 0s}});
+    service.shutdown_on_signals({SIGTERM, SIGINT});
+    const auto alice = world.connect("alice");
+    alice->stall_close();
+    const auto shut_down = [&] {
+      testing::run_until(world.context, [&] { return service.manager().is_draining(); });
+      world.settle();
+    };
+    CHECK_FALSE(is_deadly(SIGTERM));
+    CHECK_FALSE(is_deadly(SIGINT));
+    SECTION("begun by SIGTERM") {
+      ::raise(SIGTERM);
+      ::raise(SIGTERM);
+      shut_down();
+    }
+    SECTION("begun by SIGINT") {
+      ::raise(SIGINT);
+      shut_down();
+    }
+    SECTION("begun by a call") {
+      detail::Child<DrainReport>::start(world.context.get_executor(), service.shutdown());
+      world.settle();
+    }
+    CHECK_FALSE(is_deadly(SIGTERM));
+    CHECK(is_deadly(SIGINT));
+    const std::size_t before = world.log.count(Severity::info, "signal");
+    ::raise(SIGTERM);
+    testing::run_until(world.context,
+                       [&] { return world.log.count(Severity::info, "signal") == before + 1; });
+    world.pass(6s);  // what does not answer is cut off
+    CHECK(alice->is_aborted());
+    CHECK(world.log.count(Severity::info, "drained") == 1);
+    CHECK(running(world.context) == 0);
+    CHECK(world.context.stopped());
+    ::raise(SIGTERM);  // between the end of `run` and that of `main`
+    CHECK_FALSE(is_deadly(SIGTERM));
+  }
+  CHECK(is_deadly(SIGTERM));  // the context is gone
 }
 
 TEST_CASE("with a manager that exists every option passes through too", "[service]") {

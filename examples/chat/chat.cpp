@@ -7,7 +7,9 @@
 #include <csignal>
 #include <iostream>
 #include <roost/beast/tls.hpp>
+#include <roost/line_writer.hpp>
 #include <roost/log_sinks.hpp>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -101,7 +103,7 @@ int main(int argc, char** argv) try {
   Replicas replicas(context, settings.redis, options.logger);
   roost::ServiceOptions around;
   around.backplane = replicas.backplane();
-  around.drain = {.deadline = 10s, .code = roost::close_code::going_away, .retry_spread = 4s};
+  around.drain = {.deadline = 8s, .code = roost::close_code::going_away, .retry_spread = 4s};
   auto& service = roost::init_websockets<roost::BeastWebSocket>(context, options, around);
   auto& manager = service.manager();
   replicas.attach(service);
@@ -120,8 +122,11 @@ int main(int argc, char** argv) try {
   auto listener = is_secure ? roost::listen(manager, endpoint, tls, listen, handler)
                             : roost::listen(manager, endpoint, listen, handler);
   service.shutdown_on_signals({SIGINT, SIGTERM});
-  std::cout << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
-            << '/' << std::endl;
+  std::ostringstream hello;
+  hello << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
+        << '/';
+  roost::LineWriter out({.file = stdout});  // unlike std::cout it waits for nobody
+  out.write(hello.str());
   context.run();  // until a signal has come, and everybody was told
 } catch (const std::exception& error) {
   std::cerr << "chat: " << error.what() << '\n';

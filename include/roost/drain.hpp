@@ -14,7 +14,10 @@ namespace roost {
 
 /// How a manager lets its connections go before the process ends.
 struct DrainOptions {
-  /// When all must be over: what has not closed by then is aborted. 0 to 1 day.
+  /// When all must be over: what has not closed by then is aborted. 0 to 1 day. A peer that takes
+  /// nothing, or does not answer its close frame, is aborted after the manager's `close_timeout`
+  /// already, so that a drain rarely takes longer than `spread` and that. Keep it below the time
+  /// after which the process is killed: Docker's is 10 s, Kubernetes' 30 s.
   Clock::duration deadline = std::chrono::seconds(30);
   /// The close code that the connections get.
   std::uint16_t code = close_code::service_restart;
@@ -36,7 +39,7 @@ struct DrainReport {
   std::size_t connections = 0;  ///< How many there were.
   std::size_t closed = 0;       ///< Got their close frame, and were gone before the deadline.
   std::size_t left = 0;         ///< Left by themselves, or were dropped, before it was their turn.
-  std::size_t aborted = 0;      ///< Were cut off at the deadline.
+  std::size_t aborted = 0;      ///< Were cut off at the deadline, or after `close_timeout`.
   /// Handlers of connections that still run: they ignore that they were cancelled.
   std::size_t unfinished = 0;
 };

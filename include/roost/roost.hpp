@@ -20,6 +20,7 @@
 #include "roost/heartbeat_monitor.hpp"
 #include "roost/heartbeat_options.hpp"
 #include "roost/hook.hpp"
+#include "roost/line_writer.hpp"
 #include "roost/local_backplane.hpp"
 #include "roost/log.hpp"
 #include "roost/log_sinks.hpp"

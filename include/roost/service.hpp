@@ -71,8 +71,10 @@ class Service {
   /// @returns how many connections left how.
   awaitable<DrainReport> shutdown();
 
-  /// Shuts down at the first of these signals. The next one has the effect that it has by default:
-  /// who presses Ctrl-C twice need not wait. Called after a shutdown has begun it does nothing.
+  /// Shuts down at the first of these signals. More of them change nothing: also a process that is
+  /// told twice to terminate tells its clients first. Only SIGINT has its default effect again once
+  /// a shutdown has begun: whoever presses Ctrl-C twice need not wait. The signals stay watched
+  /// until the context is destroyed. Called after a shutdown has begun it does nothing.
   void shutdown_on_signals(std::initializer_list<int> signals);
 
  private:

@@ -16,6 +16,12 @@ namespace roost {
 
 /// A logger that hands each event to @p logger, as `event key="value"` with the level that
 /// corresponds to its severity. Not set: spdlog's default logger, as it is at each event.
+///
+/// spdlog's own sinks write on the thread that logs: a pipe that nobody empties then stops the
+/// event loop, and one that was closed ends the process by SIGPIPE. Use an asynchronous logger that
+/// drops what finds no room,
+/// `spdlog::create_async_nb<Sink>(...)`, which is `async_overflow_policy::overrun_oldest`, and
+/// ignore SIGPIPE. `log_to_stderr` needs neither.
 /// @par Thread safety  That of @p logger: its sinks must be of the `_mt` kind if several threads
 /// log.
 [[nodiscard]] inline Logger log_to_spdlog(std::shared_ptr<spdlog::logger> logger = nullptr) {

@@ -34,6 +34,8 @@
 #include "roost/impl/inbound.ipp"
 #include "roost/impl/json_scanner.ipp"
 #include "roost/impl/json_string.ipp"
+#include "roost/impl/line_queue.ipp"
+#include "roost/impl/line_writer.ipp"
 #include "roost/impl/local_backplane.ipp"
 #include "roost/impl/local_hub.ipp"
 #include "roost/impl/log.ipp"

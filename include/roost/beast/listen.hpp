@@ -60,8 +60,15 @@ struct ListenOptions {
   std::size_t max_handshakes = 1'000;
   /// How many connections the kernel keeps until they are accepted. The default is the system's.
   int backlog = boost::asio::socket_base::max_listen_connections;
-  /// Whether several listeners may share the port (`SO_REUSEPORT`): one for each thread, say, and
-  /// the kernel spreads those that come over them. `errc::address_unavailable` where it cannot.
+  /// Whether several listeners may share the port (`SO_REUSEPORT`): one for each thread, or for an
+  /// old and a new process, and the kernel spreads those that come over them.
+  /// `errc::address_unavailable` where it cannot.
+  ///
+  /// Such a listener stops when a drain begins, so that newcomers go to the others instead of
+  /// getting a 503 from this one, which is for those only that were on the way: connections that
+  /// the kernel has completed are accepted before. One that it is just completing is reset, unless
+  /// the system has `net.ipv4.tcp_migrate_req=1`, which moves it to the others. A health check that
+  /// asks this process alone finds the port closed.
   bool reuse_port = false;
 };
 
@@ -78,7 +85,8 @@ struct Listening final : Entrance {
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it goes with the context; null once that has ended.
   boost::asio::ip::tcp::acceptor* acceptor = nullptr;
-  bool is_stopped = false;  // maybe before that coroutine has started
+  bool is_stopped = false;      // maybe before that coroutine has started
+  bool is_handed_over = false;  // its port: those that are queued are still let in
   ConnectionLimiter limiter;
   LogThrottle throttle;
   class Visitor;
@@ -99,6 +107,7 @@ struct Listening final : Entrance {
 
   /// Ends the listening, and the connections that the application does not know of yet.
   void stop() noexcept;
+  void hand_over() noexcept override;
   void close() noexcept override;
   void shut() noexcept override;
 
@@ -238,7 +247,8 @@ concept HandlesUpgrades =
 /// WebSocket and that the manager's `allowed_origins` allow; where these are not set, the page must
 /// come from the host that it asks, or be no browser at all. Others get 403. While the manager is
 /// drained all get 503 with `Retry-After`, and at the end of that, or with its manager, the
-/// listener stops.
+/// listener stops; one with `reuse_port` does at its beginning. Programs that the process starts
+/// get none of its sockets.
 /// @param endpoint  an address of this machine; port 0: the system chooses, see `Listener::port`
 /// @param handler   called with `Upgrade`, returns `awaitable<void>`. What it throws is logged. A
 ///                  drain waits for it, and cancels it in the end, like the handlers of sessions.

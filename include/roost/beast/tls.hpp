@@ -30,6 +30,7 @@ struct TransportOf<TlsTransport::Stream> {
       throw Error(errc::wrong_executor, "a TLS stream must be on the executor of its manager");
     }
     set_options(stream.next_layer(), options.send_buffer_bytes);
+    close_on_exec(stream.next_layer().native_handle());
     return std::make_unique<TlsTransport>(std::move(stream), /*is_open=*/true);
   }
 };

@@ -18,6 +18,7 @@
 #include "roost/detail/child.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/next_turn.hpp"
+#include "roost/detail/patience.hpp"
 #include "roost/detail/recipient.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/disconnect.hpp"
@@ -41,10 +42,10 @@ struct Closing {
   /// Ends the transport of a connection that was unregistered.
   static boost::asio::awaitable<void> close_connection(StatePtr state, ConnectionPtr connection,
                                                        std::shared_ptr<Ws> socket, Ending ending,
-                                                       Clock::duration timeout) {
+                                                       TimeLimit limit) {
     const Disconnect& how = *connection->ended();
     connection->was_aborted_ = !co_await close_socket(state, connection, std::move(socket),
-                                                      how.code, how.text, ending, timeout);
+                                                      how.code, how.text, ending, limit);
     connection->is_closed_ = true;
     connection->changed_.notify_all();
   }
@@ -53,7 +54,8 @@ struct Closing {
   static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
                                                      std::uint16_t code, std::string reason) {
     const Clock::duration timeout = state->options().close_timeout;
-    co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, timeout);
+    const TimeLimit limit{.total = timeout, .without_progress = timeout};
+    co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, limit);
   }
 
   /// Ends the handler of a connection that has ended: one that receives is told by that, one that
@@ -94,7 +96,8 @@ struct Closing {
                                                        Clock::duration deadline) {
     const std::vector<ConnectionPtr> all = state->all();
     for (const ConnectionPtr& connection : all) {
-      state->drop(*connection, {DisconnectReason::closing_all, code, {}}, Ending::close, deadline);
+      state->drop(*connection, {DisconnectReason::closing_all, code, {}}, Ending::close,
+                  {.total = deadline, .without_progress = deadline});
     }
     for (const ConnectionPtr& connection : all) co_await wait_closed(state, connection);
     co_return all.size();
@@ -108,15 +111,16 @@ struct Closing {
   }
 
  private:
-  /// Ends a transport for good, at the latest after @p timeout, or when it is cancelled.
+  /// Ends a transport for good, at the latest after @p limit, or when it is cancelled.
   /// @returns whether it closed in time: else it was cut off.
   static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionPtr connection,
                                                    std::shared_ptr<Ws> socket, std::uint16_t code,
                                                    std::string reason, Ending ending,
-                                                   Clock::duration timeout) {
+                                                   TimeLimit limit) {
     const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
-    const Clock::time_point deadline = clock.now() + timeout;
+    const auto unsent = [&] { return Recipient<Ws>::unsent(connection.get(), *socket); };
+    Patience patience(clock.now(), limit, unsent());
     std::shared_ptr<Child<void>> closing;
     try {
       // The caller may be inside a call of the socket.
@@ -124,22 +128,25 @@ struct Closing {
       if (state->is_stopped()) ending = Ending::abort;
       if (connection && ending == Ending::close) {
         const bool is_flushed =
-            co_await Recipient<Ws>::wait_flushed(connection, executor, clock, deadline);
+            co_await Recipient<Ws>::wait_flushed(connection, executor, clock, patience);
         if (!is_flushed) ending = Ending::abort;
       }
       if (ending == Ending::close || !Aborts<Ws>) {
-        closing =
-            Child<void>::start(executor, close_call(socket, code, reason, deadline - clock.now()));
+        closing = Child<void>::start(
+            executor, close_call(socket, code, reason, patience.deadline() - clock.now()));
       }
       bool is_in_time = true;
       while (closing && is_in_time && !closing->is_done()) {
-        is_in_time = co_await wait(closing->ended, executor, clock, deadline);
+        const bool is_told = co_await wait(closing->ended, executor, clock, patience.next_look());
+        is_in_time = is_told || !patience.is_over(clock.now(), unsent());
       }
     } catch (const boost::system::system_error&) {
       ending = Ending::abort;  // cancelled: there is no time left
     }
     // A socket that closes in time by itself is done at the deadline too.
-    if (ending == Ending::close && closing->is_done() && clock.now() < deadline) co_return true;
+    if (ending == Ending::close && closing->is_done() && !patience.is_over(clock.now(), unsent())) {
+      co_return true;
+    }
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     if constexpr (Aborts<Ws>) {
       socket->abort();

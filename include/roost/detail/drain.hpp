@@ -43,6 +43,7 @@ struct Drain {
     co_await next_turn();  // whoever asks next finds it
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
+    state->gate()->hand_over();
     const Connections all = state->all();
     state->log(Severity::info, "drain", {{"connections", std::to_string(all.size())}});
 
@@ -82,7 +83,9 @@ struct Drain {
       const Disconnect how{DisconnectReason::draining, options.code,
                            retry_hint(state->gate()->next_retry())};
       const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
-      state->drop(*all[i], how, Ending::close, left);
+      // A peer that does not answer must not make the others, and the process, wait that long.
+      const Clock::duration patience = std::min(left, state->options().close_timeout);
+      state->drop(*all[i], how, Ending::close, {.total = left, .without_progress = patience});
       closing.push_back(all[i]);
     }
     co_return closing;

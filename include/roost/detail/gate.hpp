@@ -20,6 +20,8 @@ namespace roost::detail {
 /// Something that lets connections in: a listener.
 class Entrance {
  public:
+  /// A drain has begun: one that shares its port with others leaves newcomers to them.
+  virtual void hand_over() noexcept {}
   /// Nobody is let in any more; who is inside already goes on.
   virtual void close() noexcept = 0;
   /// The same, and who is on the way is cut off.
@@ -39,9 +41,9 @@ struct TurnedAway {
 
 /// Whether a manager takes connections; shared with its entrances, which may outlive it.
 ///
-/// A drain first makes it refuse, so that who comes is told to come back later; closes the
-/// entrances when the last connection has gone; and at its deadline cuts off who still is on the
-/// way.
+/// A drain first makes it refuse, so that who comes is told to come back later, and hands shared
+/// ports over to others; closes the entrances when the last connection has gone; and at its
+/// deadline cuts off who still is on the way.
 class Gate {
  public:
   /// From any thread; the rest is for the executor of the manager.
@@ -58,6 +60,7 @@ class Gate {
   [[nodiscard]] Clock::duration next_retry() noexcept;
 
   ROOST_WHEN_USED void add(std::weak_ptr<Entrance> entrance);
+  ROOST_WHEN_USED void hand_over() noexcept;
   ROOST_WHEN_USED void close_entrances() noexcept;
   /// For good. Handlers of upgrades that still run are cancelled.
   ROOST_WHEN_USED void shut(const boost::asio::any_io_executor& executor);

@@ -171,16 +171,17 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Unregisters a connection at once, and closes it and runs the hooks in the background.
   void drop(Connection<Ws>& connection, Disconnect how) {
     const Ending ending = ends_at_once(how.reason) ? Ending::abort : Ending::close;
-    drop(connection, std::move(how), ending, options_.close_timeout);
+    drop(connection, std::move(how), ending,
+         {.total = options_.close_timeout, .without_progress = options_.close_timeout});
   }
-  void drop(Connection<Ws>& connection, Disconnect how, Ending ending, Clock::duration timeout) {
+  void drop(Connection<Ws>& connection, Disconnect how, Ending ending, TimeLimit limit) {
     const ConnectionPtr keep = connection.shared_from_this();
     std::shared_ptr<Ws> socket = remove(connection, std::move(how), ending);
     if (!socket) return;
     log_disconnect(connection);
     // In this order, and beside each other.
     spawn("close", Closing<Ws>::close_connection(this->shared_from_this(), keep, std::move(socket),
-                                                 ending, timeout));
+                                                 ending, limit));
     if (connection.handler_) {
       spawn("end_handler",
             Closing<Ws>::end_handler(this->shared_from_this(), keep, connection.handler_));

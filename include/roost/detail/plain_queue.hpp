@@ -18,6 +18,7 @@
 #include "roost/detail/describe.hpp"
 #include "roost/detail/next_turn.hpp"
 #include "roost/detail/outbox.hpp"
+#include "roost/detail/patience.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -85,10 +86,10 @@ class PlainQueue {
                           [running = Running(executor)](std::exception_ptr) {});
   }
 
-  /// Waits until all is sent. What is not by @p deadline never will be.
-  /// @pre this outlives it
+  /// Waits until all is sent. What is not when @p patience is over never will be.
+  /// @pre this and @p patience outlive it
   boost::asio::awaitable<bool> wait_flushed(boost::asio::any_io_executor executor, Clock& clock,
-                                            Clock::time_point deadline) {
+                                            Patience& patience) {
     struct Rest {
       Outbox& outbox;
       ~Rest() { outbox.discard(); }
@@ -96,7 +97,8 @@ class PlainQueue {
     const Rest rest{outbox_};
     bool is_in_time = true;
     while (is_in_time && is_pumping_) {
-      is_in_time = co_await wait(pump_ended_, executor, clock, deadline);
+      const bool is_told = co_await wait(pump_ended_, executor, clock, patience.next_look());
+      is_in_time = is_told || !patience.is_over(clock.now(), outbox_.cost());
     }
     co_return !is_pumping_;
   }

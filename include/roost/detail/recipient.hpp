@@ -18,6 +18,7 @@
 #include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/pace.hpp"
+#include "roost/detail/patience.hpp"
 #include "roost/detail/plain_queue.hpp"
 #include "roost/detail/prefetch.hpp"
 #include "roost/detail/room_index.hpp"
@@ -198,14 +199,21 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   /// Waits until the pump of a socket that takes no frames has sent all.
-  /// @returns whether it has, before @p deadline
+  /// @returns whether it has, before @p patience was over
   static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
                                                    boost::asio::any_io_executor executor,
-                                                   Clock& clock, Clock::time_point deadline) {
+                                                   Clock& clock, Patience& patience) {
     if constexpr (!TakesFrames<Ws>) {
-      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, deadline);
+      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, patience);
     }
     co_return true;
+  }
+  /// Bytes that @p socket, which is not attached any more, has still to send.
+  [[nodiscard]] static std::size_t unsent([[maybe_unused]] const Connection<Ws>* connection,
+                                          [[maybe_unused]] Ws& socket) {
+    if constexpr (HasOutbox<Ws>) return socket.queued_bytes();
+    if constexpr (!TakesFrames<Ws>) return connection ? connection->plain_.cost() : 0;
+    return 0;
   }
 
  private:

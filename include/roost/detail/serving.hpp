@@ -3,6 +3,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/system/error_code.hpp>
+#include <csignal>
 #include <exception>
 #include <initializer_list>
 #include <memory>
@@ -97,6 +99,8 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   /// It happens once, and all who ask for it get its result.
   void begin_shutdown() {
     if (shutdown_) return;
+    boost::system::error_code ignored;
+    if (signals_) signals_->remove(SIGINT, ignored);  // who presses Ctrl-C again need not wait
     shutdown_ =
         Child<DrainReport>::start(state_->executor(), run_shutdown(this->shared_from_this()));
   }
@@ -108,7 +112,6 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
     co_await next_turn();  // whoever asks next finds it
-    if (self->signals_) self->signals_->cancel();
     DrainReport report;
     std::exception_ptr failure;
     try {
@@ -133,14 +136,20 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     co_return report;
   }
 
+  /// The signals stay watched to the end: whoever stops a process may say so more than once, and
+  /// the clients are still to be told.
   static boost::asio::awaitable<void> shut_down_at_signal(
       Self self, std::unique_ptr<boost::asio::signal_set> set) {
-    const ScopedValue in_use(self->signals_, set.get());  // it goes with the context
-    const std::optional<int> signal = co_await next_signal(*set);
-    if (!signal) co_return;  // shut down already
-    set->clear();
-    self->state_->log(Severity::info, "signal", {{"number", std::to_string(*signal)}});
-    self->begin_shutdown();
+    {
+      const ScopedValue in_use(self->signals_, set.get());  // it goes with the context
+      std::optional<int> signal = co_await next_signal(*set);
+      while (signal) {
+        self->state_->log(Severity::info, "signal", {{"number", std::to_string(*signal)}});
+        self->begin_shutdown();
+        signal = co_await next_signal(*set);
+      }
+    }
+    keep_watched(std::move(set));
   }
 
   void spawn(std::string_view failure, boost::asio::awaitable<void> coroutine) {

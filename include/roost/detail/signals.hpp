@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <memory>
 #include <optional>
 
 #include "roost/detail/config.hpp"
@@ -12,6 +13,10 @@ namespace roost::detail {
 /// The next of the signals of @p set; nothing if the set is cancelled.
 ROOST_WHEN_USED boost::asio::awaitable<std::optional<int>> next_signal(
     boost::asio::signal_set& set);
+
+/// Keeps signals from having their default effect, without waiting for them, until the context is
+/// destroyed. On the executor of @p set.
+ROOST_WHEN_USED void keep_watched(std::unique_ptr<boost::asio::signal_set> set);
 
 }  // namespace roost::detail
 

@@ -31,6 +31,12 @@ ROOST_WHEN_USED_DEF void Gate::add(std::weak_ptr<Entrance> entrance) {
   entrances_.push_back(std::move(entrance));
 }
 
+ROOST_WHEN_USED_DEF void Gate::hand_over() noexcept {
+  for (const auto& weak : entrances_) {
+    if (const auto entrance = weak.lock()) entrance->hand_over();
+  }
+}
+
 ROOST_WHEN_USED_DEF void Gate::close_entrances() noexcept {
   for (const auto& weak : entrances_) {
     if (const auto entrance = weak.lock()) entrance->close();

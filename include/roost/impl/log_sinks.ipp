@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "roost/line_writer.hpp"
 #include "roost/log_sinks.hpp"
 
 namespace roost {
@@ -42,24 +45,35 @@ ROOST_WHEN_USED std::string log_line(LogFormat format, std::chrono::system_clock
   const std::string when = format_time(time);
   const std::string level(to_string(event.severity));
   if (format == LogFormat::logfmt) {
-    return "time=" + when + " level=" + level + " event=" + event.to_string() + "\n";
+    return "time=" + when + " level=" + level + " event=" + event.to_string();
   }
   std::string line = "{\"time\":\"" + when + "\",\"level\":\"" + level +
                      "\",\"event\":" + json_string(event.event);
   for (const LogField& field : event.fields) {
     line.append(",").append(json_string(field.key)).append(":").append(json_string(field.value));
   }
-  return line += "}\n";
+  return line += '}';
 }
 
 }  // namespace detail
 
 ROOST_DECL Logger log_to_stderr(LogSinkOptions options) {
-  return [options = std::move(options)](const LogEvent& event) {
-    if (event.severity < options.least) return;
-    const std::string line = detail::log_line(options.format, options.now(), event);
-    std::fwrite(line.data(), 1, line.size(), options.file);
-    std::fflush(options.file);
+  const auto line_of = [format = options.format, now = options.now](const LogEvent& event) {
+    return detail::log_line(format, now(), event);
+  };
+  const auto notice = [line_of](std::uint64_t lost) {
+    std::string line;
+    const Logger to_line = [&](const LogEvent& event) { line = line_of(event); };
+    detail::log(to_line, Severity::warning, "log_lines_lost", {{"count", std::to_string(lost)}});
+    return line;
+  };
+  auto writer =
+      std::make_shared<LineWriter>(LineWriterOptions{.file = options.file,
+                                                     .max_queued_bytes = options.max_queued_bytes,
+                                                     .exit_timeout = options.exit_timeout,
+                                                     .notice = notice});
+  return [writer = std::move(writer), line_of, least = options.least](const LogEvent& event) {
+    if (event.severity >= least) writer->write(line_of(event));
   };
 }
 

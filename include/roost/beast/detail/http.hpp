@@ -43,6 +43,7 @@ struct TransportOf<boost::asio::basic_stream_socket<boost::asio::ip::tcp, Socket
   static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
                                          Socket&& socket, const StreamOptions& options) {
     set_options(socket, options.send_buffer_bytes);
+    close_on_exec(socket.native_handle());
     return std::make_unique<TcpTransport>(move_to(executor, std::move(socket)));
   }
 };

@@ -72,6 +72,10 @@ void set_options(Socket& socket, std::size_t send_buffer_bytes) {
   }
 }
 
+/// Keeps a descriptor from the programs that this process starts: one that still has it would keep
+/// the port after a restart, and a client of ours would not learn that it was let go.
+ROOST_DECL void close_on_exec(int descriptor) noexcept;
+
 /// A plain TCP socket.
 class TcpTransport final : public Transport, private ReadPoller::Source {
  public:

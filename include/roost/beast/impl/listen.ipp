@@ -15,6 +15,13 @@
 #include <string_view>
 #include <utility>
 
+#if defined(__linux__)
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#endif
+
 #include "roost/beast/impl/http.ipp"
 #include "roost/beast/listen.hpp"
 #include "roost/detail/check_origin.hpp"
@@ -35,12 +42,30 @@ ROOST_DECL void share_port(boost::asio::ip::tcp::acceptor& acceptor) {
 #endif
 }
 
+/// No program that is started meanwhile gets the socket.
+ROOST_DECL void open_socket(boost::asio::ip::tcp::acceptor& acceptor,
+                            const boost::asio::ip::tcp& protocol) {
+#if defined(__linux__)
+  const int type = protocol.type() | SOCK_CLOEXEC;
+  const int socket = ::socket(protocol.family(), type, protocol.protocol());
+  if (socket < 0) throw boost::system::system_error(errno, boost::system::system_category());
+  boost::system::error_code error;
+  acceptor.assign(protocol, socket, error);
+  if (!error) return;
+  ::close(socket);
+  throw boost::system::system_error(error);
+#else
+  acceptor.open(protocol);
+  close_on_exec(acceptor.native_handle());
+#endif
+}
+
 ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
     const ListenOptions& options) {
   boost::asio::ip::tcp::acceptor acceptor(executor);
   try {
-    acceptor.open(endpoint.protocol());
+    open_socket(acceptor, endpoint.protocol());
     acceptor.set_option(boost::asio::socket_base::reuse_address(true));
     if (options.reuse_port) share_port(acceptor);
     set_options(acceptor, options.stream.send_buffer_bytes);
@@ -166,6 +191,28 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
   spawn(executor, std::move(visitor), std::move(serving));
 }
 
+/// Like `acceptor.accept`, but no program that is started meanwhile gets the socket.
+ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
+                              boost::asio::ip::tcp::socket& socket,
+                              boost::asio::ip::tcp::endpoint& peer,
+                              boost::system::error_code& error) {
+#if defined(__linux__)
+  auto size = static_cast<socklen_t>(peer.capacity());
+  const int accepted = ::accept4(acceptor.native_handle(), peer.data(), &size, SOCK_CLOEXEC);
+  if (accepted < 0) {
+    const bool is_nobody = errno == EPROTO || errno == EINTR;  // look again
+    error.assign(is_nobody ? ECONNABORTED : errno, boost::system::system_category());
+    return;
+  }
+  peer.resize(size);
+  socket.assign(peer.protocol(), accepted, error);
+  if (error) ::close(accepted);
+#else
+  acceptor.accept(socket, peer, error);
+  if (!error) close_on_exec(socket.native_handle());
+#endif
+}
+
 /// @param error  `would_block`: nobody else waits; `connection_aborted`: it has left meanwhile
 ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
                            boost::asio::ip::tcp::acceptor& acceptor,
@@ -174,7 +221,7 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
   const boost::asio::any_io_executor executor = acceptor.get_executor();
   boost::asio::ip::tcp::socket socket(executor);
   boost::asio::ip::tcp::endpoint peer;
-  acceptor.accept(socket, peer, error);
+  accept_socket(acceptor, socket, peer, error);
   if (error) return;
 #if !defined(__linux__)
   set_options(socket, stream_options->send_buffer_bytes);
@@ -190,12 +237,26 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
   begin_serving(executor, listening, std::move(link), peer);
 }
 
+/// Lets in all that the kernel has queued, since closing the acceptor would reset them, and closes
+/// it.
+ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
+                            boost::asio::ip::tcp::acceptor& acceptor,
+                            const std::shared_ptr<const StreamOptions>& stream_options) {
+  constexpr int most = 65'536;  // what others can add meanwhile has an end
+  boost::system::error_code error;
+  for (int i = 0; i < most && !listening->is_stopped; ++i) {
+    accept_one(listening, acceptor, stream_options, error);
+    if (error && error != boost::asio::error::connection_aborted) break;
+  }
+  acceptor.close(error);
+}
+
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   constexpr int max_accepted = 16;
   const ScopedValue registration(listening->acceptor, &acceptor);
   const auto stream_options = std::make_shared<const StreamOptions>(listening->options.stream);
-  while (!listening->is_stopped) {
+  while (!listening->is_stopped && !listening->is_handed_over) {
     boost::system::error_code error;
     co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
                                  boost::asio::redirect_error(boost::asio::use_awaitable, error));
@@ -206,7 +267,8 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
       accept_one(listening, acceptor, stream_options, error);
     }
     if (!error || error == boost::asio::error::would_block ||
-        error == boost::asio::error::connection_aborted || listening->is_stopped) {
+        error == boost::asio::error::connection_aborted || listening->is_stopped ||
+        listening->is_handed_over) {
       continue;
     }
     if (error == boost::asio::error::operation_aborted) co_return;
@@ -216,6 +278,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     co_await sleep_until(acceptor.get_executor(), clock,
                          clock.now() + std::chrono::milliseconds(100));
   }
+  if (!listening->is_stopped) accept_rest(listening, acceptor, stream_options);
 }
 
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
@@ -264,6 +327,13 @@ void Listening::abort_if(Predicate predicate) noexcept {
     const std::shared_ptr<Link> link = visitor->link();
     if (link && predicate(*visitor, *link)) link->abort();
   }
+}
+
+ROOST_DECL void Listening::hand_over() noexcept {
+  if (!options.reuse_port) return;
+  is_handed_over = true;
+  error_code ignored;
+  if (acceptor) acceptor->cancel(ignored);
 }
 
 ROOST_DECL void Listening::stop() noexcept {

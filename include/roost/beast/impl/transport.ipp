@@ -7,10 +7,20 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#if __has_include(<fcntl.h>)
+#include <fcntl.h>
+#endif
+
 #include "roost/beast/detail/transport.hpp"
 #include "roost/detail/config.hpp"
 
 namespace roost::detail {
+
+ROOST_DECL void close_on_exec([[maybe_unused]] int descriptor) noexcept {
+#if defined(FD_CLOEXEC)
+  ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+#endif
+}
 
 // One for all connections of a thread: what is not taken at once is copied out of it.
 ROOST_DECL std::array<char, 65'536>& read_buffer() noexcept {

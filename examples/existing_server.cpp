@@ -15,7 +15,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/websocket/rfc6455.hpp>
 #include <chrono>
 #include <csignal>
 #include <roost/beast.hpp>  // +
@@ -58,7 +57,7 @@ asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
     stream.expires_after(30s);
     http::request<http::string_body> request;
     co_await http::async_read(stream, buffer, request, asio::use_awaitable);
-    if (beast::websocket::is_upgrade(request)) {  // +
+    if (roost::is_upgrade(request)) {  // +
       roost::Upgrade upgrade(manager.get_executor(), stream.release_socket(), request,
                              buffer.data());
       co_spawn(manager.get_executor(), chat(manager, std::move(upgrade)), asio::detached);

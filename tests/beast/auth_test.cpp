@@ -343,7 +343,7 @@ std::vector<Visit> visits() {
            .request = no_upgrade},
           {.event = "connection_failed", .request = "GET /?token=" + token + " HTTP/9.9\r\n\r\n"},
           {.event = "connection_failed", .headers = "Bad Header " + token + "\r\n"},
-          {.event = "connection_failed", .headers = "X: " + std::string(9'000, 'x') + "\r\n"},
+          {.event = "connection_failed", .headers = "X: " + std::string(40'000, 'x') + "\r\n"},
           {.event = "connection_failed",
            .request = "GET /?token=" + token +
                       " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +

@@ -155,7 +155,7 @@ TEST_CASE("listen: who asks for no WebSocket is told so, unless the application 
     const HttpReply reply = whole_reply(server, request);
     CHECK(reply.status == 426);
     CHECK(reply.header("upgrade") == "websocket");
-    CHECK(reply.header("connection") == "close");
+    CHECK(reply.header("connection") == "upgrade, close");
     if (method != "HEAD") {
       CHECK(reply.body == "This is a WebSocket endpoint.\n");
       CHECK(reply.has_whole_body());
@@ -254,7 +254,7 @@ TEST_CASE("listen: a head of just max_header_bytes is taken") {
   CHECK(client.is_upgraded());
 }
 
-TEST_CASE("accept: a request that lacks what RFC 6455 wants gets Beast's answer") {
+TEST_CASE("listen: a request that lacks what RFC 6455 wants is refused, and counted") {
   Server server;
   const auto [wrong, status] = GENERATE(table<std::string, int>(
       {{"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 426},
@@ -267,8 +267,9 @@ TEST_CASE("accept: a request that lacks what RFC 6455 wants gets Beast's answer"
       server, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n" +
                   wrong + "\r\n");
   CHECK(reply.status == status);
-  CHECK(server.upgrades == 1);
+  CHECK(server.upgrades == 0);
   CHECK(server.manager.stats().accepted == 0);
+  CHECK(server.manager.stats().requests_refused == 1);
 }
 
 // --- in time ---

@@ -33,7 +33,9 @@
 
 namespace roost {
 
-/// A request that asks for no WebSocket. Its body is not read.
+/// A request that asks for no WebSocket. Its body is not read. Header lines of a name that decides
+/// about an upgrade (`Connection`, `Host`, ...) are joined; the target is a path with its query,
+/// also where it came as a URL.
 using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
 /// What `ListenOptions::on_http` answers.
 using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
@@ -43,7 +45,8 @@ struct ListenOptions {
   /// For each connection. Its `max_message_bytes` is taken from the manager.
   StreamOptions stream = {};
   /// Answers requests that ask for no WebSocket: a page, a health check. The connection is closed
-  /// after each. Called on the executor of the manager, and not told of the body. Not set: 426.
+  /// after each. Called on the executor of the manager, and not told of the body. If it throws, the
+  /// answer is 500. Not set: 426.
   std::function<HttpResponse(const HttpRequest&)> on_http = {};
   /// What the connections of one key may have together.
   KeyLimits per_key = {};
@@ -98,6 +101,8 @@ struct Listening final : Entrance {
 
   /// A place among those of its key, or why there is none, which is counted and logged.
   ConnectionLimiter::Slot admit(const std::string& key);
+  /// Counts and logs it.
+  void note_refusal(const Refusal& refusal) noexcept;
   /// Until there is a place for one more.
   void evict_handshakes() noexcept;
   void log_limited(Severity severity, std::string_view event,
@@ -145,6 +150,8 @@ struct Listening final : Entrance {
       listening_->handshakes.erase(position_);
     }
     [[nodiscard]] bool is_in_handshake() const noexcept { return is_in_handshake_; }
+    /// Where the link of an `Upgrade` goes that was dropped without an answer.
+    [[nodiscard]] std::shared_ptr<Link>& unanswered() noexcept { return unanswered_; }
 
    private:
     std::list<Visitor*>::iterator position_;
@@ -152,6 +159,7 @@ struct Listening final : Entrance {
     bool is_known_ = false;
     const std::shared_ptr<Listening> listening_;
     const std::weak_ptr<Link> link_;
+    std::shared_ptr<Link> unanswered_;
   };
 
  private:
@@ -250,8 +258,9 @@ concept HandlesUpgrades =
 /// listener stops; one with `reuse_port` does at its beginning. Programs that the process starts
 /// get none of its sockets.
 /// @param endpoint  an address of this machine; port 0: the system chooses, see `Listener::port`
-/// @param handler   called with `Upgrade`, returns `awaitable<void>`. What it throws is logged. A
-///                  drain waits for it, and cancels it in the end, like the handlers of sessions.
+/// @param handler   called with `Upgrade`, returns `awaitable<void>`. What it throws is logged, and
+///                  answered with 500 if nothing was answered yet. A drain waits for it, and
+///                  cancels it in the end, like the handlers of sessions.
 /// @par Errors      `errc::address_unavailable`, naming the address; `invalid_option`, naming the
 ///                  field; `draining` once that has begun.
 template <WebSocketLike Ws, detail::HandlesUpgrades Handler>

@@ -13,8 +13,8 @@
 
 namespace roost {
 
-/// How messages are compressed (permessage-deflate, RFC 7692): in both directions, without context
-/// takeover, where the client asks for it.
+/// How messages are compressed (permessage-deflate, RFC 7692): in both directions where the client
+/// asks for it, without context takeover unless an option says otherwise.
 ///
 /// A broadcast is compressed once for all who agreed on the same. Costs processor time for network:
 /// for large texts. As with HTTP, do not put a secret and what a stranger chooses into one message:
@@ -24,6 +24,12 @@ struct Compression {
   std::size_t min_bytes = 256;
   /// 1 (fast) to 9 (small).
   unsigned level = 6;
+  /// Whether clients may refer in one message to those before it. Clients on Apple's systems do so
+  /// even when they are told not to (`URLSessionWebSocketTask`): without this option their second
+  /// compressed message may end the connection with 1007. With it a client that compresses costs up
+  /// to 32 KiB of memory more, the last that it has sent, for as long as it is connected. What the
+  /// server sends stands for itself in either case.
+  bool client_context_takeover = false;
 };
 
 /// How one connection over Beast treats its peer, from the first byte to the last.
@@ -38,8 +44,10 @@ struct StreamOptions {
   Clock::duration send_timeout = std::chrono::seconds(5);
   /// How long the peer may take to close its side after ours is shut down; then it is closed.
   Clock::duration linger_timeout = std::chrono::seconds(2);
-  /// Bytes of the request line and the headers; more is refused with 431. 256 to 1 048 576.
-  std::size_t max_header_bytes = 8'192;
+  /// Bytes of the request line and the headers, cookies included; more is refused with 431. Servers
+  /// in front let 16 to 32 KiB through. A request costs as much memory as it has bytes, and what is
+  /// kept of it is kept for as long as its connection. 256 to 1 048 576.
+  std::size_t max_header_bytes = 32'768;
   /// Header fields of the upgrade request; more is refused with 431. 8 to 10 000.
   std::size_t max_header_fields = 100;
   /// Bytes of the request target, path and query; more is refused with 414. 1 to

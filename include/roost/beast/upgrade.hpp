@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "roost/beast/beast_websocket.hpp"
+#include "roost/beast/detail/handshake.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/beast/detail/http.hpp"
 #include "roost/beast/detail/link.hpp"
@@ -27,12 +28,20 @@
 
 namespace roost {
 
+/// Whether a request that an existing server has read asks for a WebSocket, so that an `Upgrade`
+/// can be made of it. Looks at all lines of `Connection` and `Upgrade` (RFC 9110, section 5.3),
+/// unlike the function of this name in Beast, which looks at the first of each.
+[[nodiscard]] inline bool is_upgrade(const boost::beast::http::request_header<>& request) {
+  return detail::asks_for_websocket(request);
+}
+
 /// A request that asks for a WebSocket, not answered yet: look at it, then accept or reject it.
 ///
 /// Comes from `listen`, from `read_upgrade`, or from the socket, request and leftover bytes that an
 /// existing Beast server has read.
 ///
-/// @par Lifetime       Destroying it unanswered closes the connection. Unless it is answered within
+/// @par Lifetime       Destroying it unanswered closes the connection; one of `listen` is answered
+///                     with 500 if its handler ends by an exception. Unless it is answered within
 ///                     `handshake_timeout`, the connection is aborted.
 /// @par Thread safety  `accept` and `reject` may be awaited from any executor.
 class Upgrade {
@@ -52,8 +61,8 @@ class Upgrade {
           const boost::beast::http::request<Body>& request, boost::asio::const_buffer leftover = {},
           const StreamOptions& options = {})
       : request_(request.base()) {
+    static_cast<void>(detail::normalise(request_));  // what is wrong is answered by `accept`
     require_upgrade(request_);
-    detail::join_repeated_origins(request_);
     detail::validate(options);
     boost::system::error_code ignored;
     remote_endpoint_ = stream.lowest_layer().remote_endpoint(ignored);
@@ -63,11 +72,14 @@ class Upgrade {
   }
 
   /// @private For roost's own readers of requests.
+  /// @param unanswered  takes the link of one that is dropped without an answer
   Upgrade(std::shared_ptr<detail::Link> link, Request request,
-          boost::asio::ip::tcp::endpoint remote_endpoint)
+          boost::asio::ip::tcp::endpoint remote_endpoint,
+          std::weak_ptr<std::shared_ptr<detail::Link>> unanswered = {})
       : request_(std::move(request)),
         remote_endpoint_(std::move(remote_endpoint)),
-        link_(std::move(link)) {
+        link_(std::move(link)),
+        unanswered_(std::move(unanswered)) {
     require_upgrade(request_);
   }
 
@@ -112,8 +124,10 @@ class Upgrade {
   // --- the answer ---
 
   /// Completes the handshake.
-  /// @par Errors    what Beast reports; `errc::connection_closed` if the peer or the deadline was
-  ///                faster, or if it was answered already.
+  /// @par Errors    what Beast reports, also of a request that RFC 6455 does not allow, after the
+  /// peer
+  ///                was told by 400 or 426; `errc::connection_closed` if the peer or the deadline
+  ///                was faster, or if it was answered already.
   /// @par Suspends  until the response has left, at most until the handshake's deadline.
   boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> accept(const AcceptOptions& options = {});
 
@@ -133,6 +147,7 @@ class Upgrade {
   Request request_;
   boost::asio::ip::tcp::endpoint remote_endpoint_;
   std::shared_ptr<detail::Link> link_;
+  std::weak_ptr<std::shared_ptr<detail::Link>> unanswered_;
 };
 
 namespace detail {

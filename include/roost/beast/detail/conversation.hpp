@@ -54,11 +54,12 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
     resume();
   }
 
-  /// Nobody is interested any more.
+  /// Nobody is interested any more. A conversation that the peer has ended goes on to its own end,
+  /// in time: the peer has still to be told, and what was sent to it has still to leave.
   void abandon() {
     is_discarding_ = true;
     channel_->outbox().watch({});
-    channel_->abort();
+    if (!is_finishing_) channel_->abort();
   }
 
  protected:
@@ -78,6 +79,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   const std::shared_ptr<Channel> channel_;
   WaitList space_;
   bool is_discarding_ = false;
+  bool is_finishing_ = false;  // it ends by itself, and has a deadline
 };
 
 }  // namespace roost::detail

@@ -9,8 +9,8 @@
 #include "roost/frame.hpp"
 #include "roost/websocket_like.hpp"
 
-// permessage-deflate without context takeover (RFC 7692): each message stands for itself, so that
-// one compressed frame suits all who agreed on the same, and no connection keeps a state.
+// permessage-deflate (RFC 7692). Each message that is sent stands for itself, so that one
+// compressed frame suits all who agreed on the same, and no connection keeps a state for it.
 
 namespace roost::detail {
 
@@ -35,7 +35,10 @@ enum class Inflated : std::uint8_t { whole, malformed, too_big };
 
 /// @param deflated           the payload of a message; is changed
 /// @param max_message_bytes  of @p out; 0: no limit
-ROOST_DECL Inflated inflate(std::string& deflated, std::string& out, std::size_t max_message_bytes);
+/// @param context            the end of what was inflated before, to which the message may refer;
+///                           goes on to the end of this one. Null: there is none.
+ROOST_DECL Inflated inflate(std::string& deflated, std::string& out, std::size_t max_message_bytes,
+                            std::string* context = nullptr);
 
 /// What a message of @p n bytes may take when it is compressed, however badly: zlib's bound for
 /// any parameters. More is padding without end.

@@ -22,8 +22,9 @@ inline std::optional<std::string_view> header_value(const boost::beast::http::fi
   return to_std(found->value());
 }
 
-/// Makes one of all headers of a name (RFC 9110, section 5.2): who asks for one of these, which may
-/// be there once only, then gets what is no valid value of it, and not one that was chosen for him.
+/// Makes one line of all header lines of a name. For a list that is what they mean (RFC 9110,
+/// section 5.3). For a header that may be there once only, such as `Host`, the result is no valid
+/// value, so that no line is preferred to another.
 inline void join_repeated(boost::beast::http::fields& fields, boost::beast::http::field name) {
   if (fields.count(name) < 2) return;
   std::string all;
@@ -35,10 +36,15 @@ inline void join_repeated(boost::beast::http::fields& fields, boost::beast::http
   fields.set(name, all);
 }
 
-/// What decides whether a page may connect.
-inline void join_repeated_origins(boost::beast::http::fields& fields) {
-  join_repeated(fields, boost::beast::http::field::origin);
-  join_repeated(fields, boost::beast::http::field::host);
+/// Joins the lines of each header that decides about an upgrade. Subprotocols stay as they came:
+/// whoever asks for them looks at all lines.
+inline void join_upgrade_headers(boost::beast::http::fields& fields) {
+  using boost::beast::http::field;
+  for (const field name :
+       {field::origin, field::host, field::connection, field::upgrade, field::sec_websocket_key,
+        field::sec_websocket_version, field::sec_websocket_extensions}) {
+    join_repeated(fields, name);
+  }
 }
 
 }  // namespace roost::detail

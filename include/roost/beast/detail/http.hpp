@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "roost/beast/detail/handshake.hpp"
 #include "roost/beast/detail/link.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/detail/config.hpp"
@@ -66,6 +67,9 @@ struct ResponseOptions {
 ROOST_DECL std::string http_response(unsigned status, std::string_view body, unsigned version,
                                      const ResponseOptions& options = {});
 
+/// The answer to a request that is refused: its status, and why.
+ROOST_DECL std::string refusal_response(const Refusal& refusal, unsigned version);
+
 /// The answer to a request that asks for no WebSocket.
 ROOST_DECL std::string not_an_upgrade_response(
     const boost::beast::http::request<boost::beast::http::empty_body>& request);
@@ -73,8 +77,9 @@ ROOST_DECL std::string not_an_upgrade_response(
 /// Sends a whole response and closes once it has arrived.
 ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::string response);
 
-/// Reads the head of a request. What followed it stays in the link.
-/// @par Errors  what Beast reports, after the peer was told.
+/// Reads the head of a request, and gives it the form that `normalise` describes. What followed it
+/// stays in the link.
+/// @par Errors  `RefusedRequest` and what else Beast reports, after the peer was told.
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link);
 

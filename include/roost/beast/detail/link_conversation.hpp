@@ -17,8 +17,11 @@ namespace roost::detail {
 /// A conversation over a `Link`: frames go straight to it, and come straight from it.
 class LinkConversation final : public Conversation, private Link::Listener {
  public:
-  /// @param form  how messages to the peer are compressed; 0: neither side compresses
-  LinkConversation(const std::shared_ptr<Link>& link, FrameForm form);
+  /// @param form                  how messages to the peer are compressed; 0: neither side
+  /// compresses
+  /// @param keeps_client_context  whether the peer may refer to messages before the one it sends
+  LinkConversation(const std::shared_ptr<Link>& link, FrameForm form,
+                   bool keeps_client_context = false);
   ~LinkConversation() override;
 
   void set_max_message_bytes(std::size_t n) override { reader_.set_max_message_bytes(n); }
@@ -47,7 +50,11 @@ class LinkConversation final : public Conversation, private Link::Listener {
   /// That has come.
   void go_on();
   void read();
+  void on_read_failed(error_code error);
+  /// The peer has closed, or broken a rule.
   void finish();
+  /// What is queued still leaves, for at most `send_timeout`; then the link is closed.
+  void linger();
 
   void on_link_down() override { on_channel_down(); }
 

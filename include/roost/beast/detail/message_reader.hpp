@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +21,7 @@ namespace roost::detail {
 /// agreed on). Knows no socket: whoever has bytes feeds them, and does what the events ask for.
 ///
 /// Keeps a message in the making, which is never larger than the limit (compressed: than
-/// `max_deflated_bytes` of it), and nothing else.
+/// `max_deflated_bytes` of it), the context of compression if that was agreed on, and nothing else.
 class MessageReader {
  public:
   enum class Event : std::uint8_t {
@@ -34,8 +35,12 @@ class MessageReader {
 
   /// @param max_message_bytes  0: no limit
   /// @param inflates           whether messages may be compressed
-  MessageReader(std::size_t max_message_bytes, bool inflates) noexcept
-      : max_message_bytes_(max_message_bytes), inflates_(inflates) {}
+  /// @param keeps_context      whether they may then refer to compressed messages before them, of
+  ///                           which the last 32 KiB are kept
+  MessageReader(std::size_t max_message_bytes, bool inflates, bool keeps_context = false)
+      : max_message_bytes_(max_message_bytes),
+        context_(keeps_context ? std::make_unique<std::string>() : nullptr),
+        inflates_(inflates) {}
 
   /// Goes on to the next event, and takes what that used up from the front of @p bytes. They are
   /// unmasked where they are.
@@ -89,6 +94,7 @@ class MessageReader {
   std::uint64_t remaining_ = 0;  // of the payload of this frame
   std::string payload_;          // of the message in the making; compressed, if it is
   std::string control_;
+  std::unique_ptr<std::string> context_;  // the end of what was inflated; null: none is kept
   std::array<std::byte, 14> header_{};
   std::uint8_t header_size_ = 0;
   std::uint8_t mask_position_ = 0;

@@ -6,6 +6,9 @@
 #include <boost/beast/zlib/error.hpp>
 #include <boost/beast/zlib/inflate_stream.hpp>
 #include <boost/beast/zlib/zlib.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "roost/beast/detail/deflate.hpp"
@@ -53,12 +56,54 @@ ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
   return compressed;
 }
 
-ROOST_DECL Inflated inflate(std::string& deflated, std::string& out,
-                            std::size_t max_message_bytes) {
+inline constexpr std::size_t largest_window = 32'768;
+
+/// The stream starts anew, as if it had just made @p context: that is fed as a block that is stored
+/// (RFC 1951, section 3.2.4), and what comes of it is thrown away.
+ROOST_DECL void restart(boost::beast::zlib::inflate_stream& stream, std::string_view context) {
+  stream.reset(15);
+  if (context.empty()) return;
+  const auto size = static_cast<std::uint16_t>(context.size());
+  const auto inverse = static_cast<std::uint16_t>(~size);
+  const auto byte = [](unsigned n) { return static_cast<char>(n & 0xFFU); };
+  std::string block{0, byte(size), byte(size >> 8U), byte(inverse), byte(inverse >> 8U)};
+  block += context;
+  std::array<char, 4'096> ignored;
+  boost::beast::zlib::z_params io;
+  io.next_in = block.data();
+  io.avail_in = block.size();
+  boost::beast::error_code error;
+  while (io.avail_in > 0 && !error) {
+    io.next_out = ignored.data();
+    io.avail_out = ignored.size();
+    stream.write(io, boost::beast::zlib::Flush::sync, error);
+  }
+}
+
+/// Appends, and keeps no more than a message can refer to.
+ROOST_DECL void keep_end(std::string& context, std::string_view more) {
+  if (more.size() > largest_window) more.remove_prefix(more.size() - largest_window);
+  const std::size_t size = context.size() + more.size();
+  if (size > largest_window) context.erase(0, size - largest_window);
+  context += more;
+}
+
+/// A final block may stand in the middle (RFC 7692, 7.2.3.4): behind it all starts anew, with what
+/// has come so far as its context.
+ROOST_DECL void restart(boost::beast::zlib::inflate_stream& stream, const std::string* context,
+                        std::string_view out) {
+  if (!context) return stream.reset(15);
+  std::string both = *context;
+  keep_end(both, out);
+  restart(stream, both);
+}
+
+ROOST_DECL Inflated inflate_message(std::string& deflated, std::string& out,
+                                    std::size_t max_message_bytes, const std::string* context) {
   namespace zlib = boost::beast::zlib;
   deflated += deflate_tail;
   zlib::inflate_stream& stream = inflater();
-  stream.reset(15);
+  restart(stream, context, {});
   std::array<char, 16'384> piece;
   constexpr int at_end_of_block = 128;  // of `data_type`
   bool is_complete = false;
@@ -76,16 +121,23 @@ ROOST_DECL Inflated inflate(std::string& deflated, std::string& out,
     // Without progress there is no news.
     if (error != zlib::error::need_buffers) is_complete = (io.data_type & at_end_of_block) != 0;
     if (error == zlib::error::end_of_stream) {
-      // A final block may stand in the middle (RFC 7692, 7.2.3.4). The tail comes behind the last.
+      // The tail comes behind the last block.
       if (io.avail_in == deflate_tail.size()) return Inflated::whole;
       if (io.avail_in < deflate_tail.size()) return Inflated::malformed;
-      stream.reset(15);
+      restart(stream, context, out);
     } else if (error && error != zlib::error::need_buffers) {
       return Inflated::malformed;
     } else if (io.avail_out > 0) {
       return is_complete && io.avail_in == 0 ? Inflated::whole : Inflated::malformed;
     }
   }
+}
+
+ROOST_DECL Inflated inflate(std::string& deflated, std::string& out, std::size_t max_message_bytes,
+                            std::string* context) {
+  const Inflated result = inflate_message(deflated, out, max_message_bytes, context);
+  if (context && result == Inflated::whole) keep_end(*context, out);
+  return result;
 }
 
 }  // namespace roost::detail

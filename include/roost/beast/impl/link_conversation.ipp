@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
@@ -13,11 +14,12 @@
 
 namespace roost::detail {
 
-ROOST_DECL LinkConversation::LinkConversation(const std::shared_ptr<Link>& link, FrameForm form)
+ROOST_DECL LinkConversation::LinkConversation(const std::shared_ptr<Link>& link, FrameForm form,
+                                              bool keeps_client_context)
     : Conversation(link),
       link_(*link),
       form_(form),
-      reader_(link->options().max_message_bytes, /*inflates=*/form != 0) {}
+      reader_(link->options().max_message_bytes, /*inflates=*/form != 0, keeps_client_context) {}
 
 ROOST_DECL LinkConversation::~LinkConversation() {
   link_.set_listener(nullptr);
@@ -114,15 +116,21 @@ ROOST_DECL void LinkConversation::read() {
       static_cast<std::size_t>(std::min<std::uint64_t>(reader_.expected() + usual, largest));
   link_.receive(size,
                 [this, self = shared_from_this()](error_code error, std::span<std::byte> bytes) {
-                  if (error) {
-                    end({});
-                    return link_.close();
-                  }
+                  if (error) return on_read_failed(error);
                   consume(bytes);
                   pending_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
                   handed_over_ = {};
                   proceed();
                 });
+}
+
+ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
+  end({});
+  // A peer that sends no more may still read: what is queued for it leaves first.
+  const bool is_lost = error == boost::asio::error::connection_reset ||
+                       error == boost::asio::error::operation_aborted;
+  if (is_lost || link_.outbox().empty()) return link_.close();
+  linger();
 }
 
 ROOST_DECL void LinkConversation::finish() {
@@ -134,6 +142,12 @@ ROOST_DECL void LinkConversation::finish() {
        .code = code,
        .text = is_failure ? std::string() : std::string(reader_.close_reason())});
   link_.send_close(Frame::close(code));  // the answer, unless one is sent already
+  linger();
+}
+
+ROOST_DECL void LinkConversation::linger() {
+  if (link_.is_down()) return;
+  is_finishing_ = true;
   boost::asio::co_spawn(
       link_.get_executor(), Link::linger(std::static_pointer_cast<Link>(channel_)),
       [self = shared_from_this(), running = Running(link_.get_executor())](std::exception_ptr) {});

@@ -83,9 +83,11 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
 }
 
 /// What is answered to a request that is not for the handler of the application; none if it is.
-ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpRequest& request) {
+/// @par Errors  what the application throws
+ROOST_DECL std::optional<std::string> answer_unless_it_throws(Listening& listening,
+                                                              const HttpRequest& request) {
   const unsigned version = request.version();
-  if (!boost::beast::websocket::is_upgrade(request)) {
+  if (!is_upgrade(request)) {
     if (!listening.options.on_http) return not_an_upgrade_response(request);
     HttpResponse own = listening.options.on_http(request);
     own.version(version);
@@ -93,6 +95,10 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
     own.prepare_payload();
     if (request.method() == boost::beast::http::verb::head) own.body().clear();
     return serialize(own);
+  }
+  if (const auto refusal = check_handshake(request)) {
+    listening.note_refusal(*refusal);
+    return refusal_response(*refusal, version);
   }
   if (!listening.gate->is_open()) {
     const auto retry = std::chrono::ceil<std::chrono::seconds>(listening.gate->next_retry());
@@ -107,6 +113,46 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
     return http_response(403, "This page may not connect.\n", version);
   }
   return std::nullopt;
+}
+
+/// The answer where the application has failed to give one.
+ROOST_DECL std::string failure_response(const HttpRequest& request) {
+  return http_response(500, {}, request.version(),
+                       {.is_head = request.method() == boost::beast::http::verb::head});
+}
+
+ROOST_DECL void log_failure(const Logger& logger) noexcept {
+  log(logger, Severity::error, "connection_failed", {{"why", describe(std::current_exception())}});
+}
+
+/// What is answered to a request that is not for the handler of the application, also where the
+/// application throws.
+ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpRequest& request) {
+  try {
+    return answer_unless_it_throws(listening, request);
+  } catch (...) {
+    log_failure(listening.logger);
+    return failure_response(request);
+  }
+}
+
+/// Asks for the key of a request, and takes a place among those of that key.
+/// @returns what is answered if there is none
+ROOST_DECL std::optional<std::string> admit(Listening& listening, Link& link,
+                                            const HttpRequest& request,
+                                            const boost::asio::ip::tcp::endpoint& peer) {
+  if (!listening.options.request_key) return std::nullopt;
+  try {
+    auto slot = listening.admit(listening.options.request_key(request, peer));
+    if (!slot) {
+      return http_response(429, {}, request.version(), {.retry_after = slot.retry_after()});
+    }
+    link.hold(std::move(slot));
+    return std::nullopt;
+  } catch (...) {
+    log_failure(listening.logger);
+    return failure_response(request);
+  }
 }
 
 /// What a handler lets escape ends its connection, not the server.
@@ -128,29 +174,39 @@ ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::excep
   if (!error || !visitor.is_in_handshake() || listening.is_stopped) return;
   try {
     std::rethrow_exception(error);
+  } catch (const RefusedRequest& e) {
+    listening.note_refusal(e.refusal());
   } catch (const boost::system::system_error& e) {
-    namespace http = boost::beast::http;
-    if (is(e, errc::timed_out)) {
-      ++listening.gate->turned_away().timed_out;
-      listening.log_limited(Severity::info, "handshake_timed_out", {});
-    } else if (e.code().category() == make_error_code(http::error::bad_method).category() &&
-               e.code() != http::error::end_of_stream && e.code() != http::error::partial_message) {
-      ++listening.gate->turned_away().malformed;
-      listening.log_limited(Severity::info, "request_refused", {{"why", e.code().message()}});
-    }
+    if (!is(e, errc::timed_out)) return;
+    ++listening.gate->turned_away().timed_out;
+    listening.log_limited(Severity::info, "handshake_timed_out", {});
   } catch (...) {
   }
 }
 
+/// An `Upgrade` that the handler has dropped without an answer: it is closed, or after an exception
+/// answered with 500.
+ROOST_DECL void end_unanswered(const std::shared_ptr<Listening::Visitor>& visitor,
+                               const std::exception_ptr& error) {
+  const std::shared_ptr<Link> link = std::exchange(visitor->unanswered(), nullptr);
+  if (!link || link->is_down()) return;
+  if (!error) return link->close();
+  TaskGroup& visits = visitor->listening().gate->visits();
+  visits.spawn(link->get_executor(), respond(link, http_response(500, {}, 11)),
+               [visitor](const std::exception_ptr&) {});
+}
+
 /// Runs a coroutine for somebody who has come, who is known for as long as that lasts.
+/// @param is_handler  whether it is that of the application
 ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
                       std::shared_ptr<Listening::Visitor> visitor,
-                      boost::asio::awaitable<void> coroutine) {
+                      boost::asio::awaitable<void> coroutine, bool is_handler) {
   TaskGroup& visits = visitor->listening().gate->visits();
   visits.spawn(executor, std::move(coroutine),
-               [visitor = std::move(visitor)](const std::exception_ptr& error) {
+               [visitor = std::move(visitor), is_handler](const std::exception_ptr& error) {
                  note_failure(*visitor, error);
                  report(visitor->listening().logger, error);
+                 if (is_handler || error) end_unanswered(visitor, error);
                });
 }
 
@@ -163,20 +219,15 @@ ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening::Visitor
   if (std::optional<std::string> response = answer(listening, request)) {
     co_return co_await respond(link, std::move(*response));
   }
-  if (listening.options.request_key) {
-    auto slot = listening.admit(listening.options.request_key(request, remote_endpoint));
-    if (!slot) {
-      std::string refusal =
-          http_response(429, {}, request.version(), {.retry_after = slot.retry_after()});
-      co_return co_await respond(link, std::move(refusal));
-    }
-    link->hold(std::move(slot));
+  if (std::optional<std::string> response = admit(listening, *link, request, remote_endpoint)) {
+    co_return co_await respond(link, std::move(*response));
   }
   visitor->become_known();
   // In a coroutine of its own: this one, with all that reading a request needs, is done.
   const auto executor = link->get_executor();
-  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint));
-  spawn(executor, visitor, listening.handler(std::move(upgrade)));
+  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint),
+                  std::shared_ptr<std::shared_ptr<Link>>(visitor, &visitor->unanswered()));
+  spawn(executor, visitor, listening.handler(std::move(upgrade)), /*is_handler=*/true);
 }
 
 ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
@@ -188,7 +239,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
   link->set_deadline(listening->options.stream.handshake_timeout);
   auto visitor = std::make_shared<Listening::Visitor>(listening, link);
   auto serving = serve(visitor, std::move(link), remote_endpoint);
-  spawn(executor, std::move(visitor), std::move(serving));
+  spawn(executor, std::move(visitor), std::move(serving), /*is_handler=*/false);
 }
 
 /// Like `acceptor.accept`, but no program that is started meanwhile gets the socket.
@@ -228,7 +279,11 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
 #endif
   ConnectionLimiter::Slot slot;
   if (listening->options.address_key && !listening->options.request_key) {
-    slot = listening->admit(listening->options.address_key(peer.address()));
+    try {
+      slot = listening->admit(listening->options.address_key(peer.address()));
+    } catch (...) {  // the application's; those who come next are accepted
+      return log_failure(listening->logger);
+    }
     if (!slot) return;
   }
   auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
@@ -301,6 +356,21 @@ ROOST_DECL ConnectionLimiter::Slot Listening::admit(const std::string& key) {
   ++gate->turned_away().by_key;
   log_limited(Severity::warning, "refused_by_key", {{"key", key}});
   return slot;
+}
+
+ROOST_DECL void Listening::note_refusal(const Refusal& refusal) noexcept {
+  ++gate->turned_away().malformed;
+  const LogField status("status", std::to_string(refusal.status));
+  const LogField why("why", refusal.why);
+  if (refusal.unit.empty()) {
+    return log_limited(Severity::info, "request_refused", {status, why});
+  }
+  // The limit may be too low for the cookies of this site.
+  log_limited(Severity::warning, "request_refused",
+              {status,
+               why,
+               {refusal.unit, std::to_string(refusal.size)},
+               {"limit", std::to_string(refusal.limit)}});
 }
 
 ROOST_DECL void Listening::evict_handshakes() noexcept {

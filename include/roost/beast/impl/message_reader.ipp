@@ -73,9 +73,10 @@ ROOST_DECL bool MessageReader::take_header(std::span<std::byte>& bytes) noexcept
 ROOST_DECL MessageReader::Event MessageReader::begin_frame() {
   const std::uint64_t length = payload_length();
   const bool is_compressed = (head(0) & compressed_bit) != 0;
-  // The shortest form of a length is the only one (section 5.2).
+  // The shortest form of a length is the only one, and its most significant bit is 0 (section 5.2).
   const bool is_shortest = (head(1) & 0x7FU) < 126 || length > ((head(1) & 1U) ? 0xFFFF : 125);
-  if ((head(0) & other_reserved_bits) != 0 || (head(1) & mask_bit) == 0 || !is_shortest) {
+  const bool is_length = is_shortest && length >> 63U == 0;
+  if ((head(0) & other_reserved_bits) != 0 || (head(1) & mask_bit) == 0 || !is_length) {
     return fail(close_code::protocol_error);
   }
   if (is_control()) {
@@ -143,7 +144,7 @@ ROOST_DECL MessageReader::Event MessageReader::end_message() {
   is_in_message_ = false;
   if (is_compressed_) {
     std::string inflated;
-    switch (inflate(payload_, inflated, max_message_bytes_)) {
+    switch (inflate(payload_, inflated, max_message_bytes_, context_.get())) {
       case Inflated::whole: break;
       case Inflated::malformed: return fail(close_code::invalid_payload);
       case Inflated::too_big: return fail(close_code::message_too_big);

@@ -29,7 +29,13 @@ ROOST_DECL Upgrade::~Upgrade() {
   if (!link_) return;
   // The link lives on the manager's executor; this may be another.
   const auto executor = link_->get_executor();
-  boost::asio::dispatch(executor, [link = std::move(link_)] { link->close(); });
+  boost::asio::dispatch(executor, [link = std::move(link_), unanswered = std::move(unanswered_)] {
+    if (const auto taker = unanswered.lock()) {
+      *taker = link;
+    } else {
+      link->close();
+    }
+  });
 }
 
 ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::accept(
@@ -51,7 +57,7 @@ ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::st
 }
 
 ROOST_DECL void Upgrade::require_upgrade(const Request& request) {
-  if (boost::beast::websocket::is_upgrade(request)) return;
+  if (is_upgrade(request)) return;
   // Without the query, which may hold a token.
   const std::string_view path = detail::path_of(detail::to_std(request.target()));
   throw Error(errc::not_an_upgrade, std::string(detail::to_std(request.method_string())) + " " +
@@ -69,17 +75,23 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_
   namespace http = boost::beast::http;
   if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
   std::unique_ptr<detail::Link, detail::AbortLink> unless_all_goes_well(link.get());
-  // Beast checks and answers the request; from then on it has no part in the conversation.
+  if (auto refusal = detail::normalise(request);
+      refusal || (refusal = detail::check_handshake(request))) {
+    co_await detail::respond(link, detail::refusal_response(*refusal, request.version()));
+    throw detail::RefusedRequest(*refusal);
+  }
+  // Beast answers the request; from then on it has no part in the conversation.
   namespace websocket = boost::beast::websocket;
   websocket::stream<detail::LinkStream> stream{detail::LinkStream(link)};
   stream.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
                                                     websocket::stream_base::none(), false});
-  stream.set_option(detail::offer_of(link->options().compression, request));
-  FrameForm form = 0;
+  const auto deflate = detail::agree_on_deflate(
+      detail::header_value(request, "Sec-WebSocket-Extensions").value_or(std::string_view()),
+      link->options().compression);
   stream.set_option(websocket::stream_base::decorator([&](websocket::response_type& response) {
     if (!server.empty()) response.set(http::field::server, server);
     if (!subprotocol.empty()) response.set(http::field::sec_websocket_protocol, subprotocol);
-    form = detail::agreed_form(link->options().compression, response);
+    if (deflate) response.set(http::field::sec_websocket_extensions, deflate->response);
   }));
   boost::system::error_code error;
   co_await stream.async_accept(request,
@@ -97,7 +109,9 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_
         http::field::sec_websocket_version, http::field::sec_websocket_extensions}) {
     request.erase(field);
   }
-  const auto conversation = std::make_shared<detail::LinkConversation>(link, form);
+  const auto conversation = std::make_shared<detail::LinkConversation>(
+      link, detail::form_of(deflate, link->options().compression),
+      deflate && deflate->keeps_client_context);
   co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
                                              std::move(subprotocol), remote_endpoint);
 }
@@ -108,7 +122,7 @@ ROOST_DECL boost::asio::awaitable<Upgrade> read_upgrade(
     std::shared_ptr<Link> link, boost::asio::ip::tcp::endpoint remote_endpoint) {
   link->set_deadline(link->options().handshake_timeout);
   Upgrade::Request request = co_await read_request(link);
-  if (!boost::beast::websocket::is_upgrade(request)) {
+  if (!is_upgrade(request)) {
     co_await respond(link, not_an_upgrade_response(request));
   }
   co_return Upgrade(std::move(link), std::move(request), std::move(remote_endpoint));

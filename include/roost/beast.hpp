@@ -7,6 +7,7 @@
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/beast/listen.hpp"
 #include "roost/beast/options.hpp"
+#include "roost/beast/request.hpp"
 #include "roost/beast/upgrade.hpp"
 #include "roost/beast/wrap.hpp"
 #include "roost/roost.hpp"

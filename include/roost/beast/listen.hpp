@@ -21,6 +21,7 @@
 #include "roost/address_key.hpp"
 #include "roost/beast/detail/http.hpp"
 #include "roost/beast/options.hpp"
+#include "roost/beast/request.hpp"
 #include "roost/beast/upgrade.hpp"
 #include "roost/connection_limiter.hpp"
 #include "roost/connection_manager.hpp"
@@ -44,9 +45,9 @@ using HttpResponse = boost::beast::http::response<boost::beast::http::string_bod
 struct ListenOptions {
   /// For each connection. Its `max_message_bytes` is taken from the manager.
   StreamOptions stream = {};
-  /// Answers requests that ask for no WebSocket: a page, a health check. The connection is closed
-  /// after each. Called on the executor of the manager, and not told of the body. If it throws, the
-  /// answer is 500. Not set: 426.
+  /// Answers requests that ask for no WebSocket: a page, a health check; `path_of` says which. The
+  /// connection is closed after each. Called on the executor of the manager, and not told of the
+  /// body. If it throws, the answer is 500. Not set: 426.
   std::function<HttpResponse(const HttpRequest&)> on_http = {};
   /// What the connections of one key may have together.
   KeyLimits per_key = {};

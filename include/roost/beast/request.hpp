@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/field.hpp>
+#include <boost/beast/http/fields.hpp>
+#include <boost/beast/http/message.hpp>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "roost/beast/detail/header_value.hpp"
+#include "roost/beast/detail/target.hpp"
+
+namespace roost {
+
+/// The head of any request: that of an `on_http`, `Upgrade::request()`, or one that an existing
+/// Beast server has read.
+using RequestHead = boost::beast::http::request_header<>;
+
+/// The path of a request as it came, percent-encoded: `/page` of the target `/page?from=mail`.
+///
+/// Compare paths, not targets: links with a query, such as those of campaigns, are for the same
+/// page.
+/// @par Lifetime  a view into @p request
+[[nodiscard]] inline std::string_view path_of(const RequestHead& request) {
+  return detail::path_of(detail::to_std(request.target()));
+}
+
+/// The first parameter of that name in the query of a request, decoded.
+[[nodiscard]] inline std::optional<std::string> query_of(const RequestHead& request,
+                                                         std::string_view name) {
+  return detail::query_parameter(detail::to_std(request.target()), name);
+}
+
+/// The token of the header `Authorization: Bearer TOKEN` (RFC 6750, section 2.1).
+///
+/// The name of the scheme may be written in any case, and one or more spaces may follow it (RFC
+/// 9110, sections 11.1 and 11.4).
+/// @return nothing where another scheme is used, where the token is empty or has spaces in it, and
+///         where the header is missing or there more than once, since nobody could say which counts
+/// @par Lifetime  a view into @p request
+[[nodiscard]] inline std::optional<std::string_view> bearer_token(const RequestHead& request) {
+  constexpr std::string_view scheme = "bearer";
+  constexpr std::string_view spaces = " \t";
+  if (request.count(boost::beast::http::field::authorization) != 1) return std::nullopt;
+  std::string_view value = detail::to_std(request[boost::beast::http::field::authorization]);
+  const std::size_t end = value.find_first_of(spaces);
+  if (end == std::string_view::npos ||
+      !boost::beast::iequals({value.data(), end}, {scheme.data(), scheme.size()})) {
+    return std::nullopt;
+  }
+  const std::size_t start = value.find_first_not_of(spaces, end);
+  if (start == std::string_view::npos) return std::nullopt;
+  value.remove_prefix(start);
+  value = value.substr(0, value.find_last_not_of(spaces) + 1);
+  if (value.find_first_of(spaces) != std::string_view::npos) return std::nullopt;
+  return value;
+}
+
+}  // namespace roost

@@ -66,7 +66,10 @@ TEST_CASE("60,000 rooms are subscribed within what Redis keeps for a client", "[
   for (int member = 0; member < 60; ++member) {
     world.run(many.manager.disconnect(std::to_string(member)));
   }
-  world.until([&] { return many.subscribers(0) == 0 && many.subscribers(59'999) == 0; });
+  int calls = 0;
+  world.until([&] {  // to ask takes longer than an answer
+    return ++calls % 100 == 0 && many.subscribers(0) == 0 && many.subscribers(59'999) == 0;
+  });
   CHECK(many.backplane->state() == RedisState::subscribed);
   CHECK(world.log.count("redis_lost") == 1);
 }
@@ -81,14 +84,14 @@ TEST_CASE("subscribing may take longer than command_timeout, while answers come"
       detail::Child<void>::start(world.context.get_executor(), many.backplane->start());
   std::size_t seen = 0;
   world.until([&] {
-    if (fake.subscriptions > seen) {
+    if (fake.subscriptions >= seen + 4) {  // what is asked for at a time
       seen = fake.subscriptions;
       clock.advance(4s);
     }
     return starting->is_done();
   });
   CHECK_NOTHROW(starting->take());
-  CHECK(seen == 20);  // 10,003 channels by 512
+  CHECK(seen == 20);  // 10,003 channels by 512: 20 s
 }
 
 TEST_CASE("subscribing ends when answers cease to come", "[redis]") {

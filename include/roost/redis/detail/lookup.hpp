@@ -115,10 +115,9 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
     Count& operator=(const Count&) = delete;
     ~Count() { --lookups_under_way; }
   };
+  const boost::system::system_error too_many(boost::asio::error::host_not_found_try_again);
   auto count = std::make_shared<Count>();
-  if (lookups_under_way > max_lookups) {
-    throw boost::system::system_error(boost::asio::error::host_not_found_try_again);
-  }
+  if (lookups_under_way > max_lookups) throw too_many;
   // Signals are for the threads of the application.
   sigset_t all;
   sigset_t before;
@@ -128,15 +127,19 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
     const sigset_t& mask;
     ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
   } restore{before};
-  std::thread([answer = std::move(answer), host = std::move(host), port,
-               count = std::move(count)]() noexcept {
-    try {
-      boost::system::error_code error;
-      Addresses addresses = ask_system(host, port, error);
-      hand_over(answer, std::move(addresses), error);
-    } catch (const std::bad_alloc&) {  // the one who waits has a deadline
-    }
-  }).detach();
+  try {
+    std::thread([answer = std::move(answer), host = std::move(host), port,
+                 count = std::move(count)]() noexcept {
+      try {
+        boost::system::error_code error;
+        Addresses addresses = ask_system(host, port, error);
+        hand_over(answer, std::move(addresses), error);
+      } catch (const std::bad_alloc&) {  // the one who waits has a deadline
+      }
+    }).detach();
+  } catch (const std::system_error&) {  // no more threads
+    throw too_many;
+  }
 }
 
 /// The end of a look-up that waits for it; without it the answer is dropped.

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -60,6 +61,9 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        watchdog = threading.Timer(2 * TIMEOUT, process.kill)  # whoever waits for what it says goes on
+        watchdog.start()
+        self.addCleanup(watchdog.cancel)
         line = process.stdout.readline().decode()
         process.port = int(re.search(r"(\d+)/?$", line.strip())[1])
         return process

@@ -111,8 +111,10 @@ class Reading : public Conversation {
     stream_.async_read_some(boost::asio::mutable_buffer(&nothing[8], 0),
                             in_steps([this, self = self()](error_code error, std::size_t) {
                               if (error) return on_read_failed(error);
+                              // Not a sign of life for itself: what has come with it is one.
+                              if (!stream_.is_message_done()) return read_payload();
                               channel_->note_activity();
-                              stream_.is_message_done() ? on_read() : read_payload();
+                              on_read();
                             }));
     look_at_stream();
   }

@@ -21,7 +21,14 @@ using Manager = roost::ConnectionManager<Ws>;
 awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   auto socket = co_await upgrade.accept();
   auto echo = [&](Manager::ConnectionPtr self) -> awaitable<void> {
-    while (auto text = co_await manager.next_text(*self)) co_await self->send_text(*text);
+    for (;;) {  // until the client leaves
+      const roost::Message message = co_await manager.receive(*self);
+      if (message.is_text) {
+        co_await self->send_text(message.text());
+      } else {
+        co_await self->send_bytes(message.bytes());
+      }
+    }
   };
   co_await manager.session(socket, {}, echo);
 }

@@ -429,6 +429,42 @@ TEST_CASE("a hook that is a coroutine may take its arguments by reference", "[ho
   CHECK(told == Strings{"connected alice", "joined alice lobby", "ended alice connection_lost"});
 }
 
+TEST_CASE("an id that is taken over: hooks of the old connection end before those of the new begin",
+          "[hooks]") {
+  Gate gate;
+  Strings told;
+  FakeBench bench;
+  const auto tell = [&](std::string what, const ConnectionPtr& connection) -> awaitable<> {
+    const std::string which = connection->metadata().at("which").get<std::string>();
+    told.push_back(what + " " + which);
+    co_await gate.pass();
+    told.push_back(what + " " + which + ", done");
+  };
+  bench.manager.on_connected([&](ConnectionPtr c) { return tell("connected", c); });
+  bench.manager.on_disconnect([&](ConnectionPtr c, const Disconnect&) { return tell("ended", c); });
+  const auto connect = [&](const std::string& which) {
+    json metadata;
+    metadata["which"] = which;
+    return bench.start(bench.manager.connect(
+        bench.socket(),
+        {.connection_id = "alice", .metadata = metadata, .on_duplicate = OnDuplicate::replace}));
+  };
+  const auto first = connect("first");
+  const auto second = connect("second");
+  const auto third = connect("third");
+  CHECK(told == Strings{"connected first"});
+  CHECK(first->is_done() == false);
+  gate.open();
+  bench.settle();
+  CHECK(third->is_done());
+  REQUIRE(bench.manager.find("alice"));
+  CHECK(bench.manager.find("alice")->metadata().at("which") == "third");
+  REQUIRE(told.size() >= 6);
+  for (std::size_t i = 0; i + 1 < told.size(); i += 2) CHECK(told[i + 1] == told[i] + ", done");
+  CHECK(told[2] == "ended first");
+  CHECK(told[told.size() - 2] == "connected third");
+}
+
 TEST_CASE("a session that is given up while its hooks are told closes its socket once", "[hooks]") {
   Gate gate;
   Bench<PlainSocket> bench;

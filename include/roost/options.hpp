@@ -120,8 +120,11 @@ class JsonView {
 
 /// What to do with a connection whose id is in use.
 enum class OnDuplicate {
-  refuse,   ///< The new one gets `errc::duplicate_connection_id`.
-  replace,  ///< The old one is unregistered at once and closed with 1008 in the background.
+  refuse,  ///< The new one gets `errc::duplicate_connection_id`.
+  /// The old one is unregistered at once and closed with 1008 in the background. The hooks are told
+  /// of its end before they are told of the new one, which waits for that: hooks of two connections
+  /// that follow each other under one id never overlap.
+  replace,
 };
 
 /// How a socket is registered.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // permessage-deflate (RFC 7692), as it is agreed on and as it goes over real sockets.
+#include <boost/beast/zlib/deflate_stream.hpp>
 #include <roost/beast/detail/deflate.hpp>
+#include <roost/beast/detail/negotiation.hpp>
 
 #include <optional>
 #include <string>
@@ -65,6 +67,121 @@ TEST_CASE("compression: is agreed on where both want it, and without context tak
   server.until([&] { return alice.count(Opcode::text) == 1; });
   CHECK(alice.frames()[0].is_compressed == answer.has_value());
   CHECK(inflated(alice.frames()[0]) == long_text);
+}
+
+TEST_CASE("compression: the first offer that can be kept is taken, whatever the others are") {
+  const std::string plain =
+      "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+  const auto [offers, answer] = GENERATE_COPY(table<std::string, std::string>({
+      {"permessage-deflate; server_max_window_bits=8, permessage-deflate", plain},
+      {"permessage-deflate; server_max_window_bits=8; client_max_window_bits, "
+       "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+       plain + "; server_max_window_bits=9"},
+      {"permessage-deflate; unknown, permessage-deflate", plain},
+      {"permessage-deflate; server_no_context_takeover=1, permessage-deflate", plain},
+      {"permessage-deflate; client_max_window_bits=7, permessage-deflate", plain},
+      {"permessage-deflate; client_max_window_bits=010, permessage-deflate", plain},
+      {"permessage-deflate; server_max_window_bits, permessage-deflate", plain},
+      {"permessage-deflate; client_max_window_bits; client_max_window_bits", ""},
+      {"permessage-deflate; server_max_window_bits=9; server_max_window_bits=9", ""},
+      {"x-other; a=\"permessage-deflate, \\\" ;\", , PerMessage-Deflate", plain},
+      {R"(permessage-deflate; server_max_window_bits="1\2")",
+       plain + "; server_max_window_bits=12"},
+      {"permessage-deflate ; client_max_window_bits = 15", plain},
+      {"permessage-deflate; =", ""},
+      {"permessage-deflate; a=\"", ""},
+      {"x-permessage-deflate", ""},
+      {",,", ""},
+      {"", ""},
+  }));
+  CAPTURE(offers);
+  const auto agreed = detail::agree_on_deflate(offers, Compression());
+  CHECK((agreed ? agreed->response : "") == answer);
+  CHECK(!detail::agree_on_deflate(offers, std::nullopt));
+}
+
+TEST_CASE("compression: offers on more than one line are one list") {
+  Server server(compressing());
+  RawClient alice = server.join("alice", {},
+                                "Sec-WebSocket-Extensions: x-other\r\n"
+                                "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+  alice.send(text_frame(long_text));
+  server.until([&] { return alice.count(Opcode::text) == 1; });
+  CHECK(alice.frames()[0].is_compressed);
+}
+
+namespace {
+
+/// Messages as a client compresses them that keeps its context.
+std::vector<std::string> compressed_with_context(const std::vector<std::string>& texts) {
+  namespace zlib = boost::beast::zlib;
+  zlib::deflate_stream stream;
+  std::vector<std::string> all;
+  for (const std::string& text : texts) {
+    std::string out(text.size() + 100, '\0');
+    zlib::z_params io;
+    io.next_in = text.data();
+    io.avail_in = text.size();
+    io.next_out = out.data();
+    io.avail_out = out.size();
+    boost::beast::error_code error;
+    stream.write(io, zlib::Flush::sync, error);
+    REQUIRE(!error);
+    out.resize(out.size() - io.avail_out - 4);
+    all.push_back(out);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("compression: clients that keep their context are understood, if that is wanted") {
+  const bool is_wanted = GENERATE(true, false);
+  Server server(compressing({.min_bytes = 100, .client_context_takeover = is_wanted}));
+  RawClient alice = server.join("alice", {}, ask);
+  CHECK(contains(*alice.reply()->header("sec-websocket-extensions"),
+                 "client_no_context_takeover") != is_wanted);
+  std::vector<std::string> texts;
+  std::string noise;
+  for (unsigned i = 0; i < 30'000; ++i) noise += static_cast<char>('a' + (i * i / 7 + i) % 23);
+  for (const std::size_t size : {300, 10'000, 5, 30'000, 29'000}) {
+    texts.push_back(noise.substr(0, size));
+  }
+  std::vector<std::string> received;
+  server.handler = [&](ConnectionPtr connection) -> awaitable<> {
+    while (true) received.push_back(co_await server.manager.receive_text(*connection));
+  };
+  RawClient bob = server.join("bob", {}, ask);
+  for (const std::string& payload : compressed_with_context(texts)) {
+    bob.send(client_frame(Opcode::text, payload, {.reserved_bits = 4}));
+    if (!is_wanted) continue;
+    bob.send(text_frame("not compressed"));
+  }
+  if (is_wanted) {
+    server.until([&] { return received.size() == 2 * texts.size(); });
+    for (std::size_t i = 0; i < texts.size(); ++i) CHECK((received[2 * i] == texts[i]));
+  } else {
+    server.until([&] { return bob.is_gone(); });
+    CHECK(bob.closed_with()->code() == 1007);
+    CHECK(received.size() == 1);
+  }
+}
+
+TEST_CASE("compression: a context goes on behind a final block") {
+  std::string context;
+  std::string out;
+  std::string first("\x01\x05\x00\xFA\xFFhello\x00", 11);  // stored and final, then nothing
+  CHECK(detail::inflate(first, out, 0, &context) == detail::Inflated::whole);
+  CHECK(out == "hello");
+  CHECK(context == "hello");
+  std::string again("\xCB\x48\xCD\xC9\xC9\x07\x00", 7);  // "hello" again, by its own
+  out.clear();
+  CHECK(detail::inflate(again, out, 0, &context) == detail::Inflated::whole);
+  CHECK(context == "hellohello");
+  out.clear();
+  std::string deflated(detail::deflated(Frame::text(std::string(40'000, 'x')), {}).payload_text());
+  CHECK(detail::inflate(deflated, out, 0, &context) == detail::Inflated::whole);
+  CHECK(context == std::string(32'768, 'x'));
 }
 
 TEST_CASE("compression: who has agreed on it and who has not share a room, each in order") {

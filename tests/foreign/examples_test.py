@@ -127,8 +127,9 @@ class Tls(ExampleTest):
             trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             trusting.load_verify_locations(cert)  # this one only
         ws = await tls.connect(ssl=trusting)
-        await ws.send("x" * 100_000)
-        self.assertEqual(await soon(ws.recv()), "x" * 100_000)
+        for message in ("x" * 100_000, b"\x00\xff" * 50_000):
+            await ws.send(message)
+            self.assertEqual(await soon(ws.recv()), message)
 
 
 class Authentication(ExampleTest):

@@ -19,8 +19,10 @@ namespace roost {
 /// Makes a `BeastWebSocket` of a `websocket::stream` that is already open, over any next layer. The
 /// contract is that of `Upgrade::accept`, the speed is Beast's: one write per message.
 ///
-/// roost owns the reads from now on, and the `control_callback` and `timeout` options; nothing may
-/// be under way on the stream.
+/// roost owns the reads from now on, and the `control_callback` and `timeout` options, and sets
+/// `TCP_NODELAY` and the send buffer of the socket; nothing may be under way on the stream. Beast
+/// writes nothing more to a peer that has shut down its side without a close frame: what is still
+/// queued then is lost.
 /// @param executor  that of the manager
 /// @param request   the request that was upgraded, for `header`
 /// @par Errors  `errc::wrong_executor`; `connection_closed` if it is not open; `invalid_option`,

@@ -20,6 +20,7 @@
 #include "roost/detail/deliver.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/escape.hpp"
+#include "roost/detail/hooks.hpp"
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/random_id.hpp"
 #include "roost/detail/validate_names.hpp"
@@ -96,9 +97,10 @@ struct Admission {
     if constexpr (KnowsItsEnd<Ws>) {
       if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
     }
-    make_room_for_id(*state, connection->id(), request.on_duplicate);
+    const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
     check_initial_rooms(*state, connection->id(), request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
+    if (old) Hooks<Ws>::follow(*state, *connection, old);
     co_return connection;
   }
 
@@ -239,13 +241,16 @@ struct Admission {
     throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
   }
 
-  static void make_room_for_id(State& state, const std::string& id, OnDuplicate on_duplicate) {
-    const ConnectionPtr old = state.find(id);
-    if (!old) return;
+  /// @returns the connection that had to leave for it; null: the id was free
+  static ConnectionPtr make_room_for_id(State& state, const std::string& id,
+                                        OnDuplicate on_duplicate) {
+    ConnectionPtr old = state.find(id);
+    if (!old) return old;
     if (on_duplicate == OnDuplicate::refuse) refuse_duplicate(state, id);
     state.drop(*old, {.reason = DisconnectReason::replaced,
                       .code = close_code::policy_violation,
                       .text = "replaced by a newer connection"});
+    return old;
   }
 
   static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,

@@ -48,6 +48,7 @@ enum class HookKind : unsigned char { connected, joined, left, disconnected };
 struct HookEvent {
   HookKind kind;
   std::string room;
+  std::shared_ptr<void> after = {};  // a connection whose hooks are told first: no hook is for this
 };
 
 /// What one connection's hooks have still to be told.
@@ -102,6 +103,20 @@ class Hooks {
     return ++progress.queued;
   }
 
+  /// The hooks of @p connection, which has just been registered, are told when those of @p old have
+  /// been, whose id it has taken.
+  static void follow(State& state, Connection<Ws>& connection, ConnectionPtr old) {
+    HookProgress& progress = connection.hooks_;
+    if (old->hooks_.told == old->hooks_.queued) return;
+    const bool is_first = !progress.waiting;
+    if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
+    progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
+    ++progress.queued;
+    if (is_first) {
+      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+    }
+  }
+
   /// How many were told so far.
   [[nodiscard]] std::uint64_t told() const noexcept { return told_; }
 
@@ -126,6 +141,13 @@ class Hooks {
     HookProgress& progress = connection->hooks_;
     while (!progress.waiting->empty()) {
       const HookEvent event = progress.pop();
+      if (event.after) {
+        const auto old = std::static_pointer_cast<Connection<Ws>>(event.after);
+        co_await wait_told(state, old, old->hooks_.queued);
+        ++progress.told;
+        connection->changed_.notify_all();
+        continue;
+      }
       progress.is_calling = true;
       const std::deque<Any>& hooks = state->hooks().of(event.kind);
       for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {

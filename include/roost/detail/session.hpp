@@ -129,7 +129,7 @@ struct Session {
     try {
       std::rethrow_exception(refusal);
     } catch (const Error& error) {
-      if (is(error, errc::connection_closed)) return how_it_ended(*socket);
+      if (is(error, errc::connection_closed)) return ended_early(state, how_it_ended(*socket));
       reason = error.code().message();
       code = is(error, errc::too_many_connections) || is(error, errc::room_full)
                  ? close_code::try_again_later
@@ -145,6 +145,13 @@ struct Session {
     }
     state.close_in_background(std::move(socket), code, std::move(reason));
     std::rethrow_exception(refusal);
+  }
+
+  /// The peer has left, or broken a rule, before it was admitted.
+  static SessionOutcome ended_early(State& state, Disconnect how) {
+    state.log_limited(Severity::info, "ended_early",
+                      {{"reason", to_string(how.reason)}, {"code", std::to_string(how.code)}});
+    return how;
   }
 
   /// From how the handler ended to how the connection did.

@@ -8,6 +8,7 @@
 #include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "roost/beast/detail/channel.hpp"
 #include "roost/beast/detail/kernel_progress.hpp"
 #include "roost/beast/detail/reading.hpp"
+#include "roost/beast/detail/transport.hpp"
 
 namespace roost::detail {
 
@@ -28,6 +30,7 @@ class WrappedChannel final : public Channel {
    public:
     virtual void write_front() = 0;
     virtual void end_stream(bool abortively) noexcept = 0;
+    virtual void on_deadline() noexcept = 0;
     virtual void on_down() noexcept = 0;
     [[nodiscard]] virtual KernelProgress progress() noexcept = 0;
 
@@ -43,6 +46,9 @@ class WrappedChannel final : public Channel {
     flush();
     return true;
   }
+  /// Begins to write, if nothing is being written.
+  void flush_now() { flush(); }
+
   /// The frame in front is written.
   void on_written() {
     is_writing_ = false;
@@ -66,6 +72,7 @@ class WrappedChannel final : public Channel {
   void end_transport(bool abortively) noexcept override {
     if (writer_) writer_->end_stream(abortively);
   }
+  void on_deadline() noexcept override { writer_ ? writer_->on_deadline() : abort(); }
   void on_down() noexcept override {
     if (writer_) writer_->on_down();
   }
@@ -85,7 +92,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
   WrappedConversation(const std::shared_ptr<WrappedChannel>& channel, Stream&& stream)
       : Base(channel, std::move(stream)), wrapped_(*channel) {
     wrapped_.set_writer(this);
-    limit_send_buffer(boost::beast::get_lowest_layer(this->stream_));
+    set_socket_options(boost::beast::get_lowest_layer(this->stream_));
   }
   ~WrappedConversation() override {
     wrapped_.abort();
@@ -98,7 +105,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
     frame_ = wrapped_.outbox().front().frame;
     const auto done = [this, self = this->shared_from_this()](error_code error, std::size_t = 0) {
       if (error) {
-        wrapped_.abort();
+        this->on_write_failed();
       } else {
         wrapped_.on_written();
       }
@@ -125,15 +132,25 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
                                                    static_cast<unsigned char>(payload[1]));
           reason.reason = to_beast(payload.substr(2));
         }
+        if (this->is_finishing_) wrapped_.set_deadline(wrapped_.options().linger_timeout);
         // Also reads the answer; ends the read, or is ended by it.
         return this->stream_.async_close(
             reason, [this, self = this->shared_from_this()](error_code) { wrapped_.close(); });
       }
     }
   }
+  void flush_now() override { wrapped_.flush_now(); }
 
   void end_stream(bool abortively) noexcept override {
     end_lowest(boost::beast::get_lowest_layer(this->stream_), abortively);
+  }
+  void on_deadline() noexcept override {
+    if (!this->is_finishing_ || this->stream_.is_open()) return wrapped_.abort();
+    if (!this->is_failing() || std::exchange(is_shut_, true)) return this->give_up();
+    // The peer has been told and does not close its side. As if it had: so Beast tells what the
+    // peer has done wrong.
+    wrapped_.set_deadline(std::chrono::milliseconds(100));
+    shut_receiving(boost::beast::get_lowest_layer(this->stream_));
   }
   void on_down() noexcept override { this->on_channel_down(); }
   KernelProgress progress() noexcept override {
@@ -152,16 +169,23 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
   }
 
   template <class Lowest>
-  void limit_send_buffer(Lowest& lowest) {
+  void set_socket_options(Lowest& lowest) {
     if constexpr (requires { lowest.socket(); }) {
-      limit_send_buffer(lowest.socket());
+      set_socket_options(lowest.socket());
+    } else if constexpr (requires { lowest.lowest_layer().native_handle(); }) {
+      // What is no TCP socket has no such options, and needs none.
+      set_options(lowest, wrapped_.options().send_buffer_bytes);
+    }
+  }
+
+  template <class Lowest>
+  static void shut_receiving(Lowest& lowest) noexcept {
+    if constexpr (requires { lowest.socket(); }) {
+      shut_receiving(lowest.socket());
     } else {
-      const boost::asio::socket_base::send_buffer_size size(
-          static_cast<int>(wrapped_.options().send_buffer_bytes));
       error_code ignored;
-      if constexpr (requires { lowest.set_option(size, ignored); }) {
-        if (size.value() > 0) lowest.set_option(size, ignored);
-      }
+      const auto what = boost::asio::socket_base::shutdown_receive;
+      if constexpr (requires { lowest.shutdown(what, ignored); }) lowest.shutdown(what, ignored);
     }
   }
 
@@ -187,7 +211,8 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
   }
 
   WrappedChannel& wrapped_;
-  Frame frame_;  // being written
+  Frame frame_;           // being written
+  bool is_shut_ = false;  // for what the peer sends
 };
 
 }  // namespace roost::detail

@@ -44,7 +44,7 @@ class Room {
     ++here_;
     const bool is_named = named_.size() < max_named;
     if (is_named) named_.push_back(member);
-    if (is_named && told_ < burst) return ++told_;
+    if (is_named && may_tell_one()) return true;
     ++came_;
     if (is_named) joined_.push_back(member);
     return false;
@@ -57,7 +57,7 @@ class Room {
     --here_;
     const bool was_named = std::erase(named_, member) != 0;
     if (was_named && more() > 0) name_one_of(others());
-    if (was_named && told_ < burst) return ++told_;
+    if (was_named && may_tell_one()) return true;
     ++went_;
     const bool is_news = std::erase(joined_, member) + std::erase(renamed_, member) != 0;
     if (was_named && !is_news) left_.push_back(member);
@@ -81,6 +81,12 @@ class Room {
   }
 
  private:
+  bool may_tell_one() {
+    if (told_ == burst) return false;
+    ++told_;
+    return true;
+  }
+
   void name_one_of(const Members& others) {
     for (const Member& member : others) {
       if (std::ranges::find(named_, member) != named_.end()) continue;

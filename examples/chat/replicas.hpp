@@ -18,14 +18,16 @@ class Replicas {
  public:
   using Service = roost::Service<roost::BeastWebSocket>;
 
-  /// @param url  of a Redis; empty: there is one replica only
+  /// @param url      of a Redis; empty: there is one replica only
+  /// @param channel  where those meet that are one chat
   template <class Context>
-  Replicas(Context& context, const std::string& url, roost::Logger logger) {
+  Replicas(Context& context, const std::string& url, const std::string& channel,
+           roost::Logger logger) {
     if (url.empty()) return;
     redis_ = std::make_shared<roost::RedisBackplane>(
         context.get_executor(),
         roost::RedisOptions{.url = url,
-                            .channel = "roost-chat",
+                            .channel = channel,
                             .require_connection = false,  // rather a chat of one than none
                             .logger = std::move(logger)});
   }
@@ -63,9 +65,10 @@ class Replicas {
     return redis_ ? done(service_->cluster().broadcast_bytes(bytes, to))
                   : done(service_->manager().broadcast_bytes(bytes, to));
   }
-  /// The same without waiting.
+  /// To all members of a room, without waiting.
   void post(const nlohmann::json& event, roost::BroadcastOptions to) {
     if (!redis_) return service_->manager().post_json(event, to);
+    if (redis_->state() == roost::RedisState::stopped) return;  // the last have gone
     boost::asio::co_spawn(service_->manager().get_executor(), send(event, to),
                           boost::asio::detached);
   }

@@ -16,6 +16,7 @@ struct Settings {
   std::string certificate;
   std::string key;
   std::string redis;
+  std::string channel = "roost-chat";
   bool help = false;
 };
 
@@ -27,6 +28,8 @@ inline constexpr std::string_view usage = R"(Usage: chat [options]
                         serve HTTPS, with this certificate chain and key (PEM)
   --redis URL           one chat with all that are started with the same Redis, for example
                         redis://localhost:6379/0
+  --channel NAME        with --redis: one chat with those of the same name only (default roost-chat).
+                        A database, such as the /0 above, keeps nobody apart: channels know none
   --help                this text
 )";
 
@@ -55,6 +58,9 @@ inline Settings parse(const std::vector<std::string>& arguments) {
       settings.key = value();
     } else if (flag == "--redis") {
       settings.redis = value();
+    } else if (flag == "--channel") {
+      settings.channel = value();
+      if (settings.channel.empty()) throw std::invalid_argument("--channel must not be empty");
     } else if (flag == "--allow-origin") {
       settings.allowed_origins.push_back(value());
     } else {

@@ -11,7 +11,8 @@
 
 #include "replicas.hpp"
 
-extern const std::string_view chat_page;  // page.html
+extern const std::string_view chat_page;    // page.html
+extern const std::string_view chat_script;  // page.js
 
 class Web {
  public:
@@ -23,13 +24,16 @@ class Web {
 
   [[nodiscard]] roost::HttpResponse answer(const roost::HttpRequest& request) const {
     using enum boost::beast::http::status;
-    if (request.target() == "/") return reply(ok, "text/html; charset=utf-8", chat_page);
-    if (request.target() == "/healthz") return health();
-    if (request.target() == "/metrics") {
+    const std::string_view path = roost::path_of(request);  // whatever the query is
+    if (path == "/") return reply(ok, "text/html; charset=utf-8", chat_page);
+    if (path == "/page.js") return reply(ok, "text/javascript; charset=utf-8", chat_script);
+    if (path == "/healthz") return reply(ok, "text/plain", "ok\n");  // it answers, so it is alive
+    if (path == "/readyz") return readiness();
+    if (path == "/metrics") {
       return reply(ok, "text/plain; version=0.0.4; charset=utf-8",
                    prometheus::TextSerializer().Serialize(metrics_.Collect()));
     }
-    if (!request.target().starts_with("/ws/")) {
+    if (!path.starts_with("/ws/")) {
       return reply(not_found, "text/plain", "There is nothing here.\n");
     }
     auto response = reply(upgrade_required, "text/plain", "This is for WebSockets.\n");
@@ -38,19 +42,21 @@ class Web {
   }
 
  private:
-  /// Whether a load balancer should send clients here.
-  [[nodiscard]] roost::HttpResponse health() const {
+  /// Whether a load balancer should send clients here. Without Redis it should: all replicas would
+  /// be without it, and the members of each still have each other.
+  [[nodiscard]] roost::HttpResponse readiness() const {
     using enum boost::beast::http::status;
     if (manager_.is_draining()) return reply(service_unavailable, "text/plain", "going away\n");
-    if (!replicas_.are_reachable()) {
-      return reply(service_unavailable, "text/plain", "Redis cannot be reached\n");
-    }
-    return reply(ok, "text/plain", "ok\n");
+    return reply(ok, "text/plain",
+                 replicas_.are_reachable() ? "ready\n"
+                                           : "ready, but Redis cannot be reached: members of other "
+                                             "servers are not heard\n");
   }
   static roost::HttpResponse reply(boost::beast::http::status status, std::string_view type,
                                    std::string_view body) {
     roost::HttpResponse response(status, 11);
     response.set(boost::beast::http::field::content_type, type);
+    response.set(boost::beast::http::field::cache_control, "no-cache");
     response.body() = body;
     return response;
   }

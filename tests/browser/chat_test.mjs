@@ -7,7 +7,7 @@ import {after, afterEach, before, test} from 'node:test';
 
 import {chromium} from 'playwright-core';
 
-import {Chat, deadline, Redis, startOtherSite} from './support.mjs';
+import {Chat, deadline, Network, Redis, startOtherSite} from './support.mjs';
 
 const [, , chatPath, chromiumPath, screenshot] = process.argv;
 Chat.path = chatPath;
@@ -52,9 +52,16 @@ async function openWindow(options = {}) {
   return page;
 }
 
-/** A member of a room, whose page is connected. */
-async function join(chat, name, {room, ...options} = {}) {
+async function startNetwork(chat) {
+  const network = await Network.to(chat.port);
+  atEnd.push(() => network.close());
+  return network;
+}
+
+/** A member of a room, whose page is connected. @param prepare gets the page before it is opened */
+async function join(chat, name, {room, prepare, ...options} = {}) {
   const page = await openWindow(options);
+  await prepare?.(page);
   await page.goto(chat.url);
   await page.getByLabel('Your name').fill(name);
   if (room) await page.getByLabel('Room').fill(room);
@@ -151,6 +158,130 @@ test('a page whose server has vanished tries until it is back', async () => {
   await hasStatus(alice, /^reconnecting$/);
   await startChat('--port', chat.port);
   await hasStatus(alice, /^connected$/);
+});
+
+const isMarked = (page, text, mark) =>
+    page.locator('#log li.mine').filter({hasText: text}).and(page.locator(mark)).waitFor();
+const isSent = (page, text) => isMarked(page, text, ':not(.pending):not(.failed)');
+const countOf = (page, text) => page.getByRole('log').getByText(text, {exact: true}).count();
+
+test('what is typed without a network is marked, and sent when there is one again', async () => {
+  const chat = await startChat();
+  const network = await startNetwork(chat);
+  const bob = await join(chat, 'Bob');
+  const alice = await join(network, 'Alice');
+  await say(alice, 'with a network');
+  await isSent(alice, 'with a network');
+  await shows(bob, 'with a network');
+  network.cut();
+  await say(alice, 'without');
+  await isMarked(alice, 'without', '.pending');
+  await hasStatus(alice, /^reconnecting$/);
+  await isMarked(alice, 'not sent yet', '.pending');
+  network.mend();
+  await hasStatus(alice, /^connected$/);
+  await isSent(alice, 'without');
+  await shows(bob, 'without');
+});
+
+test('what arrived without an answer is sent again, and shown once', async () => {
+  const chat = await startChat();
+  const network = await startNetwork(chat);
+  const bob = await join(chat, 'Bob');
+  const alice = await join(network, 'Alice');
+  network.cut({up: false});
+  await say(alice, 'once');
+  await shows(bob, 'once');
+  await isMarked(alice, 'once', '.pending');
+  await hasStatus(alice, /^reconnecting$/);
+  network.mend();
+  await isSent(alice, 'once');
+  await say(alice, 'twice');
+  await shows(bob, 'twice');
+  assert.equal(await countOf(bob, 'once'), 1);
+});
+
+test('a page on which nothing is typed notices that the network is gone', async () => {
+  const chat = await startChat();
+  const network = await startNetwork(chat);
+  const alice = await join(network, 'Alice');
+  network.cut();
+  await alice.getByRole('status').filter({hasText: /^reconnecting$/}).waitFor({timeout: 3 * deadline});
+  network.mend();
+  await hasStatus(alice, /^connected$/);
+});
+
+test('a page looks after its connection when the browser says that the network has changed', async () => {
+  const chat = await startChat();
+  const network = await startNetwork(chat);
+  const alice = await join(network, 'Alice');
+  network.cut();
+  await alice.evaluate(() => dispatchEvent(new Event('offline')));
+  await hasStatus(alice, /^reconnecting$/);  // sooner than after a silence
+  network.mend();
+  await alice.evaluate(() => dispatchEvent(new Event('online')));
+  await hasStatus(alice, /^connected$/);
+});
+
+test('what could not be sent for long is sent by hand', async () => {
+  const chat = await startChat();
+  const network = await startNetwork(chat);
+  const bob = await join(chat, 'Bob');
+  const alice = await join(network, 'Alice', {prepare: (page) => page.clock.install()});
+  network.cut();
+  await say(alice, 'lunch?');
+  await alice.clock.runFor(11_000);
+  await hasStatus(alice, /^reconnecting$/);
+  await alice.clock.fastForward(150_000);
+  network.mend();
+  await hasStatus(alice, /^connected$/);
+  await isMarked(alice, 'lunch?', '.failed');
+  assert.equal(await countOf(bob, 'lunch?'), 0);
+  await alice.getByRole('button', {name: 'Send again'}).click();
+  await isSent(alice, 'lunch?');
+  await shows(bob, 'lunch?');
+});
+
+test('a page that was asleep stays connected', async () => {
+  const chat = await startChat();
+  const alice = await join(chat, 'Alice', {prepare: (page) => page.clock.install()});
+  const bob = await join(chat, 'Bob');
+  for (let i = 0; i < 3; ++i) {
+    await alice.clock.fastForward(130_000);  // its timers are that late
+    await say(bob, `still there? ${i}`);
+    await shows(alice, `still there? ${i}`);
+  }
+  await hasStatus(alice, /^connected$/);
+  assert.equal(await countOf(alice, 'connected again'), 0);
+  assert.equal(await countOf(bob, 'Alice left'), 0);
+});
+
+test('a page that one comes back to is connected again', async () => {
+  const chat = await startChat();
+  const alice = await join(chat, 'Alice');
+  await alice.goto('about:blank');
+  await alice.goBack();
+  await hasStatus(alice, /^connected$/);
+  const bob = await join(chat, 'Bob');
+  await say(alice, 'here again');
+  await shows(bob, 'here again');
+});
+
+test('of a crowd that comes at once the first names are shown, and how many there are', async () => {
+  const chat = await startChat();
+  const alice = await join(chat, 'Alice');
+  const crowd = await openWindow();
+  await crowd.goto(`${chat.url}healthz`);
+  await crowd.evaluate(() => Promise.all(Array.from({length: 120}, (_, i) => new Promise((resolve) => {
+    const socket = new WebSocket(`ws://${location.host}/ws/lobby?name=member${i}`);
+    socket.onmessage = resolve;
+  }))));
+  await alice.getByText('121 here', {exact: true}).waitFor();
+  await isMember(alice, 'and 21 more');
+  assert.equal(await alice.locator('#members li').count(), 101);
+  await crowd.goto('about:blank');
+  await alice.getByText('1 here', {exact: true}).waitFor();
+  assert.equal(await alice.locator('#members li').count(), 1);
 });
 
 test('without Redis the members of one server go on, and see that the others are missing', async () => {

@@ -4,6 +4,7 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdtemp, rm} from 'node:fs/promises';
 import http from 'node:http';
+import net from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
@@ -72,6 +73,49 @@ export class Redis extends Program {
   async destroy() {
     await this.stop('SIGKILL');
     await rm(this.folder, {recursive: true});
+  }
+}
+
+/** A network between a page and a server, which can lose what is sent over it without a word. */
+export class Network {
+  #pairs = new Set();
+  #isUp = true;    // from page to server
+  #isDown = true;  // from server to page
+
+  static async to(port) {
+    const self = new Network();
+    self.server = net.createServer({allowHalfOpen: false}, (near) => self.#join(near, port));
+    self.server.listen(0, '127.0.0.1');
+    await once(self.server, 'listening');
+    self.url = `http://127.0.0.1:${self.server.address().port}/`;
+    return self;
+  }
+
+  #join(near, port) {
+    const far = net.connect(port, '127.0.0.1');
+    const pair = {near, far};
+    this.#pairs.add(pair);
+    near.on('data', (data) => this.#isUp && far.write(data));
+    far.on('data', (data) => this.#isDown && near.write(data));
+    for (const [one, other] of [[near, far], [far, near]]) {
+      one.on('error', () => {});
+      one.on('close', () => { other.destroy(); this.#pairs.delete(pair); });
+    }
+  }
+
+  /** From now on nothing arrives: at the server, at the page, or at neither. */
+  cut({up = true, down = true} = {}) {
+    if (up) this.#isUp = false;
+    if (down) this.#isDown = false;
+  }
+  /** From now on there is a network again; to the connections of before something is missing. */
+  mend() {
+    for (const {near} of this.#pairs) near.destroy();
+    this.#isUp = this.#isDown = true;
+  }
+  close() {
+    this.server.close();
+    this.mend();
   }
 }
 

@@ -22,8 +22,9 @@ from websockets.legacy import client as legacy  # the one that all of its versio
 
 CHAT = None  # the path of the program
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
-ONE_MIB = 1 << 20
-FLAGS = ["--address", "--allow-origin", "--cert", "--help", "--key", "--port", "--redis"]
+ONE_MIB = 1 << 20  # what this client accepts by default, as browsers' and other libraries do
+LONGEST = 160 * 1024  # what the chat accepts: six times that, as JSON may need, is still less
+FLAGS = ["--address", "--allow-origin", "--cert", "--channel", "--help", "--key", "--port", "--redis"]
 
 
 def soon(awaitable):
@@ -63,11 +64,11 @@ class Chat:
     def connect(self, path, **options):
         scheme = "wss" if "ssl" in options else "ws"
         url = f"{scheme}://127.0.0.1:{self.port}{path}"
-        return soon(legacy.connect(url, max_size=None, **options))
+        return soon(legacy.connect(url, **options))
 
-    async def join(self, name, room="lobby"):
+    async def join(self, name, room="lobby", **options):
         """Returns the connection and its welcome."""
-        ws = await self.connect(f"/ws/{room}?name={name}")
+        ws = await self.connect(f"/ws/{room}?name={name}", **options)
         message = await event(ws)
         while message["event"] == "replicas":  # news that everybody got, just before
             message = await event(ws)
@@ -117,6 +118,17 @@ class Pages(ChatTest):
         self.assertEqual(response.status, 200)
         self.assertTrue(response.headers["Content-Type"].startswith("text/html"))
         self.assertIn("roost chat", response.text)
+        script = re.search(r'<script [^>]*src="([^"]*)"', response.text)[1]
+        response = self.chat.get("/" + script)
+        self.assertEqual(response.status, 200)
+        self.assertTrue(response.headers["Content-Type"].startswith("text/javascript"))
+
+    async def test_a_query_makes_no_other_path(self):
+        for path in ("/", "/page.js", "/healthz", "/readyz", "/metrics"):
+            for query in ("?", "?x", "?utm_source=mail&utm_medium=/nothing"):
+                with self.subTest(path + query):
+                    self.assertEqual(self.chat.get(path + query).status, 200)
+        self.assertEqual(self.chat.get("/ws/lobby?name=Alice").status, 426)
 
     async def test_an_unknown_path_is_not_found(self):
         self.assertEqual(self.chat.get("/nothing/here").status, 404)
@@ -138,9 +150,10 @@ class Operations(ChatTest):
                      'roost_connections_ended_total{reason="peer_closed"} 0'):
             self.assertIn(line, lines)
 
-    async def test_it_is_ready_when_it_has_started(self):
-        response = self.chat.get("/healthz")
-        self.assertEqual((response.status, response.text), (200, "ok\n"))
+    async def test_it_is_alive_and_ready_when_it_has_started(self):
+        for path, text in (("/healthz", "ok\n"), ("/readyz", "ready\n")):
+            response = self.chat.get(path)
+            self.assertEqual((response.status, response.text), (200, text))
 
 
 class Rooms(ChatTest):
@@ -218,20 +231,30 @@ class Messages(ChatTest):
         self.assertEqual([await text(bob) for _ in range(1000)],
                          [str(i) for i in range(1000)])
 
-    async def test_a_message_of_one_mebibyte_is_relayed(self):
+    async def test_the_longest_message_reaches_clients_with_their_default_limits(self):
         alice, bob = await self.two_members()
-        await alice.send("x" * ONE_MIB)
-        self.assertEqual(len(await text(bob)), ONE_MIB)
+        for character in ("x", "\n", "\x01", '"', "\N{GRINNING FACE}"):
+            with self.subTest(repr(character)):
+                longest = character * (LONGEST // len(character.encode()))
+                await alice.send(longest)
+                self.assertEqual(await text(bob), longest)
+        await alice.send(b"\xff" * LONGEST)
+        self.assertEqual(len(await soon(bob.recv())), LONGEST)
 
-    async def test_a_message_over_one_mebibyte_is_refused(self):
-        alice, bob = await self.two_members()
-        try:
-            await alice.send("x" * (ONE_MIB + 1))
-        except ConnectionClosed:
-            pass  # refused as soon as its length was known
-        await soon(alice.wait_closed())
-        self.assertEqual(alice.close_code, 1009)
-        self.assertEqual((await event(bob))["event"], "left")
+    async def test_a_longer_message_is_refused_and_ends_only_its_sender(self):
+        _, bob = await self.two_members()
+        for message in ("x" * (LONGEST + 1), "x" * ONE_MIB, "\x01" * (ONE_MIB + 1), b"\0" * ONE_MIB):
+            with self.subTest(message[:1]):
+                sender, _ = await self.chat.join("Sender")
+                self.assertEqual((await event(bob))["event"], "joined")
+                try:
+                    await sender.send(message)
+                except ConnectionClosed:
+                    pass  # refused as soon as its length was known
+                await soon(sender.wait_closed())
+                self.assertEqual(sender.close_code, 1009)
+                self.assertEqual((await event(bob))["event"], "left")
+        await soon(await bob.ping())
 
     async def test_text_that_is_no_utf8_is_refused(self):
         alice, bob = await self.two_members()
@@ -239,6 +262,113 @@ class Messages(ChatTest):
         await soon(alice.wait_closed())
         self.assertEqual(alice.close_code, 1007)
         self.assertEqual((await event(bob))["event"], "left")
+
+
+class Keyed(ChatTest):
+    """What the page speaks, which must know what has arrived."""
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.alice, _ = await self.chat.join("Alice", subprotocols=["roost-chat"])
+        self.assertEqual(self.alice.subprotocol, "roost-chat")
+
+    async def test_what_has_arrived_is_told_by_its_key_and_others_get_the_key(self):
+        bob, _ = await self.chat.join("Bob")
+        self.assertEqual((await event(self.alice))["event"], "joined")
+        await self.alice.send("k1\ntwo\nlines")
+        self.assertEqual(await event(self.alice), {"event": "arrived", "key": "k1"})
+        message = await event(bob)
+        self.assertEqual((message["text"], message["key"]), ("two\nlines", "k1"))
+        await bob.send("k2\nis text to those who do not speak it")
+        message = await event(self.alice)
+        self.assertEqual(message["text"], "k2\nis text to those who do not speak it")
+        self.assertNotIn("key", message)
+
+    async def test_an_empty_text_is_answered_and_goes_to_nobody(self):
+        bob, _ = await self.chat.join("Bob")
+        self.assertEqual((await event(self.alice))["event"], "joined")
+        await self.alice.send("\n")
+        self.assertEqual(await event(self.alice), {"event": "arrived", "key": ""})
+        await self.alice.send("\nno key is one, too")
+        self.assertEqual(await text(bob), "no key is one, too")
+
+    async def test_a_message_without_a_key_is_refused(self):
+        for message in ("no line", "k" * 65 + "\ntext", ""):
+            with self.subTest(message):
+                ws = await self.chat.connect("/ws/elsewhere", subprotocols=["roost-chat"])
+                await ws.send(message)
+                await soon(ws.wait_closed())
+                self.assertEqual(ws.close_code, 1008)
+
+
+class Crowds(ChatTest):
+    """What comes and goes at once costs each member little, and is told all the same."""
+
+    NAMED = 100  # whose names are told
+
+    async def gathered(self, ws, count, names):
+        """Reads until the room has that many, and keeps the list of names as a page does; returns
+        (messages, how many are there besides)."""
+        messages, more = 0, 0
+        while len(names) + more != count:
+            message = await event(ws)
+            messages += 1
+            if message["event"] == "welcome":
+                names.update({m["id"]: m["name"] for m in message["members"]})
+                more = message["more"]
+            elif message["event"] == "joined":
+                names[message["id"]] = message["name"]
+            elif message["event"] == "left":
+                del names[message["id"]]
+            else:
+                self.assertEqual(message["event"], "changes")
+                self.assertLessEqual(len(message["joined"]), message["joined_count"])
+                for member in message["joined"] + message["named"]:
+                    names[member["id"]] = member["name"]
+                for member in message["left"]:
+                    del names[member["id"]]
+                more = message["more"]
+            self.assertLessEqual(len(names), self.NAMED)
+        return messages, more
+
+    async def come(self, count):
+        members = []
+        for first in range(0, count, 50):  # the client's own queue of handshakes is short
+            members += await asyncio.gather(*(
+                self.chat.connect(f"/ws/lobby?name=member{first + i}")
+                for i in range(min(50, count - first))))
+        return members
+
+    async def test_a_crowd_that_comes_and_goes_is_told_in_few_messages(self):
+        alice = await self.chat.connect("/ws/lobby?name=Alice")
+        members = await self.come(300)
+        names = {}
+        messages, more = await self.gathered(alice, 301, names)
+        self.assertEqual((len(names), more), (self.NAMED, 201))
+        self.assertLess(messages, 150)  # 301, one by one
+        late, welcome = await self.chat.join("Late")
+        self.assertEqual((len(welcome["members"]), welcome["more"]), (self.NAMED, 202))
+        for ws in members:
+            ws.transport.abort()
+        # Those that stay have names again.
+        _, more = await self.gathered(alice, 2, names)
+        self.assertEqual((sorted(names.values()), more), (["Alice", "Late"], 0))
+        await late.send("the two of us")
+        while (message := await event(alice))["event"] != "message":
+            pass
+        self.assertEqual(message["text"], "the two of us")
+
+    async def test_a_few_are_told_one_by_one_and_immediately(self):
+        alice, _ = await self.chat.join("Alice")
+        for name in ("Bob", "Carol", "Dave"):
+            _, welcome = await self.chat.join(name)
+            self.assertEqual(await event(alice), {"event": "joined", "id": welcome["id"], "name": name})
+
+    async def test_a_name_that_would_be_a_burden_is_refused(self):
+        await self.chat.join("x" * 160)
+        with self.assertRaises(InvalidStatusCode) as refusal:
+            await self.chat.connect("/ws/lobby?name=" + "x" * 161)
+        self.assertEqual(refusal.exception.status_code, 400)
 
 
 class Origins(ChatTest):
@@ -346,7 +476,8 @@ class Ending(ChatTest):
             await self.chat.connect("/ws/lobby")
         self.assertEqual(refusal.exception.status_code, 503)
         self.assertRegex(refusal.exception.headers["Retry-After"], r"^\d+$")
-        self.assertEqual(self.chat.get("/healthz").status, 503)
+        self.assertEqual(self.chat.get("/readyz").status, 503)  # no more clients, please
+        self.assertEqual(self.chat.get("/healthz").status, 200)  # but do not kill it
         writer.close()
         self.assertEqual(await soon(self.chat.process.wait()), 0)
 
@@ -391,8 +522,8 @@ class Replicas(ChatTest):
         self.addCleanup(self.redis.folder.cleanup)
         self.addAsyncCleanup(self.redis.kill)
 
-    async def start(self):
-        chat = await Chat.start("--redis", self.redis.url)
+    async def start(self, *options):
+        chat = await Chat.start("--redis", self.redis.url, *options)
         self.addAsyncCleanup(self.stop, chat)
         return chat
 
@@ -437,17 +568,52 @@ class Replicas(ChatTest):
         await self.redis.kill()
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, False)
-        self.assertEqual(here.get("/healthz").status, 503)
+        # All replicas are without Redis, and the members of each have each other: none must go.
+        self.assertEqual(here.get("/healthz").status, 200)
+        ready = here.get("/readyz")
+        self.assertEqual(ready.status, 200)
+        self.assertIn("Redis cannot be reached", ready.text)
         self.assertIn("roost_redis_subscribed 0", here.get("/metrics").text.splitlines())
         await alice.send("still here?")
         self.assertEqual(await text(bob), "still here?")
         await self.redis.start()
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, True)
-        self.assertEqual(here.get("/healthz").status, 200)
+        self.assertEqual(here.get("/readyz").text, "ready\n")
         # What was said meanwhile may come first, or have been said before the other one listened.
         await carol.send("hello again")
         self.assertEqual(await text(bob), "hello again")
+
+    async def test_another_channel_is_another_chat(self):
+        await self.redis.start()
+        alice = await self.join(await self.start("--channel", "one"), "Alice")
+        bob = await self.join(await self.start("--channel", "one"), "Bob")
+        self.assertEqual((await event(alice))["name"], "Bob")
+        eve = await self.join(await self.start("--channel", "another"), "Eve")
+        await eve.send("from another chat")
+        await soon(await eve.ping())  # the server has read it
+        await bob.send("from this one")
+        self.assertEqual(await text(alice), "from this one")
+        await alice.send("an answer")
+        self.assertEqual(await text(bob), "an answer")
+
+    async def test_the_longest_message_reaches_the_other_replicas(self):
+        await self.redis.start()
+        alice = await self.join(await self.start(), "Alice")
+        bob = await self.join(await self.start(), "Bob")
+        self.assertEqual((await event(alice))["event"], "joined")
+        for longest in ("x" * LONGEST, "\x01" * LONGEST):
+            await alice.send(longest)
+            self.assertEqual(await text(bob), longest)
+        await alice.send(b"\xff" * LONGEST)
+        self.assertEqual(len(await soon(bob.recv())), LONGEST)
+
+    async def test_it_ends_while_there_is_news_of_a_crowd(self):
+        await self.redis.start()
+        chat = await self.start()
+        members = [await self.join(chat, "Alice")]
+        members += [(await chat.join(f"member{i}"))[0] for i in range(20)]
+        self.assertEqual(await chat.stop(), 0)
 
     async def test_it_starts_without_redis(self):
         chat = await self.start()
@@ -482,7 +648,7 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
 
     async def test_the_flag_of_a_bad_or_missing_value_is_named(self):
         for options in (["--port", "banana"], ["--port", "65536"], ["--port"],
-                        ["--address", "not-an-address"], ["--cert", "only.pem"]):
+                        ["--address", "not-an-address"], ["--cert", "only.pem"], ["--channel", ""]):
             with self.subTest(options):
                 status, _, err = await self.run_chat(*options)
                 self.assertNotEqual(status, 0)

@@ -159,6 +159,32 @@ class Authentication(ExampleTest):
         await self.assert_is(await self.server.connect(path), "Bob")
         await self.assert_refused(401, self.server.connect(path))
 
+    async def test_the_scheme_is_written_in_any_case_with_any_spaces(self):
+        for value in ("bearer alices-secret", "BEARER alices-secret", "Bearer  alices-secret",
+                      "bEARER \t alices-secret "):
+            with self.subTest(value):
+                headers = {"Authorization": value}
+                await self.assert_is(
+                    await self.server.connect("/ws/lobby", extra_headers=headers), "Alice")
+                self.assertRegex(self.server.get("/ticket", headers).text, r"^[0-9a-f]{32}$")
+
+    async def test_a_query_makes_no_other_path(self):
+        for query in ("?", "?x", "?utm_source=/mail"):
+            self.assertRegex(self.server.get("/ticket" + query, self.bob).text, r"^[0-9a-f]{32}$")
+        self.assertEqual(self.server.get("/tickets", self.bob).status, 404)
+
+    async def test_what_is_relayed_fits_clients_with_their_default_limits(self):
+        longest = "\x01" * (160 * 1024)  # each is six characters of JSON
+        alice = await self.server.connect("/ws/lobby", extra_headers=self.alice)
+        bob = await self.server.connect("/ws/lobby", extra_headers=self.bob)
+        said = {"from": "Alice", "text": longest}
+        self.assertEqual(json.loads(await self.reach(bob, alice, longest)), said)
+        self.assertEqual(json.loads(await soon(alice.recv())), said)
+        await alice.send(longest + "x")
+        await soon(alice.wait_closed())
+        self.assertEqual(alice.close_code, 1009)
+        await soon(await bob.ping())
+
     async def test_without_a_token_that_is_known_nobody_comes_in(self):
         for options in ({}, {"extra_headers": {"Authorization": "Bearer guessed"}},
                         {"extra_headers": {"Authorization": "Basic alices-secret"}},
@@ -242,6 +268,16 @@ class Cursors(ExampleTest):
         while gone == at:  # it may have been said more than once
             gone = json.loads(await soon(bob.recv()))
         self.assertEqual(gone, {"id": at["id"]})
+
+    async def test_legal_json_that_a_parser_may_refuse_ends_nothing(self):
+        for n, message in enumerate(('{"t":"\\ud83d"}', '{"x":1,"y":2,"t":"\\udc00\\ud83d"}', '{"x":1e999,"y":2}')):
+            with self.subTest(message):
+                alice, bob = [await self.server.connect(f"/boards/{n}") for _ in range(2)]
+                await alice.send(message)
+                at = json.loads(await self.reach(bob, alice, '{"x": 1, "y": 2}'))
+                self.assertEqual((at["x"], at["y"]), (1, 2))
+                await alice.close()
+                await bob.close()
 
     async def test_what_is_no_position_ends_the_session(self):
         for message, code in (('{"x": 1}', 1008), ("[1, 2]", 1008), ("nonsense", 1007),

@@ -30,9 +30,9 @@ async def status(url, **options):
         return refused.status_code
 
 
-def ticket(url, headers):
+def ticket(url, headers, path="/ticket"):
     """What the server gives for a token, or the status of its refusal."""
-    where = url.replace("ws://", "http://").replace("/ws/lobby", "/ticket")
+    where = url.replace("ws://", "http://").replace("/ws/lobby", path)
     request = urllib.request.Request(where, method="POST", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
@@ -54,6 +54,8 @@ async def visit(url):
 
     expect(await status(url), 401)
     expect(await status(url, extra_headers=BEARER), 101)
+    for value in (f"bearer {TOKEN}", f"BEARER   {TOKEN} "):  # RFC 9110, 11.1
+        expect(await status(url, extra_headers={"Authorization": value}), 101)
     expect(await status(url, extra_headers={"Authorization": "Bearer guess"}), 401)
     expect(await status(url, extra_headers={"Authorization": TOKEN}), 401)
     expect(await status(url, subprotocols=["chat", f"bearer.{TOKEN}"]), 101)
@@ -61,7 +63,8 @@ async def visit(url):
     expect(await status(url + "?token=" + TOKEN), 401)
 
     expect(ticket(url, {}), 401)
-    good, another = ticket(url, BEARER), ticket(url, BEARER)
+    expect(ticket(url, BEARER, "/elsewhere"), 404)
+    good, another = ticket(url, BEARER), ticket(url, BEARER, "/ticket?x")
     expect(good != another and len(good) > 20, True)
     expect(await status(f"{url}?ticket={good}"), 101)
     expect(await status(f"{url}?ticket={good}"), 401)  # once only

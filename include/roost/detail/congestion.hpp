@@ -83,8 +83,9 @@ class Congestion {
         if (const auto due = connection->next_deadline()) next = std::min(next, *due);
       }
       self.next_sweep_ = next;
-      co_await wait(self.changed_, state->executor(), *state->options().clock, next);
-      if (state->now() >= next) self.enforce_deadlines();
+      if (!co_await wait(self.changed_, state->executor(), *state->options().clock, next)) {
+        self.enforce_deadlines();
+      }
     }
   }
 

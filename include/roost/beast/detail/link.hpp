@@ -17,6 +17,7 @@
 #include "roost/beast/detail/transport.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -43,10 +44,10 @@ class Link final : public Channel {
       : Channel(std::move(executor), std::move(options)), transport_(std::move(transport)) {
     outbox().join_frames();
   }
-  Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
+  Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : Link(std::move(executor), std::move(transport),
-             std::make_shared<const StreamOptions>(options)) {}
+      : Link(executor, std::move(transport),
+             LoopClock::own(executor, options, &StreamOptions::clock)) {}
 
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
   [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }
@@ -147,10 +148,12 @@ class Link final : public Channel {
       relief.consumed = outbox().consumed();
       relief.deadline = clock().now() + options().send_timeout;
     }
-    if (clock().now() >= relief.deadline) return abort();  // it does not take what it asked for
-    when_notified(
-        changed_, get_executor(), clock(), relief.deadline,
-        [this, relief, f = std::move(f)](bool) mutable { wait_for_relief(relief, std::move(f)); });
+    when_notified(changed_, get_executor(), clock(), relief.deadline,
+                  [this, relief, f = std::move(f)](bool is_notified) mutable {
+                    // It does not take what it asked for.
+                    if (!is_notified && !is_down()) return abort();
+                    wait_for_relief(relief, std::move(f));
+                  });
   }
 
   template <class Handler>

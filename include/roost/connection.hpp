@@ -90,7 +90,7 @@ class Connection final : private detail::Recipient<Ws>,
   /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
   /// when it connected. Now, while a message that its socket has read waits to be taken.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
-    Clock::time_point last = std::max(connected_at_, this->liveness_.last_seen());
+    Clock::time_point last = std::max(connected_at_, this->last_seen());
     if constexpr (HasLastActivity<Ws>) {
       if (this->socket_) last = std::max<Clock::time_point>(last, this->socket_->last_activity());
     }

@@ -30,9 +30,9 @@ struct MonitorAccess;
 /// A dropped connection ends with `DisconnectReason::heartbeat_timeout` and code 1006: its
 /// transport is aborted, since nobody is there to read a close frame.
 ///
-/// If the `io_context` was busy for longer than a tick (a 128th of the interval, at least 10 ms),
-/// peers could not be heard: their deadlines and the pings that were due move by as much. So a
-/// clock that is moved by hand must be moved in steps of a tick.
+/// While the event loop does not run, peers cannot be heard: their deadlines and the pings that are
+/// due move by as much. A clock that is moved by hand must be moved in steps of a tick (a 128th of
+/// the interval, at least 10 ms): a longer step counts as a stall.
 ///
 /// @par Thread safety  `tick` and `stop` may be awaited from any executor. The rest, the
 ///                     destructor included, on the manager's executor, or while nothing runs it.

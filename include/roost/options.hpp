@@ -98,7 +98,9 @@ struct ManagerOptions {
   /// How long a session's handler that has received before may go on after its connection has
   /// ended, before it is cancelled. 0: not at all; at most 1 day.
   Clock::duration handler_grace = std::chrono::seconds(10);
-  /// What all durations here are measured by. Not null; must outlive the manager's coroutines.
+  /// What all durations here are measured by. Time in which the event loop did not run, because the
+  /// process was stopped or a handler blocked, does not count. Not null; must outlive the manager's
+  /// coroutines. (`ConnectionManager::options` shows the clock of the loop, which leaves it out.)
   Clock* clock = &Clock::system();
 };
 

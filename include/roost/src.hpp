@@ -41,6 +41,7 @@
 #include "roost/impl/log.ipp"
 #include "roost/impl/log_sinks.ipp"
 #include "roost/impl/log_throttle.ipp"
+#include "roost/impl/loop_clock.ipp"
 #include "roost/impl/next_turn.ipp"
 #include "roost/impl/options.ipp"
 #include "roost/impl/origin_pattern.ipp"

@@ -45,7 +45,7 @@ struct Stats {
 struct HeartbeatStats {
   std::size_t watched = 0;    ///< Gauge: connections that it watches over.
   std::uint64_t pings = 0;    ///< Counter: pings that were taken, to be sent.
-  Clock::duration late = {};  ///< Counter: how long the loop was late in all.
+  Clock::duration late = {};  ///< Counter: how long the loop did not run when it should have.
 };
 
 }  // namespace roost

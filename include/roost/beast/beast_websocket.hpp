@@ -19,6 +19,7 @@
 #include "roost/beast/detail/deflate.hpp"
 #include "roost/beast/detail/header_value.hpp"
 #include "roost/detail/encode.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/scoped_value.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/error.hpp"
@@ -48,8 +49,7 @@ class BeastWebSocket final {
                  std::string subprotocol, boost::asio::ip::tcp::endpoint remote_endpoint)
       : inbox_(conversation->inbox()),
         conversation_(conversation),
-        clock_(conversation->channel().clock()),
-        close_timeout_(conversation->channel().options().close_timeout),
+        options_(conversation->channel().shared_options()),
         request_(std::move(request)),
         subprotocol_(std::move(subprotocol)),
         remote_endpoint_(std::move(remote_endpoint)) {
@@ -84,7 +84,9 @@ class BeastWebSocket final {
   /// then, and that is not the peer's silence.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
     if (!channel()) return inbox_->last_activity;
-    return inbox_->message ? clock_.now() : channel()->last_activity();
+    const Clock::time_point last =
+        inbox_->message ? options_->clock->now() : channel()->last_activity();
+    return detail::LoopClock::shown(*options_->clock, last);
   }
 
   // --- sending ---
@@ -179,7 +181,9 @@ class BeastWebSocket final {
   }
   /// When the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const noexcept {
-    return channel() ? channel()->outbox().oldest() : std::nullopt;
+    auto oldest = channel() ? channel()->outbox().oldest() : std::nullopt;
+    if (oldest) oldest = detail::LoopClock::shown(*options_->clock, *oldest);
+    return oldest;
   }
 
  private:
@@ -192,8 +196,7 @@ class BeastWebSocket final {
 
   const std::shared_ptr<detail::Inbox> inbox_;
   const std::weak_ptr<detail::Conversation> conversation_;
-  Clock& clock_;
-  const Clock::duration close_timeout_;
+  const std::shared_ptr<const StreamOptions> options_;  // of many; its clock is that of the loop
   const RequestHeader request_;
   const std::string subprotocol_;
   const boost::asio::ip::tcp::endpoint remote_endpoint_;

@@ -62,7 +62,8 @@ struct StreamOptions {
   /// Bytes that the kernel may hold for a peer that does not read. 0: the system's default; at
   /// most 1 GiB.
   std::size_t send_buffer_bytes = 262'144;
-  /// What the timeouts are measured by. Not null; must outlive the connection.
+  /// What the timeouts are measured by. Time in which the event loop did not run does not count.
+  /// Not null; must outlive the connection.
   Clock* clock = &Clock::system();
 };
 

@@ -12,6 +12,7 @@
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/beast/detail/wrapped_conversation.hpp"
 #include "roost/beast/options.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/error.hpp"
 
 namespace roost {
@@ -38,7 +39,7 @@ std::shared_ptr<BeastWebSocket> wrap(const boost::asio::any_io_executor& executo
   detail::validate(options);
   if (!stream.is_open()) throw Error(errc::connection_closed, "the stream is not open");
   auto channel = std::make_shared<detail::WrappedChannel>(
-      executor, std::make_shared<const StreamOptions>(options));
+      executor, detail::LoopClock::own(executor, options, &StreamOptions::clock));
   const auto conversation =
       std::make_shared<detail::WrappedConversation<Next, deflate>>(channel, std::move(stream));
   return std::make_shared<BeastWebSocket>(conversation, std::move(request), std::string(),

@@ -82,7 +82,7 @@ struct Admission {
 
     const auto connection = std::make_shared<Connection<Ws>>(
         typename Connection<Ws>::Key{}, state, std::move(request.id), std::move(request.metadata),
-        state->now());
+        state->shown_now());
     connection->overflow_ = request.overflow;
     co_await ask_on_connect(state, socket, connection);
     for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);

@@ -121,8 +121,9 @@ class Congestion {
       Clock::time_point next = Timer::never();
       for (const Watched& watched : self.watched_) next = std::min(next, self.due(watched));
       self.next_sweep_ = next;
-      co_await wait(self.changed_, state->executor(), *state->options().clock, next);
-      if (state->now() >= next) self.enforce_deadlines();
+      if (!co_await wait(self.changed_, state->executor(), *state->options().clock, next)) {
+        self.enforce_deadlines();
+      }
     }
   }
 

@@ -48,7 +48,8 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
         executor_(manager_->executor()),
         options_((validate(options), std::move(options))),
         message_(Frame::text(options_.message)),
-        schedule_(options_.interval, options_.timeout) {}
+        schedule_(options_.interval, options_.timeout),
+        stalled_before_(manager_->loop().stalled()) {}
   ~Heartbeat() override { stop(); }
 
   /// None once the `io_context` is gone.
@@ -86,7 +87,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   [[nodiscard]] bool is_alive(std::string_view id) const {
     const ConnectionPtr connection = manager_->find(id);
     if (!connection) return false;
-    const Clock::time_point seen = connection->last_activity();
+    const Clock::time_point seen = seen_by_loop(*connection);
     const auto entry = entries_.find(connection.get());
     return entry == entries_.end() ? manager_->now() < seen + options_.timeout
                                    : schedule_.is_alive(entry->second, seen, manager_->now());
@@ -95,6 +96,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   [[nodiscard]] HeartbeatStats stats() const noexcept {
     HeartbeatStats stats = stats_;
     stats.watched = entries_.size();
+    stats.late += manager_->loop().stalled() - stalled_before_;
     return stats;
   }
 
@@ -125,6 +127,10 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   };
   static Connection<Ws>& connection_of(const HeartbeatSchedule::Entry& entry) noexcept {
     return static_cast<const Entry&>(entry).connection;
+  }
+
+  [[nodiscard]] Clock::time_point seen_by_loop(const Connection<Ws>& connection) const {
+    return manager_->loop().from_base(connection.last_activity());
   }
 
   void on_registered(Connection<Ws>& connection) override {
@@ -160,7 +166,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
 
   void beat() {
     const HeartbeatSchedule::Due due = schedule_.advance(
-        manager_->now(), [](const auto& entry) { return connection_of(entry).last_activity(); });
+        manager_->now(), [this](const auto& entry) { return seen_by_loop(connection_of(entry)); });
     stats_.late += due.late_by;
     if (due.late_by >= std::chrono::seconds(1)) {  // less is everyday life under load
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(due.late_by).count();
@@ -199,6 +205,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   const HeartbeatOptions options_;
   const Frame message_;
   HeartbeatSchedule schedule_;
+  const Clock::duration stalled_before_;
   std::unordered_map<const Connection<Ws>*, Entry> entries_;  // none while it is stopped
   WaitList changed_;  // there is nobody to beat for any more
   HeartbeatStats stats_;

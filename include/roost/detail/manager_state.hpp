@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/query.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -29,6 +30,7 @@
 #include "roost/detail/hook_calls.hpp"
 #include "roost/detail/hooks.hpp"
 #include "roost/detail/log_throttle.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/registry_observer.hpp"
 #include "roost/detail/room_index.hpp"
 #include "roost/detail/task_group.hpp"
@@ -45,7 +47,8 @@ struct Binding;
 /// out of it.
 template <class Ws>
 class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>,
-                           private ContextGuard {
+                           private ContextGuard,
+                           private LateListener {
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
@@ -56,11 +59,19 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         executor_(std::move(executor)),
-        options_((validate(options), std::move(options))) {}
+        loop_((validate(options), LoopClock::of(executor_, *options.clock))),
+        options_(on_loop(std::move(options), *loop_)) {}
+
+  /// To be called when it is owned.
+  void begin() { loop_->listen(std::shared_ptr<LateListener>(this->shared_from_this(), this)); }
 
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
+  /// Their clock is that of the loop.
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
-  [[nodiscard]] Clock::time_point now() const noexcept { return options_.clock->now(); }
+  [[nodiscard]] Clock::time_point now() const noexcept { return loop_->now(); }
+  [[nodiscard]] const LoopClock& loop() const noexcept { return *loop_; }
+  /// What the clock of the application shows: for what goes on while the loop does not run.
+  [[nodiscard]] Clock::time_point shown_now() const noexcept { return loop_->to_base(now()); }
   [[nodiscard]] FrameMemory& frame_memory() noexcept { return frame_memory_; }
   /// Those whose peers do not keep up.
   [[nodiscard]] Congestion<Ws>& congestion() noexcept { return congestion_; }
@@ -288,6 +299,17 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
 
  private:
+  static ManagerOptions<Ws> on_loop(ManagerOptions<Ws> options, LoopClock& loop) {
+    options.clock = &loop;
+    return options;
+  }
+
+  void on_late(Clock::duration by) noexcept override {
+    if (is_stopped_) return;
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(by).count();
+    log(Severity::warning, "loop_late", {{"ms", std::to_string(ms)}});
+  }
+
   // The sockets must go while their context still exists, and a strand too.
   void on_context_destroyed() noexcept override {
     release_all();
@@ -335,6 +357,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
 
   boost::asio::any_io_executor executor_;
+  const std::shared_ptr<LoopClock> loop_;
   const ManagerOptions<Ws> options_;
 
   std::unordered_map<std::string, ConnectionPtr, StringHash, std::equal_to<>> by_id_;

@@ -116,6 +116,8 @@ struct Receiving {
     }
   }
 
+  // A peer earns tokens also while the loop does not run: by the clock of the application.
+  //
   // A message is taken as soon as there is anything left to take it from: how long it is, nobody
   // knows before. So a long one is paid for afterwards.
   static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
@@ -127,12 +129,12 @@ struct Receiving {
     const InboundRate& limits = state.options().inbound;
     if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return false;
     if (limits.over_rate == OverRate::close) return false;
-    return state.now() < next_at(state, connection);
+    return state.shown_now() < next_at(state, connection);
   }
   static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
     state->count_rate_limited();
     state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
-    const Clock::time_point due = next_at(*state, *connection);
+    const Clock::time_point due = state->loop().from_base(next_at(*state, *connection));
     bool is_early = true;
     while (is_early && connection->is_connected()) {
       is_early =
@@ -142,7 +144,7 @@ struct Receiving {
   static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
     const InboundRate& limits = state.options().inbound;
     if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
-    const Clock::time_point now = state.now();
+    const Clock::time_point now = state.shown_now();
     const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);
     connection.inbound_messages_.take(limits.messages, now, 1);
     connection.inbound_bytes_.take(limits.bytes, now, message.payload.size());

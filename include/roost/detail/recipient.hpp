@@ -180,11 +180,19 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
+  /// When a message or a pong last came through the manager, in the time of the application's
+  /// clock.
+  [[nodiscard]] Clock::time_point last_seen() const noexcept {
+    return state_ ? state_->loop().to_base(liveness_.last_seen()) : liveness_.last_seen();
+  }
+
   /// Lets go of the socket; whoever waits for a delivery is told.
   /// @param is_flushed  whether the frames that were taken are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
     if constexpr (Observable<Ws>) socket_->observe({});
-    if constexpr (HasLastActivity<Ws>) liveness_.note(socket_->last_activity());
+    if constexpr (HasLastActivity<Ws>)
+      liveness_.note(state_->loop().from_base(socket_->last_activity()));
+    liveness_.note(last_seen());  // the time of the loop is not known any more
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
         if (is_flushed) try_send(parked->frame);
@@ -382,9 +390,12 @@ class Recipient : public RoomMember, private SocketObserver {
 
   [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
 
+  // A socket goes by the clock of the application, deadlines by that of the loop.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
     if constexpr (HasOutbox<Ws>) {
-      return socket_->oldest_queued();
+      std::optional<Clock::time_point> oldest = socket_->oldest_queued();
+      if (oldest) oldest = state_->loop().from_base(*oldest);
+      return oldest;
     } else if constexpr (!TakesFrames<Ws>) {
       return plain_.oldest();
     } else {

@@ -35,9 +35,14 @@ class TimedWaiter final : public Waiter {
         boost::asio::deferred, this);
   }
 
+  /// Whether it must sleep again: nobody woke it, and the time is not over.
+  [[nodiscard]] bool sleeps_on() { return !is_woken() && timer.goes_on(how_it_woke_); }
+
   Timer timer;
 
  private:
+  template <class F>
+  friend struct Notified;
   void wake() override;
 
   boost::system::error_code how_it_woke_;
@@ -50,6 +55,25 @@ ROOST_WHEN_USED boost::asio::awaitable<bool> wait(WaitList& list,
                                                   Clock& clock,
                                                   Clock::time_point deadline = Timer::never());
 
+/// The operation of `when_notified`.
+template <class F>
+struct Notified {
+  F f;  // may own the clock, so it goes last
+  std::unique_ptr<TimedWaiter> waiter;
+
+  void operator()(boost::system::error_code error) {
+    waiter->how_it_woke_ = error;
+    if (waiter->sleeps_on()) return start(std::move(*this));
+    const bool is_woken = waiter->is_woken();
+    waiter.reset();
+    f(is_woken);
+  }
+  static void start(Notified self) {
+    Timer& timer = self.waiter->timer;
+    timer.async_wait(std::move(self));
+  }
+};
+
 /// The same for code that is no coroutine: calls @p f with what `wait` would return. What @p f owns
 /// lives in the operation, and goes with the `io_context`.
 template <class F>
@@ -57,13 +81,7 @@ void when_notified(WaitList& list, const boost::asio::any_io_executor& executor,
                    Clock::time_point deadline, F f) {
   auto waiter = std::make_unique<TimedWaiter>(executor, clock, deadline);
   list.add(*waiter);
-  Timer& timer = waiter->timer;
-  timer.async_wait(
-      [waiter = std::move(waiter), f = std::move(f)](boost::system::error_code) mutable {
-        const bool is_woken = waiter->is_woken();
-        waiter.reset();
-        f(is_woken);
-      });
+  Notified<F>::start({std::move(f), std::move(waiter)});
 }
 
 /// Waits until @p deadline.

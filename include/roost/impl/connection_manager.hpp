@@ -50,7 +50,9 @@ void add_room_hook(ManagerState<Ws>& state, HookKind kind,
 
 template <WebSocketLike Ws>
 ConnectionManager<Ws>::ConnectionManager(boost::asio::any_io_executor executor, Options options)
-    : state_(std::make_shared<detail::ManagerState<Ws>>(std::move(executor), std::move(options))) {}
+    : state_(std::make_shared<detail::ManagerState<Ws>>(std::move(executor), std::move(options))) {
+  state_->begin();
+}
 
 template <WebSocketLike Ws>
 ConnectionManager<Ws>::~ConnectionManager() {

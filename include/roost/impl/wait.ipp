@@ -15,9 +15,13 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> wait(WaitList& list,
                                                       Clock& clock, Clock::time_point deadline) {
   TimedWaiter waiter(executor, clock, deadline);
   list.add(waiter);
-  co_await waiter.sleep();
+  bool sleeps = true;
+  while (sleeps) {
+    co_await waiter.sleep();
+    sleeps = waiter.sleeps_on();
+  }
   if (waiter.is_woken()) co_return true;
-  if (!waiter.timer.is_due())
+  if (!waiter.timer.is_over())
     throw boost::system::system_error(boost::asio::error::operation_aborted);
   co_return false;
 }

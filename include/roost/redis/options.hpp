@@ -87,7 +87,8 @@ struct RedisOptions {
 
   /// Takes log events, on the backplane's executor. Empty: nothing is logged.
   Logger logger = {};
-  /// What all durations here are measured by. Not null; must outlive the backplane's coroutines.
+  /// What all durations here are measured by. Time in which the event loop did not run does not
+  /// count. Not null; must outlive the backplane's coroutines.
   Clock* clock = &Clock::system();
 };
 

@@ -19,8 +19,13 @@ class ManualClock final : public Clock {
   /// An hour at first, then as it was moved.
   [[nodiscard]] time_point now() const noexcept override;
 
-  /// Moves on by @p step; what is due becomes ready, and runs with the next `run_ready`.
+  /// Moves on by @p step, in which the loop runs; what is due becomes ready, and runs with the next
+  /// `run_ready`.
   void advance(duration step);
+
+  /// Moves on by @p time in which the loop does not run: the process was stopped, or a handler
+  /// blocked. No deadline of roost comes closer.
+  void stall(duration time);
 
   /// How many waits there are that only time can end.
   [[nodiscard]] std::size_t armed() const noexcept { return armed_.size(); }
@@ -29,10 +34,14 @@ class ManualClock final : public Clock {
   bool is_manual() const noexcept override { return true; }
   void arm(detail::Timer& timer) override;
   void disarm(detail::Timer& timer) noexcept override;
+  void attach(detail::LoopClock& loop) override;
+  void detach(detail::LoopClock& loop) noexcept override;
+  void fire_due();
 
   // Not zero, so that what is "long ago" can be told from what never was.
   time_point now_ = time_point(std::chrono::hours(1));
   std::vector<detail::Timer*> armed_;
+  std::vector<detail::LoopClock*> loops_;
 };
 
 }  // namespace roost::testing

@@ -36,6 +36,9 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     return executor_;
   }
   [[nodiscard]] const StreamOptions& options() const noexcept { return *options_; }
+  [[nodiscard]] const std::shared_ptr<const StreamOptions>& shared_options() const noexcept {
+    return options_;
+  }
   [[nodiscard]] Clock& clock() const noexcept { return *options_->clock; }
   [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
   [[nodiscard]] bool is_down() const noexcept { return is_down_; }
@@ -81,11 +84,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   void set_deadline(Clock::duration delay) {
     if (!deadline_) deadline_ = std::make_unique<Timer>(executor_, clock());
     deadline_->expires_after(delay);
-    deadline_->async_wait([weak = weak_from_this()](error_code) {
-      const auto self = weak.lock();
-      if (!self || self->is_down_ || !self->deadline_) return;
-      if (self->deadline_->is_due()) self->on_deadline();
-    });
+    wait_for_deadline();
   }
   /// The same, unless a deadline that comes earlier is set already.
   void tighten_deadline(Clock::duration delay) {
@@ -130,6 +129,14 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   /// Ends the transport, gracefully if that takes no time.
   virtual void end_transport(bool abortively) noexcept = 0;
   virtual void on_deadline() noexcept { abort(); }
+  void wait_for_deadline() {
+    deadline_->async_wait([weak = weak_from_this()](error_code error) {
+      const auto self = weak.lock();
+      if (!self || self->is_down_ || !self->deadline_) return;
+      if (self->deadline_->goes_on(error)) return self->wait_for_deadline();
+      if (self->deadline_->is_over()) self->on_deadline();
+    });
+  }
   virtual void on_down() noexcept = 0;
 
   void go_down(bool abortively) noexcept {

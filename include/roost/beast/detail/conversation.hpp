@@ -10,6 +10,7 @@
 
 #include "roost/beast/detail/channel.hpp"
 #include "roost/beast/detail/inbox.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/wait_list.hpp"
 #include "roost/disconnect.hpp"
 #include "roost/frame.hpp"
@@ -26,7 +27,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
  public:
   virtual ~Conversation() {
     channel_->outbox().watch({});
-    inbox_->go_down(channel_->last_activity());
+    inbox_->go_down(LoopClock::shown(channel_->clock(), channel_->last_activity()));
   }
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;

@@ -17,6 +17,7 @@
 #include "roost/beast/detail/transport.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/wait.hpp"
 #include "roost/detail/wait_list.hpp"
@@ -43,10 +44,10 @@ class Link final : public Channel {
       : Channel(std::move(executor), std::move(options)), transport_(std::move(transport)) {
     outbox().join_frames();
   }
-  Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
+  Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : Link(std::move(executor), std::move(transport),
-             std::make_shared<const StreamOptions>(options)) {}
+      : Link(executor, std::move(transport),
+             LoopClock::own(executor, options, &StreamOptions::clock)) {}
 
   void set_listener(Listener* listener) noexcept { listener_ = listener; }
   [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }

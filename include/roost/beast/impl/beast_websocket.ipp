@@ -47,7 +47,7 @@ ROOST_DECL Message BeastWebSocket::take_next(bool is_cancelled) {
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::close(
     std::uint16_t code, std::string_view reason, std::optional<Clock::duration> timeout) {
   if (inbox_->conversation) {
-    inbox_->conversation->close(code, reason, timeout.value_or(close_timeout_));
+    inbox_->conversation->close(code, reason, timeout.value_or(options_->close_timeout));
   }
   return wait_until_down();
 }
@@ -59,7 +59,7 @@ ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::send(Frame frame) {
 
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::wait_until_down() {
   while (inbox_->conversation) {
-    co_await detail::wait(inbox_->downed, inbox_->executor, clock_);
+    co_await detail::wait(inbox_->downed, inbox_->executor, *options_->clock);
   }
 }
 

@@ -27,6 +27,7 @@
 #include "roost/detail/check_origin.hpp"
 #include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 
@@ -310,7 +311,8 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   constexpr int max_accepted = 16;
   const ScopedValue registration(listening->acceptor, &acceptor);
-  const auto stream_options = std::make_shared<const StreamOptions>(listening->options.stream);
+  const auto stream_options =
+      LoopClock::own(acceptor.get_executor(), listening->options.stream, &StreamOptions::clock);
   while (!listening->is_stopped && !listening->is_handed_over) {
     boost::system::error_code error;
     co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,

@@ -17,6 +17,7 @@
 #include "roost/clock.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/log_throttle.hpp"
+#include "roost/detail/loop_clock.hpp"
 #include "roost/detail/random_id.hpp"
 #include "roost/log.hpp"
 #include "roost/redis/detail/link.hpp"
@@ -29,8 +30,7 @@ namespace roost::detail {
 class RedisShared {
  public:
   RedisShared(boost::asio::any_io_executor executor, RedisTarget target)
-      : target_(std::make_shared<const RedisTarget>(std::move(target))),
-        executor_(std::move(executor)) {}
+      : target_(on_loop(executor, std::move(target))), executor_(std::move(executor)) {}
 
   [[nodiscard]] const RedisTargetPtr& target() const noexcept { return target_; }
   [[nodiscard]] const RedisOptions& options() const noexcept { return target_->options; }
@@ -99,6 +99,17 @@ class RedisShared {
   RedisStats stats;
 
  private:
+  static RedisTargetPtr on_loop(const boost::asio::any_io_executor& executor, RedisTarget target) {
+    struct Owned {
+      std::shared_ptr<LoopClock> loop;
+      RedisTarget target;
+    };
+    auto loop = LoopClock::of(executor, *target.options.clock);
+    target.options.clock = loop.get();
+    const auto owned = std::make_shared<const Owned>(Owned{std::move(loop), std::move(target)});
+    return {owned, &owned->target};
+  }
+
   const RedisTargetPtr target_;
   const std::string node_ = random_id();
   bool is_role_logged_ = false;

@@ -33,8 +33,8 @@ namespace roost {
 ///
 /// - **Its own handlers come first**: a started backplane gives them what it publishes at once, and
 ///   not again when it comes back from Redis; also while Redis cannot be reached. Meanwhile
-///   messages to the others wait, bounded by bytes and by age. What was written to Redis is never
-///   written again.
+///   messages to the others wait, bounded by bytes and by age. A message that was written to Redis
+///   is never written again. Nothing that is published in one turn of the event loop is too much.
 /// - **Never deaf**: a connection that is lost is made again, and one that is silent is probed; see
 ///   `state`, `ready` and `on_state`.
 /// - **Never silent**: messages are numbered, so that those of other `RedisBackplane`s that get

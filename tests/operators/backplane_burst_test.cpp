@@ -55,12 +55,20 @@ template <class World>
 struct Replica {
   World& world;
   decltype(std::declval<World&>().make()) backplane = world.make();
-  Manager manager{world.context.get_executor()};
-  Cluster cluster = bind_manager(*backplane, manager);
+  Manager manager;
+  Cluster cluster;
   std::vector<Published> published = {};
   std::optional<Listener> listener = {};
+  std::string log = {};  // warnings and errors
 
-  explicit Replica(World& its_world) : world(its_world) {
+  explicit Replica(World& its_world)
+      : world(its_world),
+        manager(world.context.get_executor(), {.logger =
+                                                   [this](const LogEvent& event) {
+                                                     if (event.severity >= Severity::warning)
+                                                       log += event.to_string() + "\n";
+                                                   }}),
+        cluster(bind_manager(*backplane, manager)) {
     listener.emplace(roost::listen(manager, {boost::asio::ip::address_v4::loopback(), 0}, {},
                                    [this](Upgrade upgrade) { return serve(std::move(upgrade)); }));
     const auto starting =

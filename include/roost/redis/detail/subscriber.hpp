@@ -212,6 +212,7 @@ class RedisSubscriber final : public RedisConnection {
         while (RedisReply* reply = link->next()) self->on_reply(*reply);
         if (self->incoming_.next_expiry() < expiry) self->work_.notify_all();
         self->incoming_.flush();
+        while (self->incoming_.is_crowded()) co_await next_turn();
         if (self->generation() != generation) co_return;  // a handler may do anything
         co_await RedisLink::read_more(link);
         if (self->generation() != generation || !link->is_open()) co_return;

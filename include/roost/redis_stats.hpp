@@ -39,7 +39,8 @@ struct RedisStats {
   std::uint64_t echoes = 0;     ///< Its own messages that came back from Redis.
   std::uint64_t skipped = 0;    ///< Messages that came and were no JSON object, or nested too deep.
   std::uint64_t lost = 0;       ///< Messages of others that did not come.
-  std::uint64_t uncertain = 0;  ///< Times that it is not known whether messages of others were lost.
+  std::uint64_t uncertain =
+      0;  ///< Times that it is not known whether messages of others were lost.
   std::uint64_t duplicates = 0;   ///< Messages of others that came again.
   std::uint64_t unknown = 0;      ///< Messages sent to Redis that got no answer.
   std::uint64_t spool_drops = 0;  ///< Messages that were never sent: they waited too long.

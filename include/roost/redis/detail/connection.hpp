@@ -110,12 +110,15 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
         why = link->why();
       }
       ++turn;  // the next attempt begins with another address
-      self->log_failure(why);
-      self->on_down(why);
-      if (is_unusable) self->on_unusable_redis(why);
+      self->note_failure(why, is_unusable);
       const auto delay = backoff.next(RedisShared::random_share());
       co_await sleep_until(executor, shared->clock(), shared->now() + delay);
     }
+  }
+  void note_failure(const std::string& why, bool is_unusable) {
+    log_failure(why);
+    on_down(why);
+    if (is_unusable) on_unusable_redis(why);
   }
   void log_failure(const std::string& why) {
     switch (failures_.note(why, shared_->now())) {

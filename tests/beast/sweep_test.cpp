@@ -94,7 +94,8 @@ TEST_CASE("sweep: a call fails, and one connection ends") {
       for (const auto& error : errors_of(point.io)) {
         if (action == Action::reset && error != errors_of(point.io).front()) continue;
         play({.at = point, .action = action, .error = error}, [&](ChatCheck& check) {
-          check.is_given_up();
+          // A peer that sends no more may still read: what is queued leaves.
+          if (error != boost::asio::error::eof) check.is_given_up();
           check.others_do_not_notice({name_of(point)});
           check.bytes_stop_early({name_of(point)});
         });

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/system/error_code.hpp>
 #include <exception>
 #include <utility>
 
@@ -126,9 +126,9 @@ ROOST_DECL void LinkConversation::read() {
 
 ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
   end({});
-  // A peer that sends no more may still read: what is queued for it leaves first.
-  const bool is_lost = error == boost::asio::error::connection_reset ||
-                       error == boost::asio::error::operation_aborted;
+  // A peer that sends no more may still read: what is queued for it leaves first. An end of the
+  // stream, with TLS also one without notice, is no error of the system.
+  const bool is_lost = error.category() == boost::system::system_category();
   if (is_lost || link_.outbox().empty()) return link_.close();
   linger();
 }

@@ -32,6 +32,7 @@ Strings messages(int from, int to) {
 // Five messages reach the mark, fifteen the maximum.
 FrameBench::Options options() {
   return {.send_timeout = 5s,
+          .min_progress_bytes = 1'000,
           .backpressure_wait = 250ms,
           .max_message_bytes = 100,
           .outbox_high_water = 100,
@@ -102,12 +103,12 @@ TEST_CASE("healthy peers never make a sender wait", "[backpressure]") {
   CHECK(bench.manager.stats().queued_bytes == 0);
 }
 
-TEST_CASE("below the mark a frame of any size is taken at once", "[backpressure]") {
+TEST_CASE("below the mark a frame of any size that fits is taken at once", "[backpressure]") {
   StalledRoom room;
   room.broadcast_at_once(4);
   CHECK(room.manager.stats().queued_bytes == 80);
-  CHECK(room.run(room.manager.broadcast_text(std::string(5000, 'x'))) == 2);
-  CHECK(room.manager.stats().queued_bytes == 80 + 5004);
+  CHECK(room.run(room.manager.broadcast_text(std::string(296, 'x'))) == 2);
+  CHECK(room.manager.stats().queued_bytes == 80 + 300);
   CHECK(room.manager.stats().blocked == 1);
   room.stalled->drain_all();
   CHECK(room.manager.stats().queued_bytes == 0);
@@ -229,13 +230,15 @@ TEST_CASE("a recipient over its maximum is dropped, and not counted", "[backpres
   CHECK(room.stalled->is_aborted);
 }
 
-TEST_CASE("posting never waits: frames queue up to the maximum, then the peer is dropped",
+TEST_CASE("posting never waits: over the maximum a peer that takes nothing is dropped",
           "[backpressure]") {
   StalledRoom room;
   for (int i = 0; i < 15; ++i) room.post();
-  CHECK(room.is_there());
   CHECK(room.stalled->frames == 15);
   room.post();
+  room.pass(249ms);
+  CHECK(room.is_there());
+  room.pass(1ms);
   CHECK_FALSE(room.is_there());
   CHECK(room.healthy->texts == messages(0, 16));
   CHECK(room.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
@@ -246,9 +249,10 @@ TEST_CASE("posts behind a waiting sender count to the maximum too", "[backpressu
   room.broadcast_at_once(5);
   const auto waiting = room.broadcast();
   for (int i = 0; i < 10; ++i) room.post();
-  CHECK(room.is_there());
   CHECK_FALSE(waiting->is_done());
   room.post();
+  CHECK(room.is_there());
+  room.pass(250ms);
   CHECK_FALSE(room.is_there());
   REQUIRE(waiting->is_done());
   CHECK(waiting->take() == 1);  // it did not get the frame
@@ -449,9 +453,13 @@ TEST_CASE("many senders that wait for one peer are let go at once, though it ove
     room.pass(250ms);  // the post is ahead of the timer
     CHECK(room.healthy->texts == messages(0, 31));
   }
-  SECTION("when the mark is crossed downwards") {
+  SECTION("when the mark was crossed downwards before") {
     room.stalled->drain(50);
     room.settle();
+    room.pass(250ms);
+    CHECK(room.is_there());  // it took something
+    room.post();
+    for (int i = 0; i < 20 && room.is_there(); ++i) room.post();
     room.pass(250ms);
   }
   CHECK_FALSE(room.is_there());
@@ -461,6 +469,114 @@ TEST_CASE("many senders that wait for one peer are let go at once, though it ove
     CHECK(task->take() >= 2);
   }
   CHECK(third->texts.size() == room.healthy->texts.size());
+}
+
+TEST_CASE("a message that fits into no outbox is refused at the call, and drops nobody",
+          "[backpressure]") {
+  StalledRoom room;
+  const std::string text(297, 'x');  // 301 bytes on the wire
+  const std::vector<std::byte> bytes(297);
+  const nlohmann::json json = std::string(295, 'x');
+  FrameBench::Manager& manager = room.manager;
+  const auto connection = manager.find("healthy");
+  const auto is_refused = [](auto call) { return error_of(call) == errc::message_too_big; };
+  CHECK(is_refused([&] { auto unused = manager.broadcast_text(text); }));
+  CHECK(is_refused([&] { auto unused = manager.broadcast_bytes(bytes); }));
+  CHECK(is_refused([&] { auto unused = manager.broadcast_json(json); }));
+  CHECK(is_refused([&] { manager.post_text(text); }));
+  CHECK(is_refused([&] { manager.post_bytes(bytes); }));
+  CHECK(is_refused([&] { manager.post_json(json); }));
+  CHECK(is_refused([&] { auto unused = manager.send_to("healthy", text); }));
+  CHECK(is_refused([&] { auto unused = manager.send_to("healthy", bytes); }));
+  CHECK(is_refused([&] { auto unused = manager.send_to("healthy", json); }));
+  CHECK(is_refused([&] { auto unused = connection->send_text(text); }));
+  CHECK(is_refused([&] { auto unused = connection->send_bytes(bytes); }));
+  CHECK(is_refused([&] { auto unused = connection->send_json(json); }));
+  CHECK(contains(message_of([&] { manager.post_text(text); }),
+                 "a message of 301 bytes; max_outbox_bytes is 300"));
+  CHECK(is_refused([&] { auto unused = manager.broadcast_text(text, {.key = "k"}); }));
+  room.settle();
+  CHECK(manager.total_connections() == 2);
+  CHECK(room.healthy->texts.empty());
+}
+
+TEST_CASE("a burst of any size is kept for a peer that takes some of it", "[backpressure]") {
+  StalledRoom room;
+  for (int i = 0; i < 500; ++i) room.manager.post_text(message(room.sent++));
+  room.settle();
+  for (int i = 0; i < 100; ++i) {
+    room.pass(100ms);
+    room.stalled->drain(100);
+    REQUIRE(room.is_there());
+  }
+  room.stalled->drain_all();
+  CHECK(room.stalled->texts == messages(0, 500));
+  CHECK(room.manager.stats().blocked == 0);
+}
+
+TEST_CASE("what is queued behind a burst is bounded for a peer that trickles", "[backpressure]") {
+  StalledRoom room;
+  for (int i = 0; i < 100; ++i) room.manager.post_text(message(room.sent++));
+  room.settle();
+  CHECK(room.manager.stats().queued_bytes == 2'000);
+  std::size_t most = 0;
+  for (int i = 0; i < 100 && room.is_there(); ++i) {
+    room.pass(50ms);
+    room.stalled->drain(1);
+    for (int n = 0; n < 2; ++n) room.post();
+    most = std::max(most, room.manager.stats().queued_bytes);
+  }
+  CHECK_FALSE(room.is_there());
+  CHECK(room.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
+  CHECK(most < 2'000 + 2 * 300 + 500);
+}
+
+TEST_CASE("a flood that a peer keeps up with loses nobody, however much is behind",
+          "[backpressure]") {
+  StalledRoom room;
+  for (int i = 0; i < 100; ++i) {
+    for (int n = 0; n < 20; ++n) room.manager.post_text(message(room.sent++));
+    room.pass(50ms);
+    room.stalled->drain(200);  // half of it
+    REQUIRE(room.is_there());
+  }
+  room.stalled->drain_all();
+  CHECK(room.stalled->texts == messages(0, 2'000));
+}
+
+TEST_CASE("a large message goes through a slow peer, if it takes enough within each send_timeout",
+          "[backpressure]") {
+  auto slow = options();
+  slow.min_progress_bytes = 40;
+  slow.outbox_high_water = 1'000;
+  slow.max_outbox_bytes = 5'000;
+  FrameBench bench(slow);
+  const auto alice = bench.connect("alice");
+  alice->stall();
+  CHECK(bench.run(bench.manager.send_to("alice", std::string(796, 'x'))));
+  SECTION("it does") {
+    for (int i = 0; i < 20; ++i) {
+      bench.pass(4999ms);
+      alice->drain(40);
+      bench.pass(1ms);
+      REQUIRE(bench.manager.total_connections() == 1);
+    }
+    CHECK(alice->texts.size() == 1);
+  }
+  SECTION("it does not") {
+    bench.pass(4999ms);
+    alice->drain(39);
+    CHECK(bench.manager.total_connections() == 1);
+    bench.pass(1ms);
+    CHECK(bench.manager.stats().ended_by(DisconnectReason::send_timeout) == 1);
+  }
+  SECTION("once, and never again") {
+    alice->drain(40);
+    bench.pass(5s);
+    CHECK(bench.manager.total_connections() == 1);
+    bench.pass(5s);
+    CHECK(bench.manager.total_connections() == 0);
+  }
 }
 
 TEST_CASE("a hundred messages through a narrow peer arrive in order, and are waited for",
@@ -499,8 +615,10 @@ TEST_CASE("a peer that trickles across the mark is waited for once, not each tim
     }
     broadcast->take();
     REQUIRE(waited <= 250ms);
+    if (waited == 250ms) room.pass(50ms);
   }
   CHECK(waited == 250ms);
+  CHECK(room.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
 }
 
 TEST_CASE("a close sends what senders still waited to send, an abort does not", "[backpressure]") {

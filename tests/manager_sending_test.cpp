@@ -423,27 +423,55 @@ TEST_CASE("the queue of a socket that takes no frames is bounded", "[sending]") 
   FakeBench bench(
       {.max_message_bytes = 1000, .outbox_high_water = 1000, .max_outbox_bytes = 10'000});
   const auto alice = bench.connect("alice");
-  alice->stall_sends();
+  // Twenty messages a second.
   const auto flood_until_it_is_dropped = [&](std::size_t size) {
     std::size_t most = 0;
     const std::string text(size, 'p');
-    for (int i = 0; i < 10'000 && bench.manager.total_connections() == 1; ++i) {
+    for (int i = 0; i < 1'000 && bench.manager.total_connections() == 1; ++i) {
       most = std::max(most, bench.manager.stats().queued_bytes);
       bench.manager.post_text(text);
-      bench.settle();
+      bench.pass(50ms);
     }
     return most;
   };
-  SECTION("in bytes") {
-    const std::size_t most = flood_until_it_is_dropped(496);  // 500 on the wire
-    CHECK(most > 8000);
-    CHECK(most <= 10'000);
+  SECTION("by the time that one send may take") {
+    alice->stall_sends();
+    CHECK(flood_until_it_is_dropped(496) == 50'000);  // 500 on the wire
+    CHECK(bench.manager.stats().ended_by(DisconnectReason::send_timeout) == 1);
   }
-  SECTION("empty messages cost memory too") { CHECK(flood_until_it_is_dropped(0) < 2000); }
+  SECTION("by its maximum, behind what the first send_timeout has left") {
+    alice->delay_sends(bench.clock, 4s);
+    CHECK(flood_until_it_is_dropped(496) < 100'000);
+    CHECK(bench.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
+  }
+  SECTION("by what empty messages cost in memory") {
+    alice->delay_sends(bench.clock, 4s);
+    CHECK(flood_until_it_is_dropped(0) < 2'000);
+    CHECK(bench.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
+  }
   CHECK(bench.manager.total_connections() == 0);
-  CHECK(bench.manager.stats().ended_by(DisconnectReason::outbox_overflow) == 1);
   CHECK(bench.manager.stats().queued_bytes == 0);
   CHECK(alice->is_aborted());
+}
+
+TEST_CASE("each message of a socket that takes no frames has its own send_timeout", "[sending]") {
+  FakeBench bench({.send_timeout = 2s});
+  const auto alice = bench.connect("alice");
+  alice->delay_sends(bench.clock, 1900ms);
+  for (const char* text : {"1", "2", "3"}) bench.manager.post_text(text);
+  bench.settle();
+  for (int i = 0; i < 57; ++i) bench.pass(100ms);
+  CHECK(alice->sent_texts() == Strings{"1", "2", "3"});
+  CHECK(bench.manager.total_connections() == 1);
+}
+
+TEST_CASE("a burst to a socket that takes no frames loses nothing", "[sending]") {
+  FakeBench bench({.max_message_bytes = 1'000'000});
+  const auto alice = bench.connect("alice");
+  for (int i = 0; i < 30; ++i) bench.manager.post_text(std::string(900'000, 'x'));
+  bench.settle();
+  CHECK(alice->sent().size() == 30);
+  CHECK(bench.manager.total_connections() == 1);
 }
 
 TEST_CASE("anything may be posted from any thread, in the order of each", "[sending]") {

@@ -38,12 +38,14 @@ struct Box {
   OutboxTotal total;
   Outbox outbox;
   std::vector<std::size_t> removed;
+  bool is_flushed = true;  // and the peer did not take all of it
 
   explicit Box(std::size_t high_water = 30, bool is_lossy = false) {
     outbox.watch(
         {.observer = &probe, .high_water = high_water, .total = &total, .is_lossy = is_lossy});
   }
   Queueing offer(std::string_view text, const FramePolicy& policy, std::string_view key = {}) {
+    if (is_flushed && !outbox.empty()) outbox.mark_blocked();
     return outbox.offer(Frame::text(ten(text), key), start, policy,
                         [this](std::size_t i) { removed.push_back(i); });
   }
@@ -101,6 +103,21 @@ TEST_CASE("at its mark the oldest make room for the newest", "[outbox]") {
   CHECK(box.rest() == Strings{"2", "3", "4"});
 }
 
+TEST_CASE("what no flush was tried for is not dropped, however much it is", "[outbox]") {
+  for (const FramePolicy& policy : {newest, oldest}) {
+    Box box;
+    box.is_flushed = false;
+    for (const char* text : {"1", "2", "3", "4", "5"}) {
+      const Queueing queueing = box.offer(text, policy);
+      CHECK(queueing.result == Result::taken);
+      CHECK(queueing.displaced == 0);
+    }
+    box.is_flushed = true;
+    CHECK(box.offer("6", newest).result == Result::dropped);
+    CHECK(box.rest() == Strings{"1", "2", "3", "4", "5"});
+  }
+}
+
 TEST_CASE("what may be on the wire is never dropped", "[outbox]") {
   Box box;
   for (const char* text : {"1", "2", "3"}) box.offer(text, oldest);
@@ -135,6 +152,7 @@ TEST_CASE("what became less without a byte written is told with the next that is
   Box box(30);
   box.offer("1", oldest);
   box.outbox.offer(Frame::text(std::string(28, 'x')), start, oldest, [](std::size_t) {});
+  box.outbox.mark_blocked();
   box.probe.take();
   box.start_writing(1);
   CHECK(box.offer("2", oldest).displaced == 1);

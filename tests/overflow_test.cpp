@@ -179,6 +179,7 @@ TEST_CASE("messages that must arrive close a connection that may lose others", "
   while (sent < 100 && bench.run(bench.manager.broadcast_text(
                            message(sent), {.overflow = Overflow::close, .report = &report})) == 1) {
     ++sent;
+    bench.pass(10ms);
   }
   CHECK(sent == 30);
   CHECK(report.overflowed == 1);
@@ -308,6 +309,27 @@ TEST_CASE("over the limit on all outboxes the fullest are dropped, and no more",
   CHECK(bench.run(bench.manager.send_to("healthy", "hello")));
   for (const auto& socket : slow) socket->drain_all();
   CHECK(bench.manager.stats().outbox_memory == 0);
+}
+
+TEST_CASE("over the limit on all outboxes those that take nothing go before the fullest",
+          "[overflow]") {
+  FrameBench bench(small_total());
+  const auto stuck = bench.connect("stuck");
+  const auto reads = bench.connect("reads");
+  stuck->stall();
+  reads->stall();
+  const auto send = [&](const char* id, std::size_t bytes) {
+    bench.manager.post_text(std::string(bytes, 'x'), {.exclude = id});
+    bench.settle();
+  };
+  send("reads", 90'000);
+  send("stuck", 90'000);
+  bench.pass(250ms);
+  reads->drain(10'000);
+  for (int i = 0; i < 4; ++i) send("stuck", 90'000);
+  CHECK(bench.manager.stats().outbox_memory < 500'000);
+  CHECK(stuck->is_aborted);
+  CHECK(bench.manager.find("reads") != nullptr);
 }
 
 TEST_CASE("many small messages count for what they cost", "[overflow]") {

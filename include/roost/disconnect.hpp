@@ -22,8 +22,8 @@ enum class DisconnectReason {
   disconnected,       ///< `disconnect` or `close` was called.
   replaced,           ///< Another connection took its id.
   send_failed,        ///< A send to it failed.
-  send_timeout,       ///< Its oldest queued byte is older than `send_timeout`.
-  outbox_overflow,    ///< Its outbox is over `max_outbox_bytes`.
+  send_timeout,       ///< It took less than `min_progress_bytes` in `send_timeout`.
+  outbox_overflow,    ///< Over `max_outbox_bytes` is queued for it, and it does not take it.
   outboxes_full,      ///< All outboxes together are over `max_total_outbox_bytes`.
   rate_limited,       ///< The peer sent more than `inbound` allows.
   heartbeat_timeout,  ///< Nothing was heard of it for the timeout of a `HeartbeatMonitor`.

@@ -44,11 +44,17 @@ struct InboundRate {
 /// The options of a `ConnectionManager`, fixed for its life.
 template <class Ws>
 struct ManagerOptions {
-  /// How old the oldest queued byte of a connection may become before it is dropped; for a socket
-  /// that takes no frames, how long one send may take. 1 ms to 1 day.
+  /// How long a connection with something queued may take less than `min_progress_bytes` before it
+  /// is dropped; for a socket that takes no frames, how long one send may take. 1 ms to 1 day.
   Clock::duration send_timeout = std::chrono::seconds(5);
+  /// Bytes that the peer must acknowledge within each `send_timeout` while something is queued for
+  /// it, or all of it if that is less. The two are the slowest link that is served: 32 KiB in 5 s
+  /// is about 52 kbit/s. At least 1. Sockets that do not tell their progress (`TellsProgress`) are
+  /// judged by the age of their oldest byte.
+  std::size_t min_progress_bytes = 32'768;
   /// How long an awaiting sender waits for a congested recipient, counted from when it became
-  /// congested. 0: not at all; at most 1 day.
+  /// congested; and how long, at least, a connection over `max_outbox_bytes` may take nothing. 0:
+  /// not at all; at most 1 day.
   Clock::duration backpressure_wait = std::chrono::milliseconds(250);
   /// How long a hook may take to answer. 1 ms to 1 day.
   Clock::duration hook_timeout = std::chrono::seconds(10);
@@ -68,11 +74,14 @@ struct ManagerOptions {
   Hook<bool(Ws& socket, nlohmann::json& metadata)> on_connect = {};
   /// Bytes in an outbox from which on its connection counts as congested. At least 1.
   std::size_t outbox_high_water = 65'536;
-  /// Bytes in an outbox from which on its connection is dropped. At least `outbox_high_water` +
+  /// Bytes that an outbox may hold for a peer that does not keep up; one message that is larger is
+  /// refused at the call. A burst may be larger: what a flush has left of it is kept while the peer
+  /// takes some of it, and so much may be queued behind it. At least `outbox_high_water` +
   /// `max_message_bytes` + 14, so that one message of the largest size always fits.
   std::size_t max_outbox_bytes = 4'194'304;
-  /// Memory of all outboxes together, in bytes, from which on the fullest are dropped until it is
-  /// an eighth less. What many share counts once. At least `max_outbox_bytes`. `nullopt`: no limit.
+  /// Memory of all outboxes together, in bytes, over which connections are dropped after a flush:
+  /// those that take nothing first, then the fullest, until it is an eighth less. What many share
+  /// counts once. At least `max_outbox_bytes`. `nullopt`: no limit.
   std::optional<std::size_t> max_total_outbox_bytes = 268'435'456;
   /// What each peer may send. Off by default: only the application knows what is much.
   InboundRate inbound = {};
@@ -183,6 +192,7 @@ void check_option(bool ok, const char* what);
 template <class Ws>
 void validate(const ManagerOptions<Ws>& options) {
   check_option(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check_option(options.min_progress_bytes > 0, "min_progress_bytes must be at least 1");
   check_option(is_wait(options.backpressure_wait), "backpressure_wait must be 0 to 1 day");
   check_option(is_limit(options.hook_timeout), "hook_timeout must be 1 ms to 1 day");
   check_option(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");

@@ -44,6 +44,7 @@
 #include "roost/impl/origin_pattern.ipp"
 #include "roost/impl/origin_policy.ipp"
 #include "roost/impl/outbox.ipp"
+#include "roost/impl/pace.ipp"
 #include "roost/impl/page_origin.ipp"
 #include "roost/impl/parcel.ipp"
 #include "roost/impl/random_id.ipp"

@@ -101,6 +101,31 @@ concept HasOutbox = TakesFrames<Ws> && Observable<Ws> && requires(Ws& ws) {
   } -> std::convertible_to<std::optional<std::chrono::steady_clock::time_point>>;
 };
 
+/// How far a socket has come with what it is to send.
+struct SendProgress {
+  /// Bytes that the peer has taken, counted from any beginning: what its kernel has acknowledged,
+  /// not what ours has accepted.
+  std::uint64_t taken = 0;
+  /// Bytes that the peer has not taken yet, in the outbox and in our kernel.
+  std::size_t pending = 0;
+  /// How long the peer's kernel may take to acknowledge; 0: unknown.
+  std::chrono::steady_clock::duration round_trip = {};
+};
+
+/// Knows what its peer has taken. Asked now and then, and only while the peer does not take all at
+/// once. A socket that does not know it is judged by the age of its oldest byte.
+template <class Ws>
+concept TellsProgress = HasOutbox<Ws> && requires(const Ws& ws) {
+  { ws.send_progress() } -> std::same_as<SendProgress>;
+};
+
+/// Writes what it has queued now, not at the end of the burst.
+/// @returns whether some of it could be written, or is being written from now on.
+template <class Ws>
+concept Flushes = requires(Ws& ws) {
+  { ws.flush() } -> std::same_as<bool>;
+};
+
 /// Knows where it lives; a manager of another executor refuses it.
 template <class Ws>
 concept HasExecutor = requires(const Ws& ws) {

@@ -89,6 +89,9 @@ class FrameFake {
   }
   std::size_t queued_bytes() const { return outbox_.bytes(); }
   std::optional<Clock::time_point> oldest_queued() const { return outbox_.oldest(); }
+  SendProgress send_progress() const {
+    return {.taken = outbox_.consumed(), .pending = outbox_.bytes()};
+  }
   boost::asio::awaitable<void> send_text(std::string_view text) {
     try_send(Frame::text(text));
     co_return;

@@ -109,6 +109,10 @@ class BeastWebSocket final {
     channel()->try_send(Frame::ping(payload.substr(0, 125)), detail::Outbox::EntryClass::control);
   }
 
+  /// Writes what is queued now, as far as the kernel takes it.
+  /// @returns whether some of it could be written, or is being written.
+  bool flush() { return channel() && channel()->try_flush(); }
+
   // --- receiving ---
 
   /// The next message.
@@ -168,6 +172,10 @@ class BeastWebSocket final {
   /// About what the outbox costs in memory.
   [[nodiscard]] std::size_t queued_bytes() const noexcept {
     return channel() ? channel()->outbox().cost() : 0;
+  }
+  /// What the peer has taken, and what it has not. Two system calls.
+  [[nodiscard]] SendProgress send_progress() const noexcept {
+    return channel() ? channel()->send_progress() : SendProgress();
   }
   /// When the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const noexcept {

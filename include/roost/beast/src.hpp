@@ -13,6 +13,7 @@
 #include "roost/beast/impl/beast_websocket.ipp"
 #include "roost/beast/impl/deflate.ipp"
 #include "roost/beast/impl/http.ipp"
+#include "roost/beast/impl/kernel_progress.ipp"
 #include "roost/beast/impl/link.ipp"
 #include "roost/beast/impl/link_conversation.ipp"
 #include "roost/beast/impl/listen.ipp"

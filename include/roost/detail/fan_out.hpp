@@ -80,6 +80,7 @@ struct FanOut {
 
   static boost::asio::awaitable<std::size_t> broadcast(const StatePtr& state, Frame frame,
                                                        const BroadcastOptions& options) {
+    require_fits(*state, frame);
     return run_broadcast(state, std::move(frame), audience(*state, options), Manner::of(options));
   }
 
@@ -97,15 +98,25 @@ struct FanOut {
                                               const SendOptions& options) {
     const Manner manner = Manner::of(options);
     if (!state) return never_sent(manner);
+    require_fits(*state, frame);
     return run_send(std::move(state), std::move(connection), std::move(frame), manner);
   }
   static boost::asio::awaitable<bool> send_to(const StatePtr& state, std::string_view id,
                                               Frame frame, const SendOptions& options) {
+    require_fits(*state, frame);
     return on_executor(state->executor(), run_send_by_id(state, std::string(id), std::move(frame),
                                                          Manner::of(options)));
   }
 
  private:
+  // What fits into no outbox is a mistake of the sender, not of those who would get it.
+  static void require_fits(const State& state, const Frame& frame) {
+    const std::size_t limit = state.options().max_outbox_bytes;
+    if (frame.size() <= limit) return;
+    throw Error(errc::message_too_big, "a message of " + std::to_string(frame.size()) +
+                                           " bytes; max_outbox_bytes is " + std::to_string(limit));
+  }
+
   static boost::asio::awaitable<bool> never_sent(Manner manner) {
     if (manner.report) *manner.report = {};
     co_return false;
@@ -139,6 +150,7 @@ struct FanOut {
 
   static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
     if (options.report) throw Error(errc::invalid_option, "report must be null: nobody waits");
+    require_fits(*state, frame);
     return [state, frame = std::move(frame), to = audience(*state, options),
             manner = Manner::of(options)] {
       std::shared_ptr<Delivery> nobody_waits;

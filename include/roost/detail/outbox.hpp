@@ -60,6 +60,8 @@ class Outbox {
   /// Queues a frame that may be dropped, or takes the place of one with its key: where that stands,
   /// so that a key which changes often is not behind all others each time.
   ///
+  /// Before a flush was tried nothing is dropped: a burst of the server is not the peer's slowness.
+  ///
   /// What it makes less is told when bytes are written: whoever offers may be walking over many.
   /// @param on_removed  called with the position of each frame that is dropped for it
   template <class OnRemoved>
@@ -72,7 +74,8 @@ class Outbox {
     }
     if (!policy.may_queue) return {.result = Result::dropped};
     std::size_t displaced = 0;
-    if (bytes_ >= watch_.high_water) {
+    // What no flush was tried for says nothing about the peer.
+    if (blocked_ && bytes_ >= watch_.high_water) {
       if (policy.overflow == Overflow::drop_newest) return {.result = Result::dropped};
       if (policy.overflow == Overflow::drop_oldest) {
         displaced = make_room(on_removed);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <memory>
@@ -36,7 +38,13 @@ class PlainQueue {
  public:
   void watch(const OutboxWatch& watch) { outbox_.watch(watch); }
   [[nodiscard]] std::size_t cost() const noexcept { return outbox_.cost(); }
-  [[nodiscard]] std::optional<Clock::time_point> oldest() const { return outbox_.oldest(); }
+  /// When the send under way began, or what waits for the next one was queued.
+  [[nodiscard]] std::optional<Clock::time_point> oldest() const {
+    const auto oldest = outbox_.oldest();
+    return oldest ? std::optional(std::max(*oldest, send_began_)) : std::nullopt;
+  }
+  /// Bytes that were sent.
+  [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return outbox_.consumed(); }
 
   /// @param delivery  told when it is sent; null where nobody waits
   void push(const Frame& frame, std::shared_ptr<Delivery> delivery, Clock::time_point now) {
@@ -71,9 +79,9 @@ class PlainQueue {
   /// Sends all there is. @pre not `is_pumping()`
   /// @param owner  keeps this, and is told when a send fails; then nothing is sent any more
   void pump(const boost::asio::any_io_executor& executor, std::shared_ptr<Connection<Ws>> owner,
-            std::shared_ptr<Ws> socket) {
+            std::shared_ptr<Ws> socket, Clock& clock) {
     is_pumping_ = true;
-    boost::asio::co_spawn(executor, run_pump(*this, std::move(owner), std::move(socket)),
+    boost::asio::co_spawn(executor, run_pump(*this, std::move(owner), std::move(socket), clock),
                           [running = Running(executor)](std::exception_ptr) {});
   }
 
@@ -97,10 +105,11 @@ class PlainQueue {
   // Owns socket and frame: a send that never ends holds nobody but itself.
   static boost::asio::awaitable<void> run_pump(PlainQueue& self,
                                                std::shared_ptr<Connection<Ws>> owner,
-                                               std::shared_ptr<Ws> socket) {
+                                               std::shared_ptr<Ws> socket, Clock& clock) {
     // The socket must not be called while a broadcast is under way.
     co_await next_turn();
     while (!self.outbox_.empty()) {
+      self.send_began_ = clock.now();  // each message has its own time
       self.outbox_.mark_blocked();
       self.outbox_.start_front();
       const Frame frame = self.outbox_.front().frame;
@@ -137,6 +146,7 @@ class PlainQueue {
 
   Outbox outbox_;
   std::deque<std::shared_ptr<Delivery>> deliveries_;  // one for each entry, null where none waits
+  Clock::time_point send_began_{};
   bool is_pumping_ = false;
   WaitList pump_ended_;
 };

@@ -17,6 +17,7 @@
 #include "roost/detail/backpressure.hpp"
 #include "roost/detail/liveness.hpp"
 #include "roost/detail/outbox.hpp"
+#include "roost/detail/pace.hpp"
 #include "roost/detail/plain_queue.hpp"
 #include "roost/detail/prefetch.hpp"
 #include "roost/detail/room_index.hpp"
@@ -49,7 +50,7 @@ enum class Offer : unsigned char {
   dropped,    ///< It is congested, and by its policy does not get it.
   waiting,    ///< The delivery will tell.
   failed,     ///< The socket is closed: to be dropped.
-  overflow,   ///< The outbox is over its maximum: to be dropped.
+  overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.
 };
 
 /// The sending side of one connection: where its frames go, and what backpressure does to them.
@@ -107,26 +108,47 @@ class Recipient : public RoomMember, private SocketObserver {
     }
   }
 
-  /// When this connection must be looked at again: its oldest byte is too old, or those who wait
-  /// for it have waited long enough. Nothing if neither can happen.
+  /// When this connection must be looked at again beside its `Pace`: those who wait for it have
+  /// waited long enough, or its oldest byte is too old. Nothing if neither can happen.
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const {
     const auto& options = state_->options();
     std::optional<Clock::time_point> next = backpressure_.deadline(options.backpressure_wait);
-    if (const auto oldest = oldest_queued()) {
-      const auto expiry = *oldest + options.send_timeout;
-      if (!next || expiry < *next) next = expiry;
+    if (const auto expiry = age_limit()) {
+      if (!next || *expiry < *next) next = expiry;
     }
     return next;
   }
 
   /// Carries out what is due. @returns whether the connection is to be dropped.
   [[nodiscard]] bool is_expired(Clock::time_point now) {
-    const auto& options = state_->options();
-    const auto oldest = oldest_queued();
-    if (oldest && now >= *oldest + options.send_timeout) return true;
-    backpressure_.expire(now, options.backpressure_wait);
+    const auto expiry = age_limit();
+    if (expiry && now >= *expiry) return true;
+    backpressure_.expire(now, state_->options().backpressure_wait);
     drop_unless_taken(release_parked());
     return false;
+  }
+
+  /// Writes what can be written now. @returns whether that was something
+  bool flush() {
+    if constexpr (Flushes<Ws>) {
+      return socket_->flush();
+    } else {
+      return false;
+    }
+  }
+
+  /// What its peer has taken, and what it has not.
+  [[nodiscard]] Pace::Look look() const {
+    Pace::Look look{.backlog = queued_bytes()};
+    if constexpr (TellsProgress<Ws>) {
+      look.progress = socket_->send_progress();
+    } else if constexpr (!TakesFrames<Ws>) {
+      look.progress.taken = plain_.sent_bytes();
+    } else if (const auto oldest = oldest_queued()) {
+      // A lot is taken whenever the oldest byte is another.
+      look.progress.taken = static_cast<std::uint64_t>(oldest->time_since_epoch().count());
+    }
+    return look;
   }
 
   [[nodiscard]] std::size_t queued_bytes() const {
@@ -228,7 +250,7 @@ class Recipient : public RoomMember, private SocketObserver {
     } else {
       if (!enqueue(frame, awaited ? delivery : nullptr)) return Offer::failed;
     }
-    if (queued_bytes() > options.max_outbox_bytes) return Offer::overflow;
+    if (overflows()) return Offer::overflow;
     return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
   }
 
@@ -243,8 +265,15 @@ class Recipient : public RoomMember, private SocketObserver {
       case Queueing::Result::taken:
       case Queueing::Result::conflated: break;
     }
-    if (queued_bytes() > state_->options().max_outbox_bytes) return Offer::overflow;
+    if (overflows()) return Offer::overflow;
     return queueing.result == Queueing::Result::taken ? Offer::taken : Offer::conflated;
+  }
+
+  // Whether more is queued than may be, for a peer that is known not to take it. Another one has
+  // time to show that it does.
+  [[nodiscard]] bool overflows() {
+    return queued_bytes() > state_->options().max_outbox_bytes &&
+           state_->congestion().on_excess(self());
   }
 
   Queueing queue(const Frame& frame, const FramePolicy& policy) {
@@ -257,7 +286,7 @@ class Recipient : public RoomMember, private SocketObserver {
       return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
     } else {
       const bool may_drop = policy.overflow != Overflow::close;
-      if (may_drop && !backpressure_.is_open()) return {.result = Result::dropped};
+      if (may_drop && !backpressure_.is_open() && is_watched()) return {.result = Result::dropped};
       return {.result = try_send(frame) ? Result::taken : Result::closed};
     }
   }
@@ -280,7 +309,7 @@ class Recipient : public RoomMember, private SocketObserver {
     requires(!TakesFrames<Ws>)
   {
     if (plain_.is_pumping()) return;
-    plain_.pump(state_->executor(), self().shared_from_this(), socket_);
+    plain_.pump(state_->executor(), self().shared_from_this(), socket_, *state_->options().clock);
   }
 
   void on_send_failed(std::string why) {
@@ -294,9 +323,8 @@ class Recipient : public RoomMember, private SocketObserver {
       const bool is_taken = enqueue(parked->frame, parked->delivery);
       if (parked->delivery) parked->delivery->settle_one();
       if (!is_taken) return Offer::failed;
-      if (queued_bytes() > state_->options().max_outbox_bytes) return Offer::overflow;
     }
-    return Offer::taken;
+    return overflows() ? Offer::overflow : Offer::taken;
   }
 
   void on_outbox(OutboxEvent event) override {
@@ -307,6 +335,7 @@ class Recipient : public RoomMember, private SocketObserver {
         break;
       case OutboxEvent::below_high_water:
         backpressure_.on_below_high_water();
+        state_->congestion().on_relieved(self());
         drop_unless_taken(release_parked());
         break;
       case OutboxEvent::below_low_water:
@@ -334,6 +363,16 @@ class Recipient : public RoomMember, private SocketObserver {
   void on_pong(std::string_view payload) override {
     if (state_) liveness_.on_pong(payload, state_->now());
   }
+
+  // Where the socket does not tell its progress.
+  [[nodiscard]] std::optional<Clock::time_point> age_limit() const {
+    if constexpr (!TellsProgress<Ws>) {
+      if (const auto oldest = oldest_queued()) return *oldest + state_->options().send_timeout;
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
 
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
     if constexpr (HasOutbox<Ws>) {

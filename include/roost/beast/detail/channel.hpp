@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "roost/beast/detail/flusher.hpp"
+#include "roost/beast/detail/kernel_progress.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/clock.hpp"
 #include "roost/connection_limiter.hpp"
 #include "roost/detail/outbox.hpp"
 #include "roost/detail/running.hpp"
 #include "roost/detail/wait_list.hpp"
+#include "roost/websocket_like.hpp"
 
 namespace roost::detail {
 
@@ -53,11 +55,21 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     const bool was_empty = outbox_.empty();
     const Queueing queueing =
         outbox_.offer(frame, flusher_->now(clock()), policy, [](std::size_t) {});
-    if (was_empty && !outbox_.empty() && !is_writing_) flusher_->mark_dirty(*this);
+    if (was_empty && !outbox_.empty()) want_flush();
     // What waits for its peer gains nothing from an early flush.
     flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
     return queueing;
   }
+  /// Writes what can be written now. @returns whether some of it could, or is being written.
+  virtual bool try_flush() = 0;
+  /// What the peer has taken, and what it has not.
+  [[nodiscard]] SendProgress send_progress() const noexcept {
+    const KernelProgress kernel = kernel_progress();
+    return {.taken = kernel.acknowledged.value_or(outbox_.consumed() - kernel.unacknowledged),
+            .pending = outbox_.bytes() + kernel.unacknowledged,
+            .round_trip = kernel.round_trip};
+  }
+
   /// Queues the last frame.
   void send_close(const Frame& frame) {
     if (outbox_.is_sealed()) return;
@@ -94,9 +106,14 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   void push(const Frame& frame, Outbox::EntryClass entry_class) {
     const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
-    if (was_empty && !is_writing_) flusher_->mark_dirty(*this);
+    if (was_empty) want_flush();
     // What waits for its peer gains nothing from an early flush.
     flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
+  }
+
+  void want_flush() {
+    if (!is_writing_) return flusher_->mark_dirty(*this);
+    outbox_.mark_blocked();  // it waits until the socket is writable
   }
 
   /// @p n bytes of the outbox are written.
@@ -109,6 +126,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   bool is_writing_ = false;  // a write is under way, which will flush what comes meanwhile
 
  private:
+  [[nodiscard]] virtual KernelProgress kernel_progress() const noexcept = 0;
   /// Ends the transport, gracefully if that takes no time.
   virtual void end_transport(bool abortively) noexcept = 0;
   virtual void on_deadline() noexcept { abort(); }

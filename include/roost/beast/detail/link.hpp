@@ -81,9 +81,12 @@ class Link final : public Channel {
   void when_relieved(F f) {
     wait_for_relief({.end = outbox().consumed() + outbox().bytes(),
                      .consumed = outbox().consumed(),
+                     .taken = send_progress().taken,
                      .deadline = clock().now() + options().send_timeout},
                     std::move(f));
   }
+
+  bool try_flush() override;
 
   // --- reading ---
 
@@ -136,6 +139,7 @@ class Link final : public Channel {
   struct Relief {
     std::uint64_t end;  // in all that was ever queued
     std::uint64_t consumed;
+    std::uint64_t taken;  // by the peer
     Clock::time_point deadline;
   };
 
@@ -147,7 +151,15 @@ class Link final : public Channel {
       relief.consumed = outbox().consumed();
       relief.deadline = clock().now() + options().send_timeout;
     }
-    if (clock().now() >= relief.deadline) return abort();  // it does not take what it asked for
+    if (clock().now() >= relief.deadline) {
+      // The kernel asks for more only when a third of its buffer is free: the peer may be on its way.
+      const std::uint64_t taken = send_progress().taken;
+      if (!try_flush() && taken == relief.taken) return abort();  // nothing of what it asked for
+      if (is_down()) return;
+      relief.taken = taken;
+      relief.consumed = outbox().consumed();
+      relief.deadline = clock().now() + options().send_timeout;
+    }
     when_notified(
         changed_, get_executor(), clock(), relief.deadline,
         [this, relief, f = std::move(f)](bool) mutable { wait_for_relief(relief, std::move(f)); });
@@ -161,6 +173,11 @@ class Link final : public Channel {
   }
 
   void flush() override;
+  /// @returns whether all that was gathered is written.
+  bool write_once();
+  [[nodiscard]] KernelProgress kernel_progress() const noexcept override {
+    return transport_->progress();
+  }
   void wait_until_writable();
   void on_deadline() noexcept override;
   void end_transport(bool abortively) noexcept override;

@@ -22,6 +22,9 @@ class TlsTransport final : public Transport {
   void async_read(std::size_t max, ReadHandler handler) override;
   std::size_t write_some(Buffers buffers, error_code& error) override;
   void async_write(Buffers buffers, WriteHandler handler) override;
+  [[nodiscard]] KernelProgress progress() noexcept override {
+    return kernel_progress(stream_.next_layer().native_handle());
+  }
   void async_shutdown(Handler handler) override;
   void close() noexcept override;
   void abort() noexcept override;

@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "roost/beast/detail/kernel_progress.hpp"
 #include "roost/beast/detail/read_poller.hpp"
 
 namespace roost::detail {
@@ -44,6 +45,11 @@ class Transport {
   /// Waits until more can be written, and may write some of it; the bytes stay as they are until
   /// the handler is called with how much was written, the sequence of buffers does not.
   virtual void async_write(Buffers buffers, WriteHandler handler) = 0;
+
+  /// Whether `async_write` only waits: `write_some` may be called meanwhile.
+  [[nodiscard]] virtual bool only_waits() const noexcept { return false; }
+  /// What the kernel knows of how far the peer has come.
+  [[nodiscard]] virtual KernelProgress progress() noexcept { return {}; }
 
   /// Tells the peer that nothing more will come. No read or write is under way.
   virtual void async_shutdown(Handler handler) = 0;
@@ -82,6 +88,10 @@ class TcpTransport final : public Transport, private ReadPoller::Source {
   void async_read(std::size_t max, ReadHandler handler) override;
   std::size_t write_some(Buffers buffers, error_code& error) override;
   void async_write(Buffers buffers, WriteHandler handler) override;
+  [[nodiscard]] bool only_waits() const noexcept override { return true; }
+  [[nodiscard]] KernelProgress progress() noexcept override {
+    return kernel_progress(socket_.native_handle());
+  }
   void async_shutdown(Handler handler) override;
   void close() noexcept override;
   void abort() noexcept override;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "roost/beast/detail/channel.hpp"
+#include "roost/beast/detail/kernel_progress.hpp"
 #include "roost/beast/detail/reading.hpp"
 
 namespace roost::detail {
@@ -28,6 +29,7 @@ class WrappedChannel final : public Channel {
     virtual void write_front() = 0;
     virtual void end_stream(bool abortively) noexcept = 0;
     virtual void on_down() noexcept = 0;
+    [[nodiscard]] virtual KernelProgress progress() noexcept = 0;
 
    protected:
     ~Writer() = default;
@@ -36,6 +38,11 @@ class WrappedChannel final : public Channel {
   using Channel::Channel;
   void set_writer(Writer* writer) noexcept { writer_ = writer; }
 
+  bool try_flush() override {
+    if (is_writing_ || outbox().empty()) return false;
+    flush();
+    return true;
+  }
   /// The frame in front is written.
   void on_written() {
     is_writing_ = false;
@@ -52,6 +59,9 @@ class WrappedChannel final : public Channel {
     outbox().gather(started);
     outbox().mark_blocked();
     if (!is_down()) writer_->write_front();
+  }
+  [[nodiscard]] KernelProgress kernel_progress() const noexcept override {
+    return writer_ ? writer_->progress() : KernelProgress();
   }
   void end_transport(bool abortively) noexcept override {
     if (writer_) writer_->end_stream(abortively);
@@ -126,6 +136,20 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
     end_lowest(boost::beast::get_lowest_layer(this->stream_), abortively);
   }
   void on_down() noexcept override { this->on_channel_down(); }
+  KernelProgress progress() noexcept override {
+    return progress_of(boost::beast::get_lowest_layer(this->stream_));
+  }
+
+  template <class Lowest>
+  static KernelProgress progress_of(Lowest& lowest) noexcept {
+    if constexpr (requires { lowest.socket(); }) {
+      return progress_of(lowest.socket());
+    } else if constexpr (requires { kernel_progress(lowest.native_handle()); }) {
+      return kernel_progress(lowest.native_handle());
+    } else {
+      return {};
+    }
+  }
 
   template <class Lowest>
   void limit_send_buffer(Lowest& lowest) {

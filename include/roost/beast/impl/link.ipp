@@ -72,17 +72,38 @@ ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self)
   self->close();
 }
 
+ROOST_DECL bool Link::write_once() {
+  const Transport::Buffers buffers = gather(outbox());
+  const std::size_t wanted = boost::asio::buffer_size(buffers);
+  error_code error;
+  const std::size_t n = transport_->write_some(buffers, error);
+  if (error && error != boost::asio::error::would_block) {
+    abort();
+    return false;
+  }
+  consume(n);
+  return n == wanted;
+}
+
 ROOST_DECL void Link::flush() {
   const auto keep = self();
   while (!is_down() && !is_writing_ && !outbox().empty()) {
-    const Transport::Buffers buffers = gather(outbox());
-    error_code error;
-    const std::size_t n = transport_->write_some(buffers, error);
-    if (error && error != boost::asio::error::would_block) return abort();
-    const bool is_blocked = n < boost::asio::buffer_size(buffers);
-    consume(n);
-    if (is_blocked && !is_down()) wait_until_writable();
+    if (!write_once() && !is_down()) wait_until_writable();
   }
+}
+
+ROOST_DECL bool Link::try_flush() {
+  if (is_down() || outbox().empty()) return false;
+  if (!is_writing_) {
+    flush();
+    return true;
+  }
+  if (!transport_->only_waits()) return false;
+  const auto keep = self();
+  const std::uint64_t before = outbox().consumed();
+  while (!is_down() && !outbox().empty() && write_once()) {
+  }
+  return outbox().consumed() != before;
 }
 
 ROOST_DECL void Link::wait_until_writable() {

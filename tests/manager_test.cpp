@@ -373,6 +373,7 @@ TEST_CASE("an option outside its range is refused by name", "[manager]") {
   };
   CHECK(contains(message({.send_timeout = 999us}), "send_timeout must be 1 ms to 1 day"));
   CHECK(contains(message({.send_timeout = 25h}), "send_timeout"));
+  CHECK(contains(message({.min_progress_bytes = 0}), "min_progress_bytes must be at least 1"));
   CHECK(contains(message({.backpressure_wait = -1ms}), "backpressure_wait must be 0 to 1 day"));
   CHECK(contains(message({.backpressure_wait = 25h}), "backpressure_wait"));
   CHECK(contains(message({.hook_timeout = 0s}), "hook_timeout must be 1 ms to 1 day"));
@@ -412,6 +413,7 @@ TEST_CASE("options at the edge of their range are taken", "[manager]") {
               .handler_grace = 0s}) == 4'194'304);
   const Options defaults;
   CHECK(defaults.send_timeout == 5s);
+  CHECK(defaults.min_progress_bytes == 32'768);
   CHECK(defaults.backpressure_wait == 250ms);
   CHECK(defaults.hook_timeout == 10s);
   CHECK(defaults.max_connections == 10'000);

@@ -15,10 +15,8 @@ using namespace std::chrono_literals;
 using detail::Pace;
 using Verdict = Pace::Verdict;
 
-constexpr Pace::Limits limits{.send_timeout = 5s,
-                              .min_progress_bytes = 100,
-                              .max_outbox_bytes = 1'000,
-                              .patience = 250ms};
+constexpr Pace::Limits limits{
+    .send_timeout = 5s, .min_progress_bytes = 100, .max_outbox_bytes = 1'000, .patience = 250ms};
 const Pace::time_point start{std::chrono::hours(5)};
 
 // One connection, of which the kernel holds nothing.

@@ -216,7 +216,8 @@ class ConnectionManager {
   /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
   ///                `invalid_json`; `invalid_option` for a key that is empty, over 255 bytes, or
   ///                together with `Overflow::close`; `message_too_big` for what is larger than
-  ///                `max_outbox_bytes`. A recipient that cannot be reached is dropped, and no error.
+  ///                `max_outbox_bytes`. A recipient that cannot be reached is dropped, and no
+  ///                error.
   /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
   ///                that take no frames until they have sent it, at most `send_timeout`. Never
   ///                for a message with a drop policy or a key.
@@ -231,7 +232,8 @@ class ConnectionManager {
   }
 
   /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
-  /// queue up, over `max_outbox_bytes` only for those that take them. The calls of one thread keep their order.
+  /// queue up, over `max_outbox_bytes` only for those that take them. The calls of one thread keep
+  /// their order.
   /// @par Errors  at the call, those of `broadcast_text`; `errc::invalid_option` also for a report:
   ///              there is nobody to wait for it.
   void post_text(std::string_view text, BroadcastOptions options = {});

@@ -10,7 +10,8 @@ namespace roost {
 /// What becomes of a message for a connection whose outbox is over its high-water mark, and was not
 /// emptied by a flush.
 enum class Overflow : unsigned char {
-  /// It is queued. Over `max_outbox_bytes` the connection is dropped unless it takes what is queued.
+  /// It is queued. Over `max_outbox_bytes` the connection is dropped unless it takes what is
+  /// queued.
   close,
   drop_newest,  ///< It is not sent.
   /// It takes the place of the oldest messages that may be dropped; if that is not enough, it is
@@ -30,12 +31,12 @@ enum class Overflow : unsigned char {
 
 /// What became of one message.
 struct SendReport {
-  std::size_t taken = 0;       ///< Connections that took it over: what the call returns.
-  std::size_t conflated = 0;   ///< Of these, those where it took the place of one with its key.
-  std::size_t dropped = 0;     ///< Connections that are congested, and do not get it.
-  /// Connections that were dropped because of it: they were over `max_outbox_bytes` with it, and had
-  /// not taken anything for `backpressure_wait`, or less than was added. Those that still have time
-  /// to show that they read are not among them.
+  std::size_t taken = 0;      ///< Connections that took it over: what the call returns.
+  std::size_t conflated = 0;  ///< Of these, those where it took the place of one with its key.
+  std::size_t dropped = 0;    ///< Connections that are congested, and do not get it.
+  /// Connections that were dropped because of it: they were over `max_outbox_bytes` with it, and
+  /// had not taken anything for `backpressure_wait`, or less than was added. Those that still have
+  /// time to show that they read are not among them.
   std::size_t overflowed = 0;
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A server that sends much at the same time to clients that read: nobody is lost.
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -41,10 +41,8 @@ class BusyServer {
   Manager manager{context.get_executor()};
   std::vector<std::string> heard;
 
-  Listener listener =
-      listen(manager, {boost::asio::ip::address_v4::loopback(), 0}, {}, [this](Upgrade upgrade) {
-        return serve(std::move(upgrade));
-      });
+  Listener listener = listen(manager, {boost::asio::ip::address_v4::loopback(), 0}, {},
+                             [this](Upgrade upgrade) { return serve(std::move(upgrade)); });
 
   ~BusyServer() {
     listener.stop();
@@ -183,13 +181,15 @@ void send_in_every_way(BusyServer& server, std::size_t clients, const Burst& bur
   }
 }
 
-const std::vector<std::string> ways{"posted",          "posted from another thread",
-                                    "awaited one after the other", "awaited in one turn",
-                                    "sent to each",                "with a drop policy"};
+const std::vector<std::string> ways{"posted",
+                                    "posted from another thread",
+                                    "awaited one after the other",
+                                    "awaited in one turn",
+                                    "sent to each",
+                                    "with a drop policy"};
 const std::vector<Burst> bursts{{30'000, 100}, {30, 900'000}, {3, 3 * 1'048'576}};
 
-TEST_CASE("a burst to clients that read loses nobody, in whichever way it is sent",
-          "[operators]") {
+TEST_CASE("a burst to clients that read loses nobody, in whichever way it is sent", "[operators]") {
   for (const Burst& burst : bursts) {
     for (const std::string& way : ways) {
       std::vector<std::unique_ptr<ReadingClient>> clients;
@@ -203,14 +203,12 @@ TEST_CASE("a burst to clients that read loses nobody, in whichever way it is sen
   }
 }
 
-TEST_CASE("a burst to a client of Python's with its default limits loses nothing",
-          "[operators]") {
+TEST_CASE("a burst to a client of Python's with its default limits loses nothing", "[operators]") {
   for (const Burst& burst : {Burst{30'000, 100}, Burst{30, 900'000}}) {
     for (const std::string& way : {ways[1], ways[2], ways[4]}) {
       std::unique_ptr<PythonClient> client;
       BusyServer server;
-      client =
-          std::make_unique<PythonClient>(server.listener.local_endpoint(), burst.messages);
+      client = std::make_unique<PythonClient>(server.listener.local_endpoint(), burst.messages);
       send_in_every_way(server, 1, burst, way);
     }
   }

@@ -32,8 +32,8 @@ using awaitable = boost::asio::awaitable<T>;
 /// A client of the other host, which reads so much at a time and so often.
 class Client {
  public:
-  Client(boost::asio::io_context& context, const test::OtherHost& host,
-         const tcp::endpoint& server, const std::string& id)
+  Client(boost::asio::io_context& context, const test::OtherHost& host, const tcp::endpoint& server,
+         const std::string& id)
       : socket_(context, tcp::v4(), host.connect(server)) {
     socket_.set_option(boost::asio::socket_base::receive_buffer_size(16'384));
     boost::asio::write(socket_, boost::asio::buffer(test::upgrade_request("/?id=" + id)));
@@ -70,14 +70,13 @@ TEST_CASE("a link of 512 kbit/s gets the largest message; those that do not read
     while (co_await manager.next_text(*self)) {
     }
   };
-  auto listener =
-      listen(manager, {boost::asio::ip::make_address(test::OtherHost::our_address), 0},
-             {.stream = {.send_buffer_bytes = send_buffer_bytes}},
-             [&](Upgrade upgrade) -> awaitable<> {
-               const std::optional<std::string> id = upgrade.query("id");
-               auto socket = co_await upgrade.accept();
-               co_await manager.session(std::move(socket), {.connection_id = *id}, handler);
-             });
+  auto listener = listen(
+      manager, {boost::asio::ip::make_address(test::OtherHost::our_address), 0},
+      {.stream = {.send_buffer_bytes = send_buffer_bytes}}, [&](Upgrade upgrade) -> awaitable<> {
+        const std::optional<std::string> id = upgrade.query("id");
+        auto socket = co_await upgrade.accept();
+        co_await manager.session(std::move(socket), {.connection_id = *id}, handler);
+      });
   const tcp::endpoint server = listener.local_endpoint();
   Client reads(context, host, server, "reads");
   Client stalls(context, host, server, "stalls");

@@ -53,8 +53,8 @@ class Congestion {
     if (watched_.empty()) changed_.notify_all();
   }
 
-  /// Over `max_outbox_bytes` is queued for a connection. @returns whether it is to be dropped: it is
-  /// known already that its peer does not take that. Else it has time to show that it does.
+  /// Over `max_outbox_bytes` is queued for a connection. @returns whether it is to be dropped: it
+  /// is known already that its peer does not take that. Else it has time to show that it does.
   [[nodiscard]] bool on_excess(Connection<Ws>& connection) {
     const bool is_new = connection.watch_position_ == Recipient<Ws>::not_watched;
     if (is_new) watch(connection);
@@ -72,7 +72,8 @@ class Congestion {
     watched_[connection.watch_position_].pace.on_relieved();
   }
 
-  /// Whoever queues something calls this afterwards: over `max_total_outbox_bytes` some are dropped.
+  /// Whoever queues something calls this afterwards: over `max_total_outbox_bytes` some are
+  /// dropped.
   void relieve() {
     const auto& limit = state_.options().max_total_outbox_bytes;
     if (!limit || state_.frame_memory().at_most() <= *limit) [[likely]]

@@ -36,7 +36,9 @@ class Pace {
 
   enum class Verdict : std::uint8_t { fine, too_slow, too_full };
 
-  Pace(time_point now, const Look& look, const Limits& limits) noexcept { begin(now, look, limits); }
+  Pace(time_point now, const Look& look, const Limits& limits) noexcept {
+    begin(now, look, limits);
+  }
 
   /// Whether `on_excess` is to be asked.
   [[nodiscard]] bool exceeds(std::size_t backlog, const Limits& limits) const noexcept {
@@ -44,8 +46,7 @@ class Pace {
   }
   /// More is queued than the limits allow. Unless it is known already that the peer does not take
   /// it, the peer gets until `due` to show that it does.
-  [[nodiscard]] Verdict on_excess(time_point now, const Look& look,
-                                  const Limits& limits) noexcept;
+  [[nodiscard]] Verdict on_excess(time_point now, const Look& look, const Limits& limits) noexcept;
 
   /// When it must be judged.
   [[nodiscard]] time_point due(const Limits& limits) const noexcept;

@@ -9,8 +9,8 @@
 namespace roost::detail {
 
 /// What the kernel knows of how far a peer has come. What it has accepted says little: its buffer
-/// may hold what a slow link takes twenty seconds for, and it asks for more only when a third of that
-/// is free.
+/// may hold what a slow link takes twenty seconds for, and it asks for more only when a third of
+/// that is free.
 struct KernelProgress {
   /// Bytes that the peer has acknowledged. Not set: unknown.
   std::optional<std::uint64_t> acknowledged = {};

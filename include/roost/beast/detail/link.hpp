@@ -152,7 +152,8 @@ class Link final : public Channel {
       relief.deadline = clock().now() + options().send_timeout;
     }
     if (clock().now() >= relief.deadline) {
-      // The kernel asks for more only when a third of its buffer is free: the peer may be on its way.
+      // The kernel asks for more only when a third of its buffer is free: the peer may be on its
+      // way.
       const std::uint64_t taken = send_progress().taken;
       if (!try_flush() && taken == relief.taken) return abort();  // nothing of what it asked for
       if (is_down()) return;

@@ -176,7 +176,8 @@ TEST_CASE("a caller's mistake is an error at the call, and nothing is published"
 
 TEST_CASE("JSON that no replica could read is an error at the call", "[cluster]") {
   boost::asio::io_context context;
-  ConnectionManager<FakeWebSocket> manager(context.get_executor());
+  ConnectionManager<FakeWebSocket> manager(context.get_executor(),
+                                           {.max_message_bytes = std::nullopt});
   LocalBackplane backplane(context.get_executor(), {}, {.max_message_bytes = 1000});
   const Cluster cluster = bind_manager(backplane, manager);
   const auto nested = [](int depth) {
@@ -408,6 +409,70 @@ TEST_CASE("nothing is logged once the manager is gone", "[cluster]") {
   backplane.bring({{"room", 5}});
   run_ready(context);
   CHECK(log.lines().empty());
+}
+
+TEST_CASE("members of the sender get a message at the call; from elsewhere it is posted to them",
+          "[cluster]") {
+  FakeBench bench;
+  boost::asio::io_context elsewhere;
+  LocalBackplane backplane(bench.context.get_executor());
+  const Cluster cluster = bind_manager(backplane, bench.manager);
+  const auto alice = bench.connect("alice", {"a"});
+  std::size_t sent_at_the_call = 0;
+  const auto send = [&]() -> awaitable<> {
+    auto one = cluster.broadcast_text("one", {.room = "a"});
+    auto two = cluster.broadcast_text("two", {.room = "a", .exclude = {"nobody"}});
+    co_await std::move(two);
+    co_await std::move(one);
+    sent_at_the_call = bench.manager.stats().deliveries;
+  };
+  bench.run(send());
+  CHECK(sent_at_the_call == 2);
+  run(elsewhere, cluster.broadcast_text("three", {.room = "a"}));
+  run(elsewhere, cluster.broadcast_text("nobody", {.room = "a", .exclude = {"alice"}}));
+  run(elsewhere, cluster.broadcast_text("four", {.room = "a"}));
+  CHECK(bench.manager.stats().deliveries == 2);
+  bench.settle();
+  CHECK(alice->sent_texts() == Strings{"two", "one", "three", "four"});
+}
+
+TEST_CASE("a manager that two backplanes of a hub serve gets its own messages once", "[cluster]") {
+  FakeBench bench;
+  LocalHub hub;
+  LocalBackplane first(bench.context.get_executor(), hub);
+  LocalBackplane second(bench.context.get_executor(), hub);
+  const Cluster cluster = bind_manager(first, bench.manager);
+  const Cluster also = bind_manager(second, bench.manager);
+  bench.run(first.start());
+  bench.run(second.start());
+  const auto alice = bench.connect("alice", {"a"});
+  CHECK(bench.run(cluster.broadcast_text("one", {.room = "a"})).local == 1);
+  CHECK(bench.run(also.broadcast_text("two", {.room = "a"})).local == 1);
+  CHECK(alice->sent_texts() == Strings{"one", "two"});
+}
+
+TEST_CASE("a message over the limit of a backplane ends its sender with 1009 if nobody catches it",
+          "[cluster]") {
+  FakeBench bench({.max_message_bytes = std::nullopt});
+  LocalBackplane backplane(bench.context.get_executor(), {}, {.max_message_bytes = 1000});
+  const Cluster cluster = bind_manager(backplane, bench.manager);
+  const auto bob = bench.connect("bob", {"a"});
+  const auto alice = std::make_shared<FakeWebSocket>();
+  const auto relay = [&](const std::shared_ptr<Connection<FakeWebSocket>>& self) -> awaitable<> {
+    for (;;) {
+      const std::string text = co_await bench.manager.receive_text(*self);
+      co_await cluster.broadcast_text(text, {.room = "a"});
+    }
+  };
+  const auto session = bench.start(bench.manager.session(alice, {.rooms = "a"}, relay));
+  alice->peer_sends("hello");
+  alice->peer_sends(std::string(200, '\x01'));
+  bench.settle();
+  CHECK(session->is_done());
+  CHECK_THROWS_AS(session->take(), Error);
+  CHECK(alice->close_code() == 1009);
+  CHECK(bob->sent_texts() == Strings{"hello"});
+  CHECK(bench.log.count(Severity::error, "handler_failed") == 1);
 }
 
 // Longer than any small buffer, so that ASan sees what is destroyed too early.

@@ -61,12 +61,13 @@ struct Queue {
   Log log;
   Gate gate;
   boost::asio::io_context context;
+  LocalHub hub;
   LocalBackplane backplane;
   Numbers slow;
   Recorder fast;
 
   explicit Queue(LocalBackplaneOptions options)
-      : backplane(context.get_executor(), {}, with_logger(std::move(options))) {
+      : backplane(context.get_executor(), hub, with_logger(std::move(options))) {
     const auto handler = [this](const json& message) -> awaitable<> {
       slow.push_back(message["n"]);
       co_await gate.pass();
@@ -95,7 +96,7 @@ TEST_CASE("what one handler does not keep up with is dropped beyond a count", "[
   // One line when it begins, one when it is over.
   CHECK(queue.log.lines().size() == 1);
   CHECK(queue.log.last("backplane_overflow") ==
-        R"(backplane_overflow max_messages="3" max_bytes="16777216")");
+        R"(backplane_overflow max_messages="3" max_bytes="67108864")");
   queue.gate.open();
   run_ready(queue.context);
   CHECK(queue.slow == Numbers{1, 2, 3, 4});
@@ -118,21 +119,65 @@ TEST_CASE("what one handler does not keep up with is dropped beyond a size", "[l
   CHECK(queue.slow == Numbers{1, 2, 3, 5, 6});
 }
 
-TEST_CASE("a message larger than a whole queue is dropped and reported", "[local]") {
-  Log log;
-  boost::asio::io_context context;
-  LocalHub hub;
-  LocalBackplane small(context.get_executor(), hub,
-                       {.max_message_bytes = 10, .max_queued_bytes = 10, .logger = log.logger()});
-  LocalBackplane large(context.get_executor(), hub);
+TEST_CASE("a message larger than a whole queue comes to a handler that keeps up", "[local]") {
+  Queue queue({.max_message_bytes = 100, .max_queued_bytes = 100});
+  LocalBackplane small(queue.context.get_executor(), queue.hub,
+                       {.max_message_bytes = 10, .max_queued_bytes = 10});
   Recorder got;
   small.on(got.handler());
-  run(context, small.start());
-  run(context, large.publish({{"n", 1}, {"text", "too long"}}));
-  CHECK(log.count("backplane_overflow") == 1);
-  CHECK(log.count("backplane_caught_up") == 1);
-  run(context, large.publish(numbered(2)));
-  CHECK(got.numbers() == Numbers{2});
+  run(queue.context, small.start());
+  run(queue.context, queue.backplane.publish({{"n", 1}, {"text", "too long"}}));
+  run(queue.context, queue.backplane.publish(numbered(2)));
+  CHECK(got.numbers() == Numbers{1, 2});
+}
+
+TEST_CASE("what comes in one turn is not dropped, whatever its size", "[local]") {
+  Queue queue({.max_message_bytes = 100, .max_queued_messages = 3, .max_queued_bytes = 100});
+  queue.gate.open();
+  Numbers later;
+  const auto coroutine = [&](const json& message) -> awaitable<> {
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    later.push_back(message["n"]);
+  };
+  queue.backplane.on(coroutine);
+  for (int round = 0; round < 2; ++round) {
+    const auto burst = [&]() -> awaitable<> {
+      for (int n = 0; n < 1000; ++n) {
+        const Published published = co_await queue.backplane.publish(numbered(n));
+        if (!published || published.local != 3) FAIL("not taken: " << n);
+      }
+    };
+    run(queue.context, burst());
+  }
+  CHECK(queue.slow.size() == 2000);
+  CHECK(queue.fast.numbers().size() == 2000);
+  CHECK(later.size() == 2000);
+  CHECK(queue.backplane.stats().dropped == 0);
+  CHECK(queue.log.lines().empty());
+}
+
+TEST_CASE("what comes from another loop while this one is blocked is bounded", "[local]") {
+  Queue queue({.max_queued_messages = 10});
+  boost::asio::io_context elsewhere;
+  LocalBackplane publisher(elsewhere.get_executor(), queue.hub);
+  std::size_t missed = 0;
+  for (int n = 0; n < 100; ++n) {
+    const Published published = run(elsewhere, publisher.publish(numbered(n)));
+    missed += published.missed;
+    CHECK(published.error == (published.missed > 0 ? make_error_code(errc::backplane_full)
+                                                   : boost::system::error_code()));
+    CHECK(published.local == 0);
+  }
+  CHECK(missed == 2 * 60);  // of two handlers, four times the limit each
+  run_ready(queue.context);
+  CHECK(queue.fast.numbers().size() == 40);
+  // The one that hangs is behind by then, the other is not.
+  const Published published = run(queue.context, queue.backplane.publish(numbered(1)));
+  CHECK(published.local == 1);
+  CHECK(published.missed == 1);
+  CHECK(published.error == errc::backplane_full);
+  CHECK(queue.fast.numbers().size() == 41);
 }
 
 TEST_CASE("a backplane counts", "[local]") {

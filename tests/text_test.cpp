@@ -161,6 +161,22 @@ TEST_CASE("JSON may be nested 64 deep in both directions", "[text]") {
   CHECK(detail::decode_json(" {\"a\": 1} ")["a"] == 1);
 }
 
+TEST_CASE("half of a surrogate pair becomes U+FFFD where a value is made of JSON", "[text]") {
+  const auto decode = [](std::string_view text) { return detail::decode_json(text); };
+  const std::string half = "\xEF\xBF\xBD";
+  CHECK(decode(R"({"t":"\ud83d"})")["t"] == half);
+  CHECK(decode(R"({"\uDE00":1})")[half] == 1);
+  CHECK(decode(R"("\\ud83d")") == "\\ud83d");  // no escape, but a backslash
+  CHECK(decode(R"("\ud83d\ude00\ud83d\ud83d\ude00")") ==
+        "\xF0\x9F\x98\x80" + half + "\xF0\x9F\x98\x80");
+  CHECK(decode(R"("\ud83dx\u0041")") == half + "xA");
+  for (const char* text : {R"("\ud83d)", R"("\ud8)", R"("\ud83d\)", R"("\ud83d" x)",
+                           "\"\\ud83d\xFF\"", R"(["\ud83d",1e999])"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(decode(text), Error);
+  }
+}
+
 TEST_CASE("JSON and text that cannot be sent are errors", "[text]") {
   CHECK(code_of_encode(nlohmann::json("\xFF")) == errc::invalid_json);
   CHECK_THROWS_AS(detail::encode_text("\xC3"), Error);
@@ -238,7 +254,7 @@ TEST_CASE("random ids are 32 hex digits, each another, every digit used", "[text
 
 TEST_CASE("every error has a message of its own", "[text]") {
   std::set<std::string> messages;
-  const int last = static_cast<int>(errc::address_unavailable);
+  const int last = static_cast<int>(errc::backplane_full);
   for (int i = 1; i <= last; ++i) messages.insert(make_error_code(static_cast<errc>(i)).message());
   CHECK(messages.size() == static_cast<std::size_t>(last));
   CHECK(error_category().name() == std::string("roost"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The quick way to read a message says what a parser says, or leaves the message to one.
+#include <roost/detail/encode.hpp>
 #include <roost/detail/json_scanner.hpp>
 #include <roost/detail/json_string.hpp>
 #include <roost/detail/parcel.hpp>
@@ -32,9 +33,13 @@ bool is_scanned(std::string_view text) {
 std::string told(const OrSkipped<WireMessage>& decoded) {
   if (const auto* skipped = std::get_if<Skipped>(&decoded)) return "skipped: " + skipped->why;
   const auto& wire = std::get<WireMessage>(decoded);
-  const json all = {static_cast<int>(wire.kind), wire.to.is_everyone, wire.to.rooms,
+  const json all = {static_cast<int>(wire.kind),
+                    wire.to.is_everyone,
+                    wire.to.rooms,
                     wire.to.exclude,
-                    wire.kind == WireKind::json ? json::parse(wire.payload) : json(wire.payload)};
+                    wire.kind == WireKind::json ? parse_json(wire.payload) : json(wire.payload),
+                    wire.manner.overflow ? to_string(*wire.manner.overflow) : "",
+                    wire.manner.key};
   return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -69,6 +74,12 @@ const Strings& usual_messages() {
       R"({"kind":"text","payload":5,"rooms":[]})",
       R"({"kind":"image","payload":[],"room":null,"rooms":null})",
       R"({"payload":{}})",
+      R"({"payload":[1e5,-2E-7,1.5e+300],"room":"a","trace":{"id":"x"}})",
+      R"({"kind":"text","payload":"x","room":"a","overflow":"drop_newest","key":"k"})",
+      R"({"kind":"text","payload":"x","overflow":"close","key":"k"})",
+      R"({"kind":"text","payload":"x","overflow":7,"key":["k"]})",
+      R"({"payload":{"t":"\ud83d"},"room":"a\udc00"})",
+      R"({"kind":"text","payload":"\ud800\u0041 \ude00\ud83d \ud83d\ude00","room":"a"})",
       "{}",
   };
   return messages;
@@ -86,17 +97,11 @@ TEST_CASE("what is unusual is left to a parser", "[wire]") {
   for (const std::string& text : Strings{"",
                                          "[]",
                                          "5",
-                                         R"({"kind":"text","payload":"x","node":"n"})",
                                          R"({"room":"a","room":"b"})",
                                          R"({"r\u006fom":"a"})",
-                                         R"({"payload":1e5})",
-                                         R"({"payload":)" + std::string(400, '9') + "}",
                                          "\xEF\xBB\xBF{}",
                                          std::string("{}\0", 3),
                                          "{\"payload\":\"\xFF\"}",
-                                         R"({"payload":"\ud800"})",
-                                         R"({"payload":"\udc00"})",
-                                         R"({"payload":"\ud800\u0041"})",
                                          R"({"payload":[)" + deep + std::string(63, ']') + "]}",
                                          "{} {}",
                                          "{\"payload\":\"\n\"}",
@@ -117,11 +122,46 @@ TEST_CASE("what is unusual is left to a parser", "[wire]") {
                                          R"({"payload":")",
                                          R"({"payload":"\)",
                                          R"({"payload":"\u00)",
+                                         R"({"payload":1e})",
+                                         R"({"payload":1e+})",
+                                         R"({"payload":1.e5})",
+                                         R"({"pay\u006coad":1})",
                                          R"({"payload":NaN})"}) {
     CAPTURE(text);
     CHECK_FALSE(Parcel(text).is_scanned());
   }
   CHECK(Parcel(R"({"payload":)" + deep + std::string(63, ']') + "}").is_scanned());
+}
+
+TEST_CASE("clients get JSON as its publisher wrote it, also what no parser makes a value of",
+          "[wire]") {
+  for (const std::string payload :
+       {R"({"t":"\ud83d"})", R"({"z":1,"a":[1E5, 1e-7],"z":2})", R"(["\uDC00\ud83d"])", "1e999",
+        R"([-1e400])", R"({"\ud83d":{"\udc00":"\u0000"}})"}) {
+    CAPTURE(payload);
+    for (const char* more : {"", R"(,"overflow":"drop_oldest","key":"k")", R"(,"trace":"x")"}) {
+      const Parcel parcel(R"({"payload":)" + payload + R"(,"room":"a")" + more + "}");
+      REQUIRE(parcel.is_scanned());
+      const auto decoded = parcel.decode();
+      REQUIRE(std::get_if<WireMessage>(&decoded));
+      CHECK(std::get<WireMessage>(decoded).payload == payload);
+    }
+  }
+}
+
+TEST_CASE("a handler gets U+FFFD for half of a surrogate pair", "[wire]") {
+  const Parcel parcel(R"({"payload":{"t":"\ud83d!"},"room":"a"})");
+  CHECK(parcel.json()["payload"]["t"] == "\xEF\xBF\xBD!");
+  CHECK_THROWS_AS(Parcel(R"({"payload":1e999})").json(), Error);
+}
+
+TEST_CASE("a parcel may have a value of its own for handlers", "[wire]") {
+  const Parcel parcel(R"({"payload":[1.0e0],"room":"a","node":"n"})", json{{"room", "a"}});
+  CHECK(parcel.is_scanned());
+  CHECK_FALSE(parcel.is_plain());
+  CHECK(parcel.json() == json{{"room", "a"}});
+  const auto decoded = parcel.decode();
+  CHECK(std::get<WireMessage>(decoded).payload == "[1.0e0]");
 }
 
 TEST_CASE("fields that clients cannot get are refused as a parser refuses them", "[wire]") {
@@ -194,10 +234,11 @@ TEST_CASE("whatever others make of a message, both ways of reading agree", "[wir
   CHECK(skipped > 1000);
 }
 
-TEST_CASE("what the scanner takes, a parser takes", "[wire]") {
+TEST_CASE("what the scanner takes, a parser takes, but for numbers that no double holds",
+          "[wire]") {
   for (const char* text :
        {"0", "-0", "10", "-1.25", "123456789012345678901234567890", "true", "false", "null", "\"\"",
-        "[]", "{}", " [ 1 , 2 ] ", R"({"a":{"b":[]}})"}) {
+        "[]", "{}", " [ 1 , 2 ] ", "1e5", "-1.5E-07", "0e+0", R"({"a":{"b":[]}})"}) {
     CAPTURE(text);
     CHECK(is_scanned(text));
     CHECK(json::accept(text));
@@ -210,7 +251,7 @@ TEST_CASE("what the scanner takes, a parser takes", "[wire]") {
     for (char& c : text) c = symbols[random() % symbols.size()];
     if (!is_scanned(text)) continue;
     ++scanned;
-    if (!json::accept(text)) FAIL(text);
+    if (!json::accept(text) && text.find_first_of("eE") == std::string::npos) FAIL(text);
   }
   CHECK(scanned > 1000);
 }
@@ -250,6 +291,10 @@ TEST_CASE("JSON strings are written and read as a parser does", "[wire]") {
     if (json_string_value(ascii) != text) CHECK(json_string_value(ascii) == text);
   }
   CHECK(json_string_value(R"("\/\u0041\uD83D\uDE00\u00E9")") == "/A\xF0\x9F\x98\x80\xC3\xA9");
+  const std::string half = "\xEF\xBF\xBD";
+  CHECK(json_string_value(R"("\ud83d")") == half);
+  CHECK(json_string_value(R"("\udc00x\ud83d\n")") == half + "x" + half + "\n");
+  CHECK(json_string_value(R"("\ud83d\ud83d\ude00\ud83d")") == half + "\xF0\x9F\x98\x80" + half);
 }
 
 TEST_CASE("values are made of a message once somebody wants them", "[wire]") {

@@ -112,7 +112,6 @@ TEST_CASE("what is no JSON object is skipped", "[wire]") {
       {"{", "it is no JSON"},
       {"{} {}", "it is no JSON"},
       {R"({"payload":NaN})", "it is no JSON"},
-      {R"({"payload":"\ud800"})", "it is no JSON"},
       {"[]", "it is no JSON object"},
       {"null", "it is no JSON object"},
       {"1", "it is no JSON object"},

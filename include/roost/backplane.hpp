@@ -28,11 +28,18 @@ struct Published {
   /// How many started backplanes took it, the publisher's own included; how many connections that
   /// reaches, nobody knows. Not set: unknown.
   std::optional<std::size_t> receivers = {};
-  /// Set if it may not have reached the other replicas, and why. This replica has it nevertheless.
+  /// Set if somebody may miss it, and why: the other replicas (`backplane_unavailable`,
+  /// `outcome_unknown`, and `backplane_full` if too much waits for Redis), or a handler of this
+  /// process (`backplane_full`, see `missed`). The members of the publisher's own manager have a
+  /// message of a `Cluster` nevertheless.
   boost::system::error_code error = {};
-  /// How many handlers of this replica it was given to, whatever became of it elsewhere; a bound
-  /// manager is one of them.
+  /// How many handlers of the publisher's own backplane it was given to, whatever became of it
+  /// elsewhere. Each bound manager is one of them; that of a `Cluster` that publishes counts
+  /// always, other handlers while their backplane has started.
   std::size_t local = 0;
+  /// How many handlers of this process were to get it and did not: they do not keep up, and too
+  /// much waits for them already. Those of all `LocalBackplane`s on the channel are counted.
+  std::size_t missed = 0;
 
   /// Whether nothing went wrong.
   [[nodiscard]] explicit operator bool() const noexcept { return !error; }
@@ -85,8 +92,9 @@ class Subscription {
 ///   with the network is `Published::error`, and then its own handlers get the message
 ///   nevertheless.
 /// - `on` adds a handler. Each gets one message after the other, and nobody waits for it: what
-///   queues up for one that does not keep up is bounded, and dropped beyond. One that throws is
-///   logged.
+///   queues up for one that does not keep up is bounded, and dropped beyond, see
+///   `Published::missed`. However much comes in one turn of the event loop, nothing is dropped
+///   before the handler had a turn itself. One that throws is logged.
 /// - `start` subscribes, `stop` ends that and may be followed by `start`. Both may be repeated.
 /// - The awaitables may be awaited from any executor, hold what they need, and may outlive the
 ///   backplane. Handlers are called on the backplane's executor.
@@ -150,7 +158,12 @@ class BackplaneRef {
   /// @private
   awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
   /// @private
-  Subscription on_parcel(detail::ParcelHandler handler) const;
+  /// @param member  whose messages it does not get, as `detail::OutgoingMessage::origin` names it
+  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr) const;
+  /// @private Whether it keeps messages from their `origin`.
+  [[nodiscard]] bool skips_origin() const;
+  /// @private Of one message, in bytes of JSON. Not set: unknown.
+  [[nodiscard]] std::optional<std::size_t> max_message_bytes() const;
   /// @private Null where every message goes to every replica.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const;
 
@@ -163,7 +176,9 @@ class BackplaneRef {
     awaitable<Published> (*publish)(void*, const nlohmann::json&);
     Subscription (*on)(void*, BackplaneHandler);
     awaitable<Published> (*publish_wire)(void*, detail::OutgoingMessage);
-    Subscription (*on_parcel)(void*, detail::ParcelHandler);
+    Subscription (*on_parcel)(void*, detail::ParcelHandler, const void*);
+    bool skips_origin;
+    std::optional<std::size_t> (*max_message_bytes)(void*);
     std::shared_ptr<detail::RoomRouting> (*room_routing)(void*);
   };
 
@@ -188,9 +203,23 @@ class BackplaneRef {
     }
   }
   template <class B>
-  static Subscription on_parcel_of(B& backplane, detail::ParcelHandler handler) {
-    if constexpr (requires { backplane.on_parcel(std::move(handler)); }) {
-      return backplane.on_parcel(std::move(handler));
+  static constexpr bool skips_origin_of =
+      requires(B& backplane, detail::ParcelHandler handler, const void* member) {
+        backplane.on_parcel(std::move(handler), member);
+      };
+  template <class B>
+  static std::optional<std::size_t> max_message_bytes_of(const B& backplane) {
+    if constexpr (requires { backplane.options().max_message_bytes; }) {
+      return backplane.options().max_message_bytes;
+    } else {
+      return std::nullopt;
+    }
+  }
+  template <class B>
+  static Subscription on_parcel_of(B& backplane, detail::ParcelHandler handler,
+                                   const void* member) {
+    if constexpr (skips_origin_of<B>) {
+      return backplane.on_parcel(std::move(handler), member);
     } else {
       return backplane.on([handler = std::move(handler)](const nlohmann::json& message) {
         handler.call(detail::Parcel(message, 0));
@@ -220,9 +249,11 @@ class BackplaneRef {
             return publish_wire_of(as<B>(b), std::move(message));
           },
       .on_parcel =
-          [](void* b, detail::ParcelHandler handler) {
-            return on_parcel_of(as<B>(b), std::move(handler));
+          [](void* b, detail::ParcelHandler handler, const void* member) {
+            return on_parcel_of(as<B>(b), std::move(handler), member);
           },
+      .skips_origin = skips_origin_of<B>,
+      .max_message_bytes = [](void* b) { return max_message_bytes_of(as<B>(b)); },
       .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
 
   [[nodiscard]] const Calls& calls() const;

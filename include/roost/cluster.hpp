@@ -38,8 +38,14 @@ struct BindOptions {
 ///
 /// Nobody on the backplane waits for a socket: frames for the congested queue as with `post_*`.
 /// What cannot be delivered is skipped with a warning in the manager's log.
+///
+/// What a peer may send must fit the backplane when it is sent on: a byte of text can take six on
+/// the wire. So the backplane's `max_message_bytes` must be at least six times that of the manager
+/// and 4096; the defaults of both fit. A manager without a limit is not compared: what is too large
+/// for the backplane is `errc::message_too_big` when it is sent.
 /// @par Errors         `errc::already_bound`; `invalid_option` for `allow_global` with a manager
-///                     that requires a room; `backplane_unavailable` for an empty reference.
+///                     that requires a room, and for a backplane whose `max_message_bytes` is too
+///                     small for the manager's; `backplane_unavailable` for an empty reference.
 /// @par Thread safety  On the manager's executor, or while nothing runs it.
 /// @par Lifetime       Handle, manager, backplane and `io_context` may go in any order. Where the
 ///                     two live on different threads, unbind before the manager's `io_context`
@@ -50,6 +56,11 @@ template <class Ws>
 
 /// A manager bound to a backplane: what it sends reaches the connections of every replica, this
 /// one's included, each once. Made by `bind_manager`; unbinds when destroyed.
+///
+/// The manager's own connections come first: they get a message when the call is awaited, without
+/// the backplane, whether that has started or not, in the order of the calls. On another executor
+/// it is posted to the manager's. (A backplane of your own, which has the calls of the concept
+/// `Backplane` only, has to bring it to them like to everybody.)
 ///
 /// @par Thread safety  One handle is for one thread at a time, whichever that is if the backplane's
 ///                     `publish` may be called from there.
@@ -106,8 +117,14 @@ class [[nodiscard]] Cluster {
   Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
       : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
 
+  /// A message for connections of this replica.
+  struct Own;
+
+  /// @param payload  as connections get it
   ROOST_WHEN_USED awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
                                                const BroadcastOptions& options) const;
+  ROOST_WHEN_USED static awaitable<Published> publish_both(std::shared_ptr<const Own> own,
+                                                           awaitable<Published> elsewhere);
   ROOST_WHEN_USED static awaitable<Published> nobody();
 
   ROOST_WHEN_USED static detail::WireManner how(const BroadcastOptions& options);
@@ -124,6 +141,7 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   if (options.allow_global && manager.options().require_room) {
     throw Error(errc::invalid_option, "allow_global contradicts the manager's require_room");
   }
+  detail::check_wire_limit(backplane.max_message_bytes(), manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
   std::shared_ptr<detail::Binding> binding = detail::add_binding(state->bindings(), backplane);
   binding->allow_global = options.allow_global;
@@ -132,10 +150,14 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
     binding->interest = std::make_shared<detail::RoomInterest>(std::move(routing));
     state->rooms().observe(binding->interest);
   }
-  binding->subscription =
-      backplane.on_parcel([manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
+  if (backplane.skips_origin()) {
+    binding->own = std::make_shared<const detail::ManagerMembers<Ws>>(state);
+  }
+  binding->subscription = backplane.on_parcel(
+      [manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
         detail::deliver(p, options.allow_global, manager_state.lock());
-      });
+      },
+      state.get());
   return Cluster(std::move(backplane), std::move(binding));
 }
 

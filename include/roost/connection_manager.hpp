@@ -113,7 +113,8 @@ class ConnectionManager {
 
   /// Connects, runs @p handler with the connection on the manager's executor, and always
   /// unregisters and closes: with 1000 when the handler returns, 1011 when it throws (1007 for
-  /// `errc::invalid_json`), 1008, 1013 or the code of a drain when `connect` refuses.
+  /// `errc::invalid_json`, 1009 for `errc::message_too_big`), 1008, 1013 or the code of a drain
+  /// when `connect` refuses.
   ///
   /// A peer that leaves ends a receive of the handler with `errc::connection_closed`, which becomes
   /// the outcome. A handler that waits elsewhere is cancelled: at once if it has never received,
@@ -282,8 +283,9 @@ class ConnectionManager {
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
     requires ReceivesMessages<Ws>;
-  /// Like `receive_text`, parsed. `errc::invalid_json` also for nesting over 64 levels; the
-  /// connection stays as it is.
+  /// Like `receive_text`, parsed. An escape of half a surrogate pair, which a client sends when it
+  /// cuts an emoji in two, becomes U+FFFD. `errc::invalid_json` also for nesting over 64 levels and
+  /// for numbers that no `double` holds; the connection stays as it is.
   awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
                                          std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>;

@@ -44,6 +44,7 @@ enum class errc {
   outcome_unknown,        ///< It was sent, and no answer came: it may have arrived or not.
   room_full,              ///< `max_room_members` is reached.
   rate_limited,           ///< The peer sends more than its rate.
+  backplane_full,         ///< Too much waits at the backplane: this message was not taken.
 };
 
 /// The category of `roost::errc`.

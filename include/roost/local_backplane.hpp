@@ -39,12 +39,16 @@ class LocalHub {
 struct LocalBackplaneOptions {
   /// Which of the hub's messages are for this backplane. Not empty.
   std::string channel = "roost";
-  /// Per message published, in bytes of JSON. At least 1.
-  std::size_t max_message_bytes = 1'048'576;
-  /// How many messages may wait for one handler; what comes then is dropped. At least 1.
-  std::size_t max_queued_messages = 10'000;
-  /// The same in bytes of JSON. At least `max_message_bytes`.
-  std::size_t max_queued_bytes = 16'777'216;
+  /// Per message published, in bytes of JSON. At least 1; for `bind_manager` at least six times the
+  /// `max_message_bytes` of the manager and 4096, since a byte of text may take six as JSON.
+  std::size_t max_message_bytes = 8'388'608;
+  /// How many messages may wait for a handler that does not keep up; what comes then is dropped,
+  /// and `Published::missed` tells. For one that has had no turn of the event loop yet, or works,
+  /// four times as many may wait, and more if they come in one turn of its own loop. At least 1.
+  std::size_t max_queued_messages = 100'000;
+  /// How many bytes of JSON may wait for a handler that does not keep up, as with
+  /// `max_queued_messages`. At least `max_message_bytes`.
+  std::size_t max_queued_bytes = 67'108'864;
   /// Takes log events, on the backplane's executor. Empty: nothing is logged.
   Logger logger = {};
 };
@@ -119,7 +123,7 @@ class LocalBackplane {
   /// @private For `Cluster`.
   ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message);
   /// @private
-  Subscription on_parcel(detail::ParcelHandler handler);
+  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr);
 
   /// What was counted so far.
   [[nodiscard]] LocalBackplaneStats stats() const;
@@ -131,8 +135,9 @@ class LocalBackplane {
   // No hop to the backplane's executor: its `io_context` may be gone when they are awaited.
   ROOST_WHEN_USED static awaitable<void> run_start(StatePtr state);
   ROOST_WHEN_USED static awaitable<void> run_stop(StatePtr state);
-  ROOST_WHEN_USED awaitable<Published> publish_text(std::string text);
-  ROOST_WHEN_USED static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel);
+  ROOST_WHEN_USED awaitable<Published> publish_text(std::string text, const void* origin);
+  ROOST_WHEN_USED static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel,
+                                                          const void* origin);
 
   const StatePtr state_;
 };

@@ -62,10 +62,15 @@ TEST_CASE("redis-cli publishes what hawkapi-websockets would", "[redis]") {
   publish(R"({"kind": "text", "room": "lobby", "payload": 2})");
   publish(R"({"kind": "text", "room": "lobby", "payload": "no", "exclude": ["alice"]})");
   publish(R"({"kind": "text", "room": null, "payload": "to everyone", "exclude": []})");
+  publish(R"({"kind": "json", "room": "lobby", "payload": {"z": "\ud83d", "a": 1e999}})");
+  publish(R"({"node": "n", "kind": "json", "room": "lobby", "payload": ["\udc00", 1E5], "x": 1})");
+  publish(R"({"kind": "text", "room": "lobby", "payload": "cut \ud83d"})");
   publish("no JSON");
   publish(R"({"kind": "text", "room": "lobby", "payload": "end"})");
   // JSON as its publisher wrote it, which is how hawkapi-websockets would send it.
-  replica.until_alice_got({"t\xC3\xA9xt", R"({"n": [1, null]})", "1", "2", "end"});
+  replica.until_alice_got({"t\xC3\xA9xt", R"({"n": [1, null]})", "1", "2",
+                           R"({"z": "\ud83d", "a": 1e999})", R"(["\udc00", 1E5])",
+                           "cut \xEF\xBF\xBD", "end"});
 }
 
 TEST_CASE("redis-cli sees what hawkapi-websockets would publish", "[redis]") {

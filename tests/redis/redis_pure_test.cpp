@@ -147,6 +147,7 @@ TEST_CASE("the delay is random below a bound that doubles up to the longest", "[
 
 struct Spooling {
   Clock::time_point now{1h};
+  bool is_away = true;
   Spool spool;
 
   explicit Spooling(SpoolLimits limits, std::size_t max_channels = 100)
@@ -154,7 +155,7 @@ struct Spooling {
 
   std::shared_ptr<Outcome> push(std::string text, std::string channel = "c") {
     auto outcome = std::make_shared<Outcome>();
-    spool.push(std::move(channel), std::move(text), OutcomePromise(outcome), now);
+    spool.push(std::move(channel), std::move(text), OutcomePromise(outcome), now, is_away);
     return outcome;
   }
   std::string pop() {
@@ -201,6 +202,27 @@ TEST_CASE("a full spool drops the oldest, and counts it", "[redis]") {
   CHECK(s.pop().back() == '3');
   CHECK(said(*c) == "backplane unavailable");  // taken out, and nothing became of it
   CHECK(s.spool.bytes() == 0);
+}
+
+TEST_CASE("while Redis takes messages a burst of one turn is taken, whatever its size", "[redis]") {
+  Spooling s({.bytes = 3000, .age = 1min});
+  s.is_away = false;
+  for (int i = 0; i < 100; ++i) s.push(std::string(1000, 'x'));
+  CHECK(s.spool.size() == 100);
+  CHECK(s.spool.dropped() == 0);
+  s.spool.end_turn();
+  const auto refused = s.push("y");
+  CHECK(said(*refused) == "backplane full");
+  CHECK(s.spool.dropped() == 1);
+  while (s.spool.bytes() > 4 * 3000 - 500) s.pop();
+  CHECK(said(*s.push("z")) == "nothing");  // within four times the limit
+  while (s.spool.is_over()) s.pop();
+  for (int i = 0; i < 100; ++i) s.push(std::string(1000, 'x'));  // the next burst
+  CHECK(s.spool.size() > 100);
+  CHECK(s.spool.dropped() == 1);
+  s.spool.shrink();  // Redis is away
+  CHECK_FALSE(s.spool.is_over());
+  CHECK(s.spool.size() == 2);
 }
 
 TEST_CASE("small messages count with what they cost", "[redis]") {

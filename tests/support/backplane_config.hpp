@@ -9,7 +9,7 @@ namespace roost::test {
 
 struct Config {
   std::string channel = "channel";
-  std::size_t max_message_bytes = 1'048'576;
+  std::size_t max_message_bytes = 8'388'608;
 };
 
 }  // namespace roost::test

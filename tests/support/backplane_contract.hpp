@@ -12,9 +12,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cmath>
+#include <cstddef>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -434,11 +438,25 @@ struct Replica {
   ConnectionManager<FakeWebSocket> manager;
   Cluster cluster;
 
-  explicit Replica(Suite<World>& world)
-      : backplane(world.started()),
-        manager(world.context.get_executor(), {.logger = world.log.logger()}),
+  explicit Replica(Suite<World>& world) : Replica(world, world.started()) {}
+  Replica(Suite<World>& world, std::unique_ptr<typename World::Backplane> its_backplane)
+      : backplane(std::move(its_backplane)),
+        manager(world.context.get_executor(),
+                {.max_outbox_bytes = 200'000'000, .logger = world.log.logger()}),
         cluster(bind_manager(*backplane, manager)) {}
+
+  std::shared_ptr<FakeWebSocket> connect(Suite<World>& world, const char* id) {
+    auto socket = std::make_shared<FakeWebSocket>();
+    world.run(manager.connect(socket, {.connection_id = id, .rooms = {"lobby"}}));
+    return socket;
+  }
 };
+
+inline Strings payloads_of(const FakeWebSocket& socket) {
+  Strings payloads;
+  for (const Message& message : socket.sent()) payloads.push_back(message.payload);
+  return payloads;
+}
 
 TEMPLATE_TEST_CASE("a cluster reaches the connections of every replica", "[backplane]",
                    ROOST_TEST_WORLD) {
@@ -486,7 +504,8 @@ TEMPLATE_TEST_CASE("what a cluster cannot send is an error at the call", "[backp
                    ROOST_TEST_WORLD) {
   Suite<TestType> world;
   const auto backplane = world.started({.max_message_bytes = 100});
-  ConnectionManager<FakeWebSocket> manager(world.context.get_executor());
+  ConnectionManager<FakeWebSocket> manager(world.context.get_executor(),
+                                           {.max_message_bytes = std::nullopt});
   const Cluster cluster = bind_manager(*backplane, manager);
   const auto alice = std::make_shared<FakeWebSocket>();
   world.run(manager.connect(alice, {.rooms = {"lobby"}}));
@@ -505,6 +524,136 @@ TEMPLATE_TEST_CASE("what a cluster cannot send is an error at the call", "[backp
         errc::invalid_json);
   world.run(text(100 - around));
   world.until([&] { return alice->sent().size() == 1; });
+}
+
+TEMPLATE_TEST_CASE("what a peer may send fits the backplane, however long it is on the wire",
+                   "[backplane]", ROOST_TEST_WORLD) {
+  Suite<TestType> world;
+  Replica<TestType> a(world);
+  Replica<TestType> b(world);
+  const auto alice = a.connect(world, "alice");
+  const auto bob = b.connect(world, "bob");
+  std::string bytes(800'000, '\0');
+  std::mt19937 random(1);
+  for (char& c : bytes) c = static_cast<char>(random());
+  const Strings expected{std::string(1'048'576, '\x01'), std::string(600'000, '\n'), bytes};
+  const auto send_all = [&]() -> awaitable<> {
+    for (const std::size_t i : {0U, 1U}) {
+      const std::string& text = expected[i];
+      const Published published = co_await a.cluster.broadcast_text(text, {.room = "lobby"});
+      CHECK(published);
+    }
+    co_await a.cluster.broadcast_bytes(std::as_bytes(std::span(bytes)), {.room = "lobby"});
+  };
+  world.run(send_all());
+  CHECK(payloads_of(*alice) == expected);
+  world.until([&] { return bob->sent().size() == expected.size(); });
+  CHECK(payloads_of(*bob) == expected);
+}
+
+TEMPLATE_TEST_CASE("a backplane whose limit is too small for a manager's is refused", "[backplane]",
+                   ROOST_TEST_WORLD) {
+  Suite<TestType> world;
+  const auto backplane = world.make(Config{.max_message_bytes = 10'095});
+  const auto bind = [&](std::optional<std::size_t> limit) {
+    ConnectionManager<FakeWebSocket> manager(world.context.get_executor(),
+                                             {.max_message_bytes = limit,
+                                              .max_outbox_bytes = 1'000'000'000'000,
+                                              .max_total_outbox_bytes = {}});
+    auto unused = bind_manager(*backplane, manager);
+  };
+  const auto refused = [&](std::size_t limit) { return message_of([&] { bind(limit); }); };
+  CHECK(contains(refused(1000), "max_message_bytes of the backplane is 10095"));
+  CHECK(contains(refused(1000), "10096 for max_message_bytes of the manager, which is 1000"));
+  CHECK(contains(refused(1'000'000'000), "max_message_bytes of the backplane is 10095"));
+  CHECK_NOTHROW(bind(999));
+  CHECK_NOTHROW(bind(std::nullopt));
+}
+
+TEMPLATE_TEST_CASE("everything that a cluster sends in one turn reaches everybody, in its order",
+                   "[backplane]", ROOST_TEST_WORLD) {
+  struct Burst {
+    std::size_t count;
+    std::size_t size;
+  };
+  // Over ten thousand messages, and over 16 MiB.
+  const Burst burst = GENERATE(Burst{11'000, 100}, Burst{20, 900'000});
+  Suite<TestType> world;
+  Replica<TestType> a(world);
+  Replica<TestType> b(world);
+  const auto alice = a.connect(world, "alice");
+  const auto bob = b.connect(world, "bob");
+  std::size_t answered = 0;
+  std::size_t wrong = 0;
+  const std::string filling(burst.size - 8, 'x');
+  const auto text_of = [&](std::size_t n) {
+    std::string number = std::to_string(n);
+    return std::string(8 - number.size(), '0') + number + filling;
+  };
+  boost::asio::post(world.context, [&] {
+    for (std::size_t n = 0; n < burst.count; ++n) {
+      boost::asio::co_spawn(world.context, a.cluster.broadcast_text(text_of(n), {.room = "lobby"}),
+                            [&](std::exception_ptr error, const Published& published) {
+                              ++answered;
+                              const bool is_right = !error && published && published.local == 1 &&
+                                                    published.missed == 0;
+                              if (!is_right) ++wrong;
+                            });
+    }
+  });
+  const auto is_done = [&] {
+    return answered == burst.count && alice->sent().size() == burst.count &&
+           bob->sent().size() == burst.count;
+  };
+  world.until(is_done);
+  CHECK(wrong == 0);
+  for (const auto& socket : {alice, bob}) {
+    std::size_t n = 0;
+    std::size_t misplaced = 0;
+    for (const Message& message : socket->sent()) {
+      if (!message.payload.starts_with(text_of(n++).substr(0, 8))) ++misplaced;
+    }
+    CHECK(misplaced == 0);
+  }
+  CHECK(world.log.count("backplane_overflow") == 0);
+}
+
+TEMPLATE_TEST_CASE(
+    "every bound manager gets what a cluster sends once, the sender's without a "
+    "backplane that has started",
+    "[backplane]", ROOST_TEST_WORLD) {
+  Suite<TestType> world;
+  Replica<TestType> a(world, world.make());
+  Replica<TestType> elsewhere(world);
+  ConnectionManager<FakeWebSocket> second(world.context.get_executor());
+  const Cluster also = bind_manager(*a.backplane, second);
+  Recorder handler;
+  a.backplane->on(handler.handler());
+  const auto alice = a.connect(world, "alice");
+  const auto bob = std::make_shared<FakeWebSocket>();
+  world.run(second.connect(bob, {.rooms = {"lobby"}}));
+  const auto carol = elsewhere.connect(world, "carol");
+  const auto send = [&](const Cluster& from, const char* text) {
+    return world.run(from.broadcast_text(text, {.room = "lobby"}));
+  };
+  CHECK(send(a.cluster, "not started").local == 1);
+  CHECK(alice->sent_texts() == Strings{"not started"});
+  world.run(a.backplane->start());
+  CHECK(send(a.cluster, "of the first").local == 3);
+  CHECK(alice->sent_texts().back() == "of the first");
+  CHECK(send(also, "of the second").local == 3);
+  CHECK(bob->sent_texts().back() == "of the second");
+  send(elsewhere.cluster, "end");
+  const auto has_end = [](const auto& socket) {
+    return !socket->sent().empty() && socket->sent().back().payload == "end";
+  };
+  world.until([&] { return has_end(alice) && has_end(bob) && has_end(carol); });
+  CHECK(alice->sent_texts() == Strings{"not started", "of the first", "of the second", "end"});
+  CHECK(carol->sent_texts() == Strings{"not started", "of the first", "of the second", "end"});
+  Strings sorted = bob->sent_texts();
+  std::sort(sorted.begin(), sorted.end());
+  CHECK(sorted == Strings{"end", "of the first", "of the second"});
+  world.until([&] { return handler.got().size() == 3; });
 }
 
 TEMPLATE_TEST_CASE("backplanes, handles and managers go in any order", "[backplane]",

@@ -16,16 +16,33 @@
 #include "roost/detail/manager_state.hpp"
 #include "roost/detail/parcel.hpp"
 #include "roost/detail/room_routing.hpp"
+#include "roost/detail/wire_message.hpp"
 #include "roost/frame.hpp"
 #include "roost/log.hpp"
 #include "roost/options.hpp"
 
 namespace roost::detail {
 
+/// The connections of the manager that a message is sent for: they do not wait for the backplane.
+class OwnMembers {
+ public:
+  OwnMembers() = default;
+  OwnMembers(const OwnMembers&) = delete;
+  OwnMembers& operator=(const OwnMembers&) = delete;
+  virtual ~OwnMembers() = default;
+
+  /// Tells the manager from others; null once it is gone.
+  [[nodiscard]] virtual const void* id() const noexcept = 0;
+  /// Sends now where that can be, else as soon as the manager's executor gets to it.
+  /// @returns false if the manager is gone
+  virtual bool send(const Frame& frame, const WireAudience& to, const WireManner& manner) const = 0;
+};
+
 /// A manager at a backplane; owned by the handle, known to the manager.
 struct Binding {
   BackplaneRef backplane;  // to compare with
   Subscription subscription = {};
+  std::shared_ptr<const OwnMembers> own = {};  ///< None: they get what comes over the backplane.
   bool allow_global = false;
   std::size_t max_room_name_bytes = 0;
   std::shared_ptr<RoomInterest> interest = {};  ///< None where every message comes anyway.
@@ -54,6 +71,10 @@ class Destination {
   ~Destination() = default;
 };
 
+/// @param frame  of a message that the wire brings, or would bring
+ROOST_WHEN_USED void send(const Destination& destination, Frame frame, const WireAudience& to,
+                          const WireManner& manner);
+
 /// What comes in becomes a frame for connections of this replica. Never throws at the backplane for
 /// what others have sent.
 ROOST_WHEN_USED void deliver(const Parcel& parcel, bool allow_global, const Destination& to);
@@ -77,7 +98,25 @@ class ManagerDestination final : public Destination {
   const std::shared_ptr<ManagerState<Ws>>& state_;
 };
 
-/// The same for a manager, which may be gone.
+/// The members of a manager, which may be gone.
+template <class Ws>
+class ManagerMembers final : public OwnMembers {
+ public:
+  explicit ManagerMembers(const std::shared_ptr<ManagerState<Ws>>& state) : state_(state) {}
+
+  [[nodiscard]] const void* id() const noexcept override { return state_.lock().get(); }
+  bool send(const Frame& frame, const WireAudience& to, const WireManner& manner) const override {
+    const std::shared_ptr<ManagerState<Ws>> state = state_.lock();
+    if (!state || !state->executor()) return false;
+    detail::send(ManagerDestination<Ws>(state), frame, to, manner);
+    return true;
+  }
+
+ private:
+  const std::weak_ptr<ManagerState<Ws>> state_;
+};
+
+/// Delivers what comes in to a manager, which may be gone.
 template <class Ws>
 void deliver(const Parcel& parcel, bool allow_global,
              const std::shared_ptr<ManagerState<Ws>>& state) {

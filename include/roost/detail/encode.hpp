@@ -21,6 +21,10 @@ ROOST_WHEN_USED std::string dump_json(const nlohmann::json& value,
 
 ROOST_WHEN_USED Frame encode_json(const nlohmann::json& value, std::string_view key = {});
 
+/// A value of a JSON text; discarded if there is none. Half of a surrogate pair becomes U+FFFD.
+/// @pre it is not nested over `max_json_depth`
+ROOST_WHEN_USED nlohmann::json parse_json(std::string_view text);
+
 ROOST_WHEN_USED nlohmann::json decode_json(std::string_view text);
 
 }  // namespace roost::detail

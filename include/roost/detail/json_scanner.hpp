@@ -11,9 +11,10 @@ namespace roost::detail {
 
 /// Walks over the JSON in a text without making values of it.
 ///
-/// What it takes, a parser takes too; what it refuses, a parser may still take: it leaves the rare
-/// to one (numbers that may be too large for a `double`, bytes of zero, a byte order mark). So it
-/// must be followed by a parser wherever it says no.
+/// What it takes is JSON (RFC 8259). A parser that makes values may refuse some of it: half of a
+/// surrogate pair in an escape has no UTF-8, and a number may be too large for a `double`. What the
+/// scanner refuses, a parser may still take (bytes of zero, a byte order mark), so that a parser
+/// must judge wherever it says no.
 /// @pre the text is UTF-8
 class JsonScanner {
  public:
@@ -58,6 +59,8 @@ class JsonScanner {
   bool skip_elements(std::size_t depth) noexcept;
   bool skip_word(std::string_view word) noexcept;
   bool skip_number() noexcept;
+  // False if there is none.
+  bool skip_digits() noexcept;
   bool skip_string() noexcept;
   // Up to what needs a look: a quote, a backslash, a control character, or the end.
   void skip_plain() noexcept;

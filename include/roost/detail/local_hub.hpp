@@ -30,7 +30,7 @@ class LocalHubState {
 
   /// @param own  the publisher's
   ROOST_WHEN_USED Published publish(std::string_view channel, const ParcelPtr& parcel,
-                                    const Inbound& own);
+                                    const Inbound& own, const PublishedBy& by);
 
  private:
   std::mutex mutex_;

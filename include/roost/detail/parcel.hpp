@@ -24,16 +24,21 @@ class Parcel {
   explicit Parcel(std::string text);
   /// @param bytes  of it, serialised
   Parcel(nlohmann::json message, std::size_t bytes);
+  /// Clients get what is in the text, handlers what is in the value.
+  Parcel(std::string text, nlohmann::json message);
   Parcel(const Parcel&) = delete;
   Parcel& operator=(const Parcel&) = delete;
 
   /// Whether it is certain, without a parser, that this is a message.
   [[nodiscard]] bool is_scanned() const noexcept { return fields_.has_value(); }
+  /// Whether it is certain, too, that it has no fields but those of a message.
+  [[nodiscard]] bool is_plain() const noexcept { return fields_ && !fields_->has_others; }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return is_parsed_ ? bytes_ : text_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return text_.empty() ? bytes_ : text_.size(); }
 
+  /// @par Errors  `errc::invalid_json` where a value cannot hold what the text says
   ROOST_WHEN_USED [[nodiscard]] const nlohmann::json& json() const;
-  /// What clients get.
+  /// What clients get: JSON as its publisher wrote it.
   ROOST_WHEN_USED [[nodiscard]] OrSkipped<WireMessage> decode() const;
 
  private:

@@ -173,6 +173,9 @@ struct Session {
       if (is(e, errc::invalid_json)) {
         return {DisconnectReason::handler_failed, close_code::invalid_payload, "invalid JSON"};
       }
+      if (is(e, errc::message_too_big)) {  // what it wanted to send on is over a backplane's limit
+        return {DisconnectReason::handler_failed, close_code::message_too_big, "message too big"};
+      }
     } catch (...) {
     }
     return {DisconnectReason::handler_failed, close_code::internal_error, {}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -62,6 +63,10 @@ ROOST_WHEN_USED [[nodiscard]] OrSkipped<nlohmann::json> parse_message(std::strin
 /// @par Errors  `errc::message_too_big`
 void check_size(std::string_view text, std::size_t max_bytes);
 
+/// Compares the limit of a backplane with that of a manager that is to be bound to it.
+/// @par Errors  `errc::invalid_option`, naming both
+void check_wire_limit(std::optional<std::size_t> backplane, std::optional<std::size_t> manager);
+
 /// The reverse, for publishers.
 /// @par Errors  `errc::invalid_json` for what `parse_message` would skip; `errc::message_too_big`.
 ROOST_WHEN_USED [[nodiscard]] std::string serialize_message(const nlohmann::json& message,
@@ -72,7 +77,17 @@ struct OutgoingMessage {
   std::string text;  ///< The JSON object.
   /// Set if it is for the members of this room and nobody else.
   std::optional<std::string> room = {};
+  /// The manager that has it already; null: none. To be compared with only.
+  const void* origin = nullptr;
 };
+
+/// How long a message of @p payload bytes can become on the wire: each byte of text as an escape of
+/// six, bytes in base64, and around it a room, a key and some ids to exclude.
+[[nodiscard]] constexpr std::size_t longest_on_wire(std::size_t payload) noexcept {
+  constexpr std::size_t around = 4096;
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  return payload > (most - around) / 6 ? most : 6 * payload + around;
+}
 
 /// @param payload  of kind json: serialised; of kind bytes: the base64
 ROOST_WHEN_USED [[nodiscard]] OutgoingMessage encode_wire(WireKind kind, std::string_view payload,

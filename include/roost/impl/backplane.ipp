@@ -47,8 +47,15 @@ ROOST_DECL BackplaneRef::awaitable<Published> BackplaneRef::publish_wire(
   return calls().publish_wire(backplane_.get(), std::move(message));
 }
 
-ROOST_DECL Subscription BackplaneRef::on_parcel(detail::ParcelHandler handler) const {
-  return calls().on_parcel(backplane_.get(), std::move(handler));
+ROOST_DECL Subscription BackplaneRef::on_parcel(detail::ParcelHandler handler,
+                                                const void* member) const {
+  return calls().on_parcel(backplane_.get(), std::move(handler), member);
+}
+
+ROOST_DECL bool BackplaneRef::skips_origin() const { return calls().skips_origin; }
+
+ROOST_DECL std::optional<std::size_t> BackplaneRef::max_message_bytes() const {
+  return calls().max_message_bytes(backplane_.get());
 }
 
 ROOST_DECL std::shared_ptr<detail::RoomRouting> BackplaneRef::room_routing() const {

@@ -12,6 +12,13 @@
 
 namespace roost {
 
+struct Cluster::Own {
+  std::shared_ptr<const detail::OwnMembers> members;
+  Frame frame;
+  detail::WireAudience to;
+  detail::WireManner manner;
+};
+
 ROOST_DECL Cluster& Cluster::operator=(Cluster&& other) noexcept {
   if (this != &other) {
     unbind();
@@ -31,7 +38,8 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::broadcast_text(
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::broadcast_bytes(
     std::span<const std::byte> bytes, BroadcastOptions options) const {
-  return publish(detail::WireKind::bytes, detail::base64_encode(bytes), options);
+  return publish(detail::WireKind::bytes,
+                 {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, options);
 }
 
 ROOST_DECL void Cluster::unbind() noexcept {
@@ -46,7 +54,29 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
   const detail::WireAudience to = audience(options);
   const detail::WireManner manner = how(options);
   if (!to.is_everyone && to.rooms.empty()) return nobody();
-  return backplane_.publish_wire(detail::encode_wire(kind, payload, to, manner));
+  const bool is_bytes = kind == detail::WireKind::bytes;
+  detail::OutgoingMessage message =
+      is_bytes ? detail::encode_wire(kind, detail::base64_encode(std::as_bytes(std::span(payload))),
+                                     to, manner)
+               : detail::encode_wire(kind, payload, to, manner);
+  const std::shared_ptr<const detail::OwnMembers>& members = binding_->own;
+  message.origin = members ? members->id() : nullptr;
+  const bool is_direct = message.origin != nullptr;
+  awaitable<Published> elsewhere = backplane_.publish_wire(std::move(message));
+  if (!is_direct) return elsewhere;
+  Frame frame = is_bytes ? Frame::binary(std::as_bytes(std::span(payload)), manner.key)
+                         : Frame::text(payload, manner.key);
+  return publish_both(std::make_shared<const Own>(Own{members, std::move(frame), to, manner}),
+                      std::move(elsewhere));
+}
+
+ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish_both(
+    std::shared_ptr<const Own> own, awaitable<Published> elsewhere) {
+  const bool is_sent = own->members->send(own->frame, own->to, own->manner);
+  own.reset();
+  Published published = co_await std::move(elsewhere);
+  if (is_sent) ++published.local;
+  co_return published;
 }
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::nobody() {

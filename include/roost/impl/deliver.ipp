@@ -37,6 +37,15 @@ ROOST_WHEN_USED_DEF std::shared_ptr<Binding> add_binding(
   return binding;
 }
 
+ROOST_WHEN_USED_DEF void send(const Destination& destination, Frame frame, const WireAudience& to,
+                              const WireManner& manner) {
+  BroadcastOptions options{.rooms = to.is_everyone ? Names() : Names(to.rooms),
+                           .exclude = to.exclude,
+                           .overflow = manner.overflow};
+  if (!manner.key.empty()) options.key = manner.key;
+  destination.send(std::move(frame), options);
+}
+
 ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, bool allow_global, const Destination& to) {
   OrSkipped<WireMessage> decoded = parcel.decode();
   if (const Skipped* skipped = std::get_if<Skipped>(&decoded)) {
@@ -50,14 +59,10 @@ ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, bool allow_global, const 
   }
   try {
     const std::string_view key = wire.manner.key;
-    BroadcastOptions options{.rooms = wire.to.is_everyone ? Names() : Names(wire.to.rooms),
-                             .exclude = wire.to.exclude,
-                             .overflow = wire.manner.overflow};
-    if (!key.empty()) options.key = key;
-    to.send(wire.kind == WireKind::bytes
-                ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
-                : encode_text(wire.payload, key),
-            options);
+    send(to,
+         wire.kind == WireKind::bytes ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
+                                      : encode_text(wire.payload, key),
+         wire.to, wire.manner);
   } catch (const Error& error) {
     to.warn("backplane_message_skipped", error.what());
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "roost/detail/encode.hpp"
+#include "roost/detail/json_string.hpp"
 #include "roost/detail/utf8.hpp"
 #include "roost/error.hpp"
 
@@ -39,11 +40,21 @@ ROOST_WHEN_USED_DEF Frame encode_json(const nlohmann::json& value, std::string_v
   return Frame::text(dump_json(value), key);
 }
 
+ROOST_WHEN_USED_DEF nlohmann::json parse_json(std::string_view text) {
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_discarded()) return value;
+  std::string mended(text);
+  if (mend_surrogates(mended)) {
+    value = nlohmann::json::parse(mended, nullptr, /*allow_exceptions=*/false);
+  }
+  return value;
+}
+
 ROOST_WHEN_USED_DEF nlohmann::json decode_json(std::string_view text) {
   if (json_depth(text) > max_json_depth) {
     throw Error(errc::invalid_json, "nested over " + std::to_string(max_json_depth) + " levels");
   }
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json value = parse_json(text);
   if (value.is_discarded()) {
     throw Error(errc::invalid_json, "a message of " + std::to_string(text.size()) + " bytes");
   }

@@ -44,6 +44,7 @@ class ErrorCategory final : public boost::system::error_category {
       case errc::outcome_unknown: return "outcome unknown";
       case errc::room_full: return "room full";
       case errc::rate_limited: return "rate limited";
+      case errc::backplane_full: return "backplane full";
     }
     return "unknown roost error";
   }

@@ -48,22 +48,26 @@ ROOST_DECL bool JsonScanner::skip_word(std::string_view word) noexcept {
 }
 
 ROOST_DECL bool JsonScanner::skip_number() noexcept {
-  constexpr std::ptrdiff_t longest = 300;  // of those that surely fit a double
-  const char* const begin = at_;
   if (*at_ == '-') ++at_;
-  if (!is_digit()) return false;
-  if (*at_ == '0') {
+  if (at_ != end_ && *at_ == '0') {
     ++at_;
-  } else {
-    while (is_digit()) ++at_;
+  } else if (!skip_digits()) {
+    return false;
   }
   if (at_ != end_ && *at_ == '.') {
     ++at_;
-    if (!is_digit()) return false;
-    while (is_digit()) ++at_;
+    if (!skip_digits()) return false;
   }
-  const bool has_exponent = at_ != end_ && (*at_ == 'e' || *at_ == 'E');
-  return !has_exponent && at_ - begin <= longest;
+  if (at_ == end_ || (*at_ != 'e' && *at_ != 'E')) return true;
+  ++at_;
+  if (at_ != end_ && (*at_ == '+' || *at_ == '-')) ++at_;
+  return skip_digits();
+}
+
+ROOST_DECL bool JsonScanner::skip_digits() noexcept {
+  const char* const begin = at_;
+  while (is_digit()) ++at_;
+  return at_ != begin;
 }
 
 ROOST_DECL bool JsonScanner::skip_string() noexcept {
@@ -100,11 +104,7 @@ ROOST_DECL bool JsonScanner::skip_escape() noexcept {
   if (at_ == end_) return false;
   const char kind = *at_++;
   if (kind != 'u') return std::string_view("\"\\/bfnrt").find(kind) != std::string_view::npos;
-  const unsigned unit = take_unit();
-  if (unit < 0xD800 || unit > 0xDFFF) return unit <= 0xFFFF;
-  if (unit > 0xDBFF || !skip_word("\\u")) return false;
-  const unsigned low = take_unit();
-  return low >= 0xDC00 && low <= 0xDFFF;
+  return take_unit() <= 0xFFFF;
 }
 
 ROOST_DECL unsigned JsonScanner::take_unit() noexcept {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 
 #include "roost/detail/json_string.hpp"
 
@@ -48,27 +49,58 @@ ROOST_DECL void append_utf8(std::string& out, std::uint32_t code) {
   }
 }
 
+ROOST_DECL bool is_high_surrogate(std::uint32_t unit) noexcept {
+  return unit >= 0xD800 && unit <= 0xDBFF;
+}
+ROOST_DECL bool is_low_surrogate(std::uint32_t unit) noexcept {
+  return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+/// The unit of the escape "\uXXXX" that @p text begins with; 0 if it does not.
+ROOST_DECL std::uint32_t escaped_unit(std::string_view text) noexcept {
+  if (text.size() < 6 || !text.starts_with("\\u")) return 0;
+  std::uint32_t unit = 0;
+  const auto [end, error] = std::from_chars(text.data() + 2, text.data() + 6, unit, 16);
+  return error == std::errc() && end == text.data() + 6 ? unit : 0;
+}
+
+ROOST_DECL bool mend_surrogates(std::string& json) noexcept {
+  bool is_mended = false;
+  const std::string_view text = json;
+  for (std::size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at)) {
+    const std::uint32_t unit = escaped_unit(text.substr(at));
+    if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(text.substr(at + 6)))) {
+      at += 12;
+    } else if (is_high_surrogate(unit) || is_low_surrogate(unit)) {
+      json.replace(at + 2, 4, "fffd");  // as long as what was there
+      is_mended = true;
+      at += 6;
+    } else {
+      at += 2;
+    }
+  }
+  return is_mended;
+}
+
 ROOST_DECL std::string json_string_value(std::string_view quoted) {
   std::string_view rest = quoted.substr(1, quoted.size() - 2);
   std::string value;
   value.reserve(rest.size());
-  const auto take_unit = [&] {  // of "\uXXXX"
-    std::uint32_t unit = 0;
-    std::from_chars(rest.data() + 2, rest.data() + 6, unit, 16);
-    rest.remove_prefix(6);
-    return unit;
-  };
   for (;;) {
     const std::size_t plain = rest.find('\\');
     value.append(rest, 0, plain);
     if (plain == std::string_view::npos) return value;
     rest.remove_prefix(plain);
     if (rest[1] == 'u') {
-      std::uint32_t code = take_unit();
-      if (code >= 0xD800 && code <= 0xDBFF) {
-        code = 0x10000 + ((code - 0xD800) << 10) + (take_unit() - 0xDC00);
+      std::uint32_t code = escaped_unit(rest);
+      rest.remove_prefix(6);
+      const std::uint32_t low = is_high_surrogate(code) ? escaped_unit(rest) : 0;
+      if (is_low_surrogate(low)) {
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        rest.remove_prefix(6);
       }
-      append_utf8(value, code);
+      const bool is_half = is_high_surrogate(code) || is_low_surrogate(code);
+      append_utf8(value, is_half ? 0xFFFD : code);
       continue;
     }
     constexpr std::string_view named = "b\bf\fn\nr\rt\t";

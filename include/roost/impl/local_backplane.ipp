@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <boost/asio/query.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <utility>
 
 #include "roost/detail/context_guard.hpp"
@@ -84,7 +85,7 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::stop() {
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish(
     const nlohmann::json& message) {
-  return publish_text(detail::serialize_message(message, options().max_message_bytes));
+  return publish_text(detail::serialize_message(message, options().max_message_bytes), nullptr);
 }
 
 ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
@@ -94,11 +95,12 @@ ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
     detail::OutgoingMessage message) {
   detail::check_size(message.text, options().max_message_bytes);
-  return publish_text(std::move(message.text));
+  return publish_text(std::move(message.text), message.origin);
 }
 
-ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler) {
-  return state_->inbound->on(std::move(handler));
+ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
+                                                  const void* member) {
+  return state_->inbound->on(std::move(handler), member);
 }
 
 ROOST_DECL LocalBackplaneStats LocalBackplane::stats() const {
@@ -123,15 +125,17 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_stop(Sta
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_text(
-    std::string text) {
+    std::string text, const void* origin) {
   // What a reader in another process would see, rather than a copy.
-  return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(text)));
+  return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(text)), origin);
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::run_publish(
-    StatePtr state, detail::ParcelPtr parcel) {
+    StatePtr state, detail::ParcelPtr parcel, const void* origin) {
+  const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+  const detail::PublishedBy by{origin, here};
   ++state->published;
-  co_return state->hub->publish(state->options.channel, parcel, *state->inbound);
+  co_return state->hub->publish(state->options.channel, parcel, *state->inbound, by);
 }
 
 }  // namespace roost

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "roost/detail/local_hub.hpp"
+#include "roost/error.hpp"
 
 namespace roost::detail {
 
@@ -29,15 +30,18 @@ ROOST_DECL void LocalHubState::leave(std::string_view channel,
 }
 
 ROOST_WHEN_USED_DEF Published LocalHubState::publish(std::string_view channel,
-                                                     const ParcelPtr& parcel, const Inbound& own) {
+                                                     const ParcelPtr& parcel, const Inbound& own,
+                                                     const PublishedBy& by) {
   const std::lock_guard lock(mutex_);
   const auto found = channels_.find(channel);
   if (found == channels_.end()) return {.receivers = 0};
   Published published{.receivers = found->second.size()};
   for (const std::shared_ptr<Inbound>& inbound : found->second) {
-    const std::size_t taken = inbound->deliver(parcel);
-    if (inbound.get() == &own) published.local = taken;
+    const Delivered delivered = inbound->deliver(parcel, by);
+    if (inbound.get() == &own) published.local = delivered.taken;
+    published.missed += delivered.missed;
   }
+  if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
   return published;
 }
 

@@ -20,6 +20,8 @@ ROOST_DECL std::string_view* WireFields::find(std::string_view name) noexcept {
   if (name == R"("rooms")") return &rooms;
   if (name == R"("payload")") return &payload;
   if (name == R"("exclude")") return &exclude;
+  if (name == R"("overflow")") return &overflow;
+  if (name == R"("key")") return &key;
   return nullptr;
 }
 
@@ -29,10 +31,15 @@ ROOST_DECL std::optional<WireFields> find_fields(std::string_view text) noexcept
   WireFields fields;
   bool is_closed = scanner.take('}');
   while (!is_closed) {
-    std::string_view* const field = fields.find(scanner.string());
-    if (!field || !field->empty() || !scanner.take(':')) return std::nullopt;
-    *field = scanner.value(max_json_depth - 1);
-    if (field->empty()) return std::nullopt;
+    const std::string_view name = scanner.string();
+    const bool is_plain = !name.empty() && name.find('\\') == std::string_view::npos;
+    if (!is_plain || !scanner.take(':')) return std::nullopt;
+    const std::string_view value = scanner.value(max_json_depth - 1);
+    if (value.empty()) return std::nullopt;
+    std::string_view* const field = fields.find(name);
+    if (field && !field->empty()) return std::nullopt;
+    if (field) *field = value;
+    fields.has_others |= !field;
     is_closed = scanner.take('}');
     if (!is_closed && !scanner.take(',')) return std::nullopt;
   }
@@ -55,6 +62,22 @@ ROOST_WHEN_USED bool add_names(std::string_view json, std::vector<std::string>& 
   return scanner.take(']');
 }
 
+/// As `decode_manner` reads it: what cannot be understood is left out.
+ROOST_WHEN_USED WireManner manner_of(const WireFields& fields) {
+  WireManner manner;
+  const auto value = [](std::string_view json) {
+    return json.starts_with('"') ? json_string_value(json) : std::string();
+  };
+  const std::string overflow = value(fields.overflow);
+  for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {
+    if (overflow == to_string(one)) manner.overflow = one;
+  }
+  if (manner.overflow == Overflow::close) return manner;
+  std::string key = value(fields.key);
+  if (key.size() <= 255) manner.key = std::move(key);
+  return manner;
+}
+
 ROOST_WHEN_USED_DEF std::optional<WireMessage> decode_fields(const WireFields& fields) {
   WireMessage decoded;
   decoded.to.is_everyone = !is_given(fields.room) && !is_given(fields.rooms);
@@ -66,6 +89,7 @@ ROOST_WHEN_USED_DEF std::optional<WireMessage> decode_fields(const WireFields& f
   if (is_given(fields.exclude) && !add_names(fields.exclude, decoded.to.exclude)) {
     return std::nullopt;
   }
+  decoded.manner = manner_of(fields);
   if (fields.kind.find('\\') != std::string_view::npos) return std::nullopt;
   const bool is_string = fields.payload.starts_with('"');
   if (fields.kind == R"("text")" && is_string) {

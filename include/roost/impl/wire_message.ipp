@@ -19,7 +19,7 @@ ROOST_WHEN_USED_DEF OrSkipped<nlohmann::json> parse_message(std::string_view tex
   if (json_depth(text) > max_json_depth) {
     return Skipped{"it is nested over " + std::to_string(max_json_depth) + " levels"};
   }
-  nlohmann::json message = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json message = parse_json(text);
   if (message.is_discarded()) return Skipped{"it is no JSON"};
   if (!message.is_object()) return Skipped{"it is no JSON object"};
   return message;
@@ -30,6 +30,15 @@ ROOST_DECL void check_size(std::string_view text, std::size_t max_bytes) {
   throw Error(errc::message_too_big, "a message of " + std::to_string(text.size()) +
                                          " bytes, max_message_bytes is " +
                                          std::to_string(max_bytes));
+}
+
+ROOST_DECL void check_wire_limit(std::optional<std::size_t> backplane,
+                                 std::optional<std::size_t> manager) {
+  if (!backplane || !manager || *backplane >= longest_on_wire(*manager)) return;
+  throw Error(errc::invalid_option,
+              "max_message_bytes of the backplane is " + std::to_string(*backplane) +
+                  ", it must be at least " + std::to_string(longest_on_wire(*manager)) +
+                  " for max_message_bytes of the manager, which is " + std::to_string(*manager));
 }
 
 ROOST_WHEN_USED_DEF std::string serialize_message(const nlohmann::json& message,

@@ -57,17 +57,25 @@ struct RedisOptions {
   /// was lost and nothing follows. Above 0.
   Clock::duration announce_interval = std::chrono::seconds(5);
 
-  /// Per message published, in bytes of JSON. At least 1.
-  std::size_t max_message_bytes = 1'048'576;
+  /// Per message published, in bytes of JSON. At least 1, at most 66,060,288; for `bind_manager` at
+  /// least six times the `max_message_bytes` of the manager and 4096, since a byte of text may take
+  /// six as JSON. Redis itself cuts off a subscriber with over 32 MiB to read: beyond that,
+  /// `client-output-buffer-limit pubsub` must be raised there.
+  std::size_t max_message_bytes = 8'388'608;
   /// How much may wait for Redis to come back, in bytes of memory; beyond, the oldest are dropped.
-  /// At least `max_message_bytes` + 4096.
-  std::size_t max_spool_bytes = 16'777'216;
-  /// How long it may wait. Above 0.
+  /// While Redis takes messages, what comes in one turn of the event loop may wait whatever its
+  /// size, later ones up to four times this; beyond, the newest are refused with
+  /// `errc::backplane_full`. At least `max_message_bytes` + 4096.
+  std::size_t max_spool_bytes = 67'108'864;
+  /// How long a message may wait to be sent. Above 0.
   Clock::duration max_spool_age = std::chrono::seconds(30);
-  /// How many messages may wait for one handler; what comes then is dropped. At least 1.
-  std::size_t max_queued_messages = 10'000;
-  /// The same in bytes of JSON. At least `max_message_bytes`.
-  std::size_t max_queued_bytes = 16'777'216;
+  /// How many messages may wait for a handler that does not keep up; what comes then is dropped,
+  /// and `Published::missed` tells. For one that has had no turn of the event loop yet, or works,
+  /// four times as many may wait, and more if they come in one turn of its own loop. At least 1.
+  std::size_t max_queued_messages = 100'000;
+  /// How many bytes of JSON may wait for a handler that does not keep up, as with
+  /// `max_queued_messages`. At least `max_message_bytes`.
+  std::size_t max_queued_bytes = 67'108'864;
 
   /// Takes log events, on the backplane's executor. Empty: nothing is logged.
   Logger logger = {};

@@ -33,8 +33,8 @@ namespace roost {
 ///
 /// - **Its own handlers come first**: a started backplane gives them what it publishes at once, and
 ///   not again when it comes back from Redis; also while Redis cannot be reached. Meanwhile
-///   messages to the others wait, bounded by bytes and by age. What was written to Redis is never
-///   written again.
+///   messages to the others wait, bounded by bytes and by age. A message that was written to Redis
+///   is never written again. Nothing that is published in one turn of the event loop is too much.
 /// - **Never deaf**: a connection that is lost is made again, and one that is silent is probed; see
 ///   `state`, `ready` and `on_state`.
 /// - **Never silent**: messages are numbered, so that those of other `RedisBackplane`s that get
@@ -95,7 +95,8 @@ class RedisBackplane {
   /// @returns how many subscribers of the channel Redis gave it to. `error` is
   ///          `errc::backplane_unavailable` while Redis cannot be reached: then the message waits,
   ///          and is sent if Redis comes back in time; or if Redis refused it. It is
-  ///          `outcome_unknown` if the connection was lost after it was sent.
+  ///          `outcome_unknown` if the connection was lost after it was sent, `backplane_full` if
+  ///          too much waits for Redis already, or for a handler here (see `Published::missed`).
   /// @par Errors        at the call `errc::invalid_json` (no object, not serialisable, nested over
   ///                    64 levels, or with a field `v`, `node`, `epoch` or `seq`, which are the
   ///                    backplane's own) and `message_too_big`.
@@ -121,8 +122,8 @@ class RedisBackplane {
     return detail::RedisReplica::publish(replica_, std::move(message));
   }
   /// @private
-  Subscription on_parcel(detail::ParcelHandler handler) {
-    return replica_->inbound->on(std::move(handler));
+  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr) {
+    return replica_->inbound->on(std::move(handler), member);
   }
   /// @private Null unless there is a channel per room.
   [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {

@@ -39,16 +39,19 @@ class RedisIncoming {
     std::optional<SequenceStamp> stamp = cut_stamp(text);
     if (stamp && stamp->node == shared_->node()) return note_echo();
     auto parcel = std::make_shared<const Parcel>(std::move(text));
-    if (!parcel->is_scanned()) {
+    if (!parcel->is_plain()) {
       OrSkipped<nlohmann::json> parsed = parse_message(parcel->text());
-      if (const auto* skipped = std::get_if<Skipped>(&parsed)) {
+      const auto* const skipped = std::get_if<Skipped>(&parsed);
+      if (skipped && !parcel->is_scanned()) {
         ++shared_->stats.skipped;
         return shared_->log(Severity::warning, "backplane_message_skipped",
                             {{"channel", channel}, {"why", skipped->why}});
       }
-      auto& message = std::get<nlohmann::json>(parsed);
-      if (!stamp) stamp = take_stamp(message);
-      parcel = std::make_shared<const Parcel>(std::move(message), parcel->bytes());
+      if (!skipped) {
+        auto& message = std::get<nlohmann::json>(parsed);
+        if (!stamp) stamp = take_stamp(message);
+        parcel = std::make_shared<const Parcel>(parcel->text(), std::move(message));
+      }
     }
     if (stamp) {
       if (stamp->node == shared_->node()) return note_echo();
@@ -61,6 +64,10 @@ class RedisIncoming {
 
   /// After some messages: calls the handlers.
   void flush() { inbound_->flush(); }
+
+  /// Whether handlers had better have a turn before more is read: what is not read here waits at
+  /// Redis, and in the sockets.
+  [[nodiscard]] bool is_crowded() { return inbound_->is_crowded(); }
 
   /// Others tell the numbers of their last messages.
   void on_control(const std::string& text, const Channels& channels) {

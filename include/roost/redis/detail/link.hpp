@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
@@ -89,7 +89,16 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   }
 
   /// The next reply, as far as it has come, else null; good until the next call.
-  [[nodiscard]] RedisReply* next() { return reader_.next(); }
+  [[nodiscard]] RedisReply* next() {
+    RedisReply* reply = reader_.next();
+    while (!reply && !unfed_.empty()) {
+      constexpr std::size_t piece = 16'384;
+      reader_.feed(unfed_.substr(0, piece));
+      unfed_.remove_prefix(std::min(piece, unfed_.size()));
+      reply = reader_.next();
+    }
+    return reply;
+  }
   /// Waits for more to come. One at a time.
   static boost::asio::awaitable<void> read_more(Ptr self) {
     if (const std::string error = self->reader_.error(); !error.empty()) {
@@ -97,7 +106,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     const auto buffer = boost::asio::buffer(self->buffer_);
     const std::size_t size = co_await self->stream_->read_some(buffer);
-    self->reader_.feed({self->buffer_.data(), size});
+    self->unfed_ = {self->buffer_.data(), size};
   }
   static boost::asio::awaitable<RedisReply> read(Ptr self) {
     RedisReply* reply = self->next();
@@ -179,7 +188,9 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   const std::unique_ptr<RedisStream> stream_;
   std::string outgoing_;
   RedisReader reader_;
-  std::array<char, 16'384> buffer_;
+  // Large, so that a burst does not pile up at Redis, which cuts off subscribers that do not read.
+  std::vector<char> buffer_ = std::vector<char>(262'144);
+  std::string_view unfed_;  // of what is in it
   bool is_open_ = true;
   std::string why_;
 };

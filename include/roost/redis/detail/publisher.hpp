@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <cstddef>
@@ -46,7 +47,9 @@ class RedisPublisher final : public RedisConnection {
     auto outcome = std::make_shared<Outcome>();
     OutcomePromise promise(outcome);
     if (phase_ == Phase::down) promise.give_up();
-    spool_.push(std::move(channel), std::move(text), std::move(promise), shared_->now());
+    spool_.push(std::move(channel), std::move(text), std::move(promise), shared_->now(),
+                phase_ == Phase::down);
+    if (spool_.is_over() && !std::exchange(is_turn_ending_, true)) end_turn_later();
     begin();
     return outcome;
   }
@@ -116,6 +119,7 @@ class RedisPublisher final : public RedisConnection {
     phase_ = Phase::down;
     lose_what_is_in_flight();
     spool_.give_up_waiting();
+    spool_.shrink();
   }
   void on_end() override {
     phase_ = Phase::idle;
@@ -123,6 +127,14 @@ class RedisPublisher final : public RedisConnection {
     must_probe_ = false;
     lose_what_is_in_flight();
     spool_.clear();
+  }
+  // What comes until then is one burst, which nobody could send yet.
+  void end_turn_later() {
+    const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
+    boost::asio::post(shared_->executor(), [self] {
+      self->is_turn_ending_ = false;
+      self->spool_.end_turn();
+    });
   }
   [[nodiscard]] bool has_messages() const noexcept {
     return !spool_.empty() || std::any_of(in_flight_.begin(), in_flight_.end(),
@@ -244,6 +256,7 @@ class RedisPublisher final : public RedisConnection {
 
   Phase phase_ = Phase::idle;
   bool is_stopping_ = false;
+  bool is_turn_ending_ = false;
   Clock::time_point stop_deadline_{};
   WaitList work_;
 };

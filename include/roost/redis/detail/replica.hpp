@@ -79,14 +79,18 @@ class RedisReplica final : private ContextGuard {
       auto publishing = publish(std::move(self), std::move(message));
       co_return co_await on_executor(executor, std::move(publishing));
     }
-    const std::size_t local = deliver_here(*self, message.text);
+    const Delivered here_too = deliver_here(*self, message);
     auto channel = channel_of(self->shared->options(), message);
     const auto outcome = self->publisher->push(std::move(channel), std::move(message.text));
     while (!outcome->known) {
       co_await wait(outcome->changed, executor, self->shared->clock());
     }
     Published published = *outcome->known;
-    published.local = local;
+    published.local = here_too.taken;
+    published.missed = here_too.missed;
+    if (here_too.missed > 0 && !published.error) {
+      published.error = make_error_code(errc::backplane_full);
+    }
     co_return published;
   }
   static boost::asio::awaitable<void> ready(Ptr self) {
@@ -161,11 +165,13 @@ class RedisReplica final : private ContextGuard {
     const bool is_for_room = options.routing == Routing::per_room && message.room;
     return is_for_room ? room_channel(options, *message.room) : options.channel;
   }
-  static std::size_t deliver_here(RedisReplica& self, const std::string& text) {
+  static Delivered deliver_here(RedisReplica& self, const OutgoingMessage& message) {
     ++self.shared->stats.published;
-    if (self.subscriber->state() == RedisState::stopped) return 0;
+    if (self.subscriber->state() == RedisState::stopped) return {};
+    if (!self.inbound->is_wanted(message.origin)) return {};
     // What a reader in another process sees, rather than a copy.
-    return self.inbound->deliver(std::make_shared<const Parcel>(text));
+    return self.inbound->deliver(std::make_shared<const Parcel>(message.text),
+                                 {message.origin, self.shared->executor()});
   }
   static boost::asio::awaitable<void> wait_ready(Ptr self) {
     const boost::asio::any_io_executor executor = self->shared->executor();

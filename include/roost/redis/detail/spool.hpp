@@ -9,7 +9,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "roost/backplane.hpp"
 #include "roost/clock.hpp"
+#include "roost/error.hpp"
 #include "roost/redis/detail/outcome.hpp"
 
 namespace roost::detail {
@@ -54,19 +56,36 @@ struct SpoolLimits {
   Clock::duration age;
 };
 
-/// The messages that are still to be sent, numbered as they come. Bounded by bytes and by age: it
-/// is the oldest that go, and the numbers tell the others.
+/// The messages that are still to be sent, numbered as they come, and bounded by age and by bytes.
+/// While Redis is away the oldest go. While Redis takes messages, a burst of one turn is nobody's
+/// fault and is taken; beyond, at some times the limit, new messages are refused. The numbers tell
+/// the others of both.
 class Spool {
  public:
   Spool(SpoolLimits limits, Numbering numbering) noexcept
       : limits_(limits), numbering_(std::move(numbering)) {}
 
-  void push(std::string channel, std::string text, OutcomePromise outcome, Clock::time_point now) {
+  /// @param is_away  whether Redis cannot be reached
+  void push(std::string channel, std::string text, OutcomePromise outcome, Clock::time_point now,
+            bool is_away) {
     const Numbering::Number number = numbering_.next(channel);
+    expire(now);
     messages_.push_back({std::move(channel), std::move(text), number, now, std::move(outcome)});
     bytes_ += size_of(messages_.back());
-    expire(now);
-    while (bytes_ > limits_.bytes) drop_oldest();
+    if (is_away) return shrink();
+    if (!is_over() || is_one_turn_ || bytes_ / times_while_sending <= limits_.bytes) return;
+    messages_.back().outcome.tell({.error = make_error_code(errc::backplane_full)});
+    bytes_ -= size_of(messages_.back());
+    messages_.pop_back();
+    ++dropped_;
+  }
+
+  [[nodiscard]] bool is_over() const noexcept { return bytes_ > limits_.bytes; }
+  /// What comes from now on is not part of the burst that made it so large.
+  void end_turn() noexcept { is_one_turn_ = !is_over(); }
+  /// Redis is away: drops the oldest down to the limit.
+  void shrink() noexcept {
+    while (is_over()) drop_oldest();
   }
 
   /// The oldest message; nothing if there is none.
@@ -76,6 +95,7 @@ class Spool {
     bytes_ -= size_of(messages_.front());
     std::optional<SpooledMessage> oldest = std::move(messages_.front());
     messages_.pop_front();
+    if (!is_over()) is_one_turn_ = true;
     return oldest;
   }
 
@@ -105,9 +125,13 @@ class Spool {
     bytes_ -= size_of(messages_.front());
     messages_.pop_front();
     ++dropped_;
+    if (!is_over()) is_one_turn_ = true;
   }
 
+  static constexpr std::size_t times_while_sending = 4;
+
   const SpoolLimits limits_;
+  bool is_one_turn_ = true;  // what is over the limit came in this turn
   Numbering numbering_;
   std::deque<SpooledMessage> messages_;
   std::size_t bytes_ = 0;

@@ -176,6 +176,7 @@ class RedisSubscriber final : public RedisConnection {
       for (;;) {
         while (RedisReply* reply = link->next()) self->on_reply(*reply);
         self->incoming_.flush();
+        while (self->incoming_.is_crowded()) co_await next_turn();
         if (self->generation() != generation) co_return;  // a handler may do anything
         co_await RedisLink::read_more(link);
         if (self->generation() != generation || !link->is_open()) co_return;

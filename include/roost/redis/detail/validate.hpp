@@ -26,7 +26,9 @@ namespace roost::detail {
         "max_retry_delay must be at least min_retry_delay");
   check(options.probe_interval > zero, "probe_interval must be above 0");
   check(options.announce_interval > zero, "announce_interval must be above 0");
-  check(options.max_message_bytes > 0, "max_message_bytes must be at least 1");
+  // A reader refuses replies of over 64 MiB: such a message would end the connections of others.
+  check(options.max_message_bytes > 0 && options.max_message_bytes <= 66'060'288,
+        "max_message_bytes must be 1 to 66060288");
   check(options.max_spool_bytes >= 4096 &&
             options.max_spool_bytes - 4096 >= options.max_message_bytes,
         "max_spool_bytes must be at least max_message_bytes + 4096");

@@ -22,7 +22,7 @@ ROOST_DECL std::vector<std::string> FakeWebSocket::sent_texts() const {
 
 ROOST_DECL std::vector<nlohmann::json> FakeWebSocket::sent_json() const {
   std::vector<nlohmann::json> values;
-  for (const std::string& text : sent_texts()) values.push_back(nlohmann::json::parse(text));
+  for (const std::string& text : sent_texts()) values.push_back(detail::decode_json(text));
   return values;
 }
 

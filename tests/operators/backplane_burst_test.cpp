@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -55,11 +56,11 @@ template <class World>
 struct Replica {
   World& world;
   decltype(std::declval<World&>().make()) backplane = world.make();
+  std::string log = {};  // warnings and errors
   Manager manager;
   Cluster cluster;
   std::vector<Published> published = {};
   std::optional<Listener> listener = {};
-  std::string log = {};  // warnings and errors
 
   explicit Replica(World& its_world)
       : world(its_world),
@@ -126,10 +127,14 @@ void check_burst() {
   BeastClient alice = here.join();
   BeastClient bob = there.join();
   alice.send_text("burst");
-  testing::run_until(world.context, [&] {
-    return here.published.size() == burst_size && alice.messages().size() == burst_size &&
-           bob.messages().size() == burst_size;
-  });
+  testing::run_until(
+      world.context,
+      [&] {
+        return here.published.size() == burst_size && alice.messages().size() == burst_size &&
+               bob.messages().size() == burst_size;
+      },
+      std::chrono::seconds(150));
+  INFO(here.log << there.log);
   CHECK(here.failed() == 0);
   for (const BeastClient* client : {&alice, &bob}) {
     std::size_t n = 0;

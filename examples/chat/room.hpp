@@ -57,10 +57,12 @@ class Room {
     --here_;
     const bool was_named = std::erase(named_, member) != 0;
     if (was_named && more() > 0) name_one_of(others());
-    if (was_named && may_tell_one()) return true;
-    ++went_;
+    // A name that nobody has been told is not taken away.
     const bool is_news = std::erase(joined_, member) + std::erase(renamed_, member) != 0;
-    if (was_named && !is_news) left_.push_back(member);
+    const bool is_known = was_named && !is_news;
+    if (is_known && may_tell_one()) return true;
+    ++went_;
+    if (is_known) left_.push_back(member);
     return false;
   }
 

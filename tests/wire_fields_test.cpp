@@ -152,7 +152,7 @@ TEST_CASE("clients get JSON as its publisher wrote it, also what no parser makes
 TEST_CASE("a handler gets U+FFFD for half of a surrogate pair", "[wire]") {
   const Parcel parcel(R"({"payload":{"t":"\ud83d!"},"room":"a"})");
   CHECK(parcel.json()["payload"]["t"] == "\xEF\xBF\xBD!");
-  CHECK_THROWS_AS(Parcel(R"({"payload":1e999})").json(), Error);
+  CHECK_THROWS_AS(Parcel(R"({"payload":1e999})").json(), roost::Error);
 }
 
 TEST_CASE("a parcel may have a value of its own for handlers", "[wire]") {

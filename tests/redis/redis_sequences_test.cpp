@@ -27,7 +27,7 @@ constexpr Clock::time_point at(Clock::duration time) { return Clock::time_point{
 // One who has subscribed at the beginning, and whose connection was lost since.
 struct Doubtful {
   Sequences sequences{3, 10s};
-  Listening listening{1, at(0s), false};
+  ListeningSince listening{1, at(0s), false};
   Strings reports;
 
   std::string hear(const char* node, std::uint64_t sequence, Clock::time_point now = at(60s)) {

@@ -65,8 +65,8 @@ ROOST_WHEN_USED bool add_names(std::string_view json, std::vector<std::string>& 
 /// As `decode_manner` reads it: what cannot be understood is left out.
 ROOST_WHEN_USED WireManner manner_of(const WireFields& fields) {
   WireManner manner;
-  const auto value = [](std::string_view json) {
-    return json.starts_with('"') ? json_string_value(json) : std::string();
+  const auto value = [](std::string_view token) {
+    return token.starts_with('"') ? json_string_value(token) : std::string();
   };
   const std::string overflow = value(fields.overflow);
   for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {

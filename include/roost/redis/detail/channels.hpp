@@ -53,7 +53,7 @@ class Channels {
     return found == wanted_.end() ? nullptr : &found->second;
   }
   [[nodiscard]] std::size_t size() const noexcept { return wanted_.size(); }
-  [[nodiscard]] Listening listening(const Channel& channel) const noexcept {
+  [[nodiscard]] ListeningSince listening(const Channel& channel) const noexcept {
     return {channel.subscription, channel.since, channel.connection == connection_};
   }
   /// What is wanted will be subscribed anew, on purpose.

@@ -41,7 +41,7 @@ class RedisIncoming {
   void clear() noexcept { sequences_.clear(); }
 
   /// @param now  when it came
-  void on_message(const std::string& channel, const Listening& listening, std::string& text,
+  void on_message(const std::string& channel, const ListeningSince& listening, std::string& text,
                   Clock::time_point now = {}) {
     std::optional<SequenceStamp> stamp = cut_stamp(text);
     if (stamp && stamp->node == shared_->node()) return note_echo();

@@ -25,10 +25,10 @@ struct SequenceStamp {
 };
 
 /// How a channel is listened to.
-struct Listening {
+struct ListeningSince {
   // Not explicit: for most it is but a number.
-  Listening(std::uint64_t its_subscription, Clock::time_point its_since = {},
-            bool its_is_unbroken = true) noexcept
+  ListeningSince(std::uint64_t its_subscription, Clock::time_point its_since = {},
+                 bool its_is_unbroken = true) noexcept
       : subscription(its_subscription), since(its_since), is_unbroken(its_is_unbroken) {}
 
   /// Another number for each time that the channel was subscribed on purpose: what came while it
@@ -92,7 +92,7 @@ class Sequences {
       : max_publishers_(max_publishers), patience_(patience) {}
 
   /// A message has come.
-  SequenceVerdict note(std::string_view channel, const Listening& listening,
+  SequenceVerdict note(std::string_view channel, const ListeningSince& listening,
                        const SequenceStamp& stamp, time_point now = {}) {
     Found found = find(channel, listening, stamp, now);
     Publisher& publisher = *found.publisher;
@@ -112,7 +112,7 @@ class Sequences {
 
   /// The publisher says that it has sent everything up to this number: without that nobody would
   /// miss the last ones. It also settles what was in doubt.
-  SequenceVerdict announced(std::string_view channel, const Listening& listening,
+  SequenceVerdict announced(std::string_view channel, const ListeningSince& listening,
                             const SequenceStamp& stamp,
                             const std::optional<SendTimes>& times = std::nullopt,
                             time_point now = {}) {
@@ -186,7 +186,7 @@ class Sequences {
   };
 
   // The first number that is heard of a publisher leaves those before it open.
-  void suspect(const Found& found, const Listening& listening, std::uint64_t sequence,
+  void suspect(const Found& found, const ListeningSince& listening, std::uint64_t sequence,
                time_point now) {
     if (found.from >= sequence) return;
     Publisher& publisher = *found.publisher;
@@ -199,7 +199,7 @@ class Sequences {
     doubts_.push_back({now + patience_, key_of(publisher)});
   }
 
-  void settle(Publisher& publisher, const Listening& listening,
+  void settle(Publisher& publisher, const ListeningSince& listening,
               const std::optional<SendTimes>& times) {
     const State state = std::exchange(publisher.state, State::settled);
     if (state == State::settled) return;
@@ -213,7 +213,7 @@ class Sequences {
   }
 
   // What to think of messages of a publisher of which nothing was heard, on an announcement.
-  static Kind judge_unheard(const Found& found, const Listening& listening,
+  static Kind judge_unheard(const Found& found, const ListeningSince& listening,
                             const std::optional<SendTimes>& times) {
     const bool is_doubtful = !listening.is_unbroken || found.forgotten_at >= listening.since;
     if (!is_doubtful) return Kind::expected;
@@ -229,7 +229,7 @@ class Sequences {
     reports_.push_back({publisher.node, publisher.channel, {kind, publisher.from, publisher.to}});
   }
 
-  Found find(std::string_view channel, const Listening& listening, const SequenceStamp& stamp,
+  Found find(std::string_view channel, const ListeningSince& listening, const SequenceStamp& stamp,
              time_point now) {
     const List::iterator first = publishers_.begin();
     const bool is_first = !publishers_.empty() && first->node == stamp.node &&
@@ -251,8 +251,8 @@ class Sequences {
     return {publishers_.begin(), is_new, publisher.last + 1, std::nullopt};
   }
 
-  List::iterator add(const std::string& key, std::string_view channel, const Listening& listening,
-                     const SequenceStamp& stamp, time_point now) {
+  List::iterator add(const std::string& key, std::string_view channel,
+                     const ListeningSince& listening, const SequenceStamp& stamp, time_point now) {
     if (by_key_.size() >= max_publishers_) forget_oldest(now);
     publishers_.push_front({.node = stamp.node,
                             .epoch = stamp.epoch,

@@ -224,22 +224,22 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     std::vector<std::string_view> sent;
     if (!url.user.empty()) {
       append_command(commands, {"AUTH", url.user, url.password});
-      sent.push_back("AUTH");
+      sent.emplace_back("AUTH");
     } else if (!url.password.empty()) {
       append_command(commands, {"AUTH", url.password});
-      sent.push_back("AUTH");
+      sent.emplace_back("AUTH");
     }
     append_command(commands, {"PING"});  // tells if there is a place, and if a password is needed
-    sent.push_back("PING");
+    sent.emplace_back("PING");
     append_command(commands, {"ROLE"});
-    sent.push_back("ROLE");
+    sent.emplace_back("ROLE");
     if (url.database != 0) {
       append_command(commands, {"SELECT", std::to_string(url.database)});
-      sent.push_back("SELECT");
+      sent.emplace_back("SELECT");
     }
     if (!target.options.client_name.empty()) {
       append_command(commands, {"CLIENT", "SETNAME", target.options.client_name});
-      sent.push_back("CLIENT");
+      sent.emplace_back("CLIENT");
     }
     return sent;
   }

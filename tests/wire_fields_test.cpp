@@ -6,6 +6,7 @@
 #include <roost/detail/parcel.hpp>
 #include <roost/detail/wire_fields.hpp>
 #include <roost/detail/wire_message.hpp>
+#include <roost/error.hpp>
 
 #include <algorithm>
 #include <cstddef>

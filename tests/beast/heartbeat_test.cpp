@@ -15,10 +15,6 @@ namespace {
 constexpr auto interval = 128s;
 constexpr auto timeout = 300s;
 
-std::function<awaitable<>(ConnectionPtr)> pushing_only() {
-  return [](ConnectionPtr) { return wait_for_ever(); };
-}
-
 struct Beating : Server {
   HeartbeatMonitor<BeastWebSocket> monitor{manager, {.interval = interval, .timeout = timeout}};
 

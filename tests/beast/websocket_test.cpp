@@ -10,10 +10,6 @@ using namespace roost::test;
 
 namespace {
 
-std::function<awaitable<>(ConnectionPtr)> pushing_only() {
-  return [](ConnectionPtr) { return wait_for_ever(); };
-}
-
 /// A client that does not take much before the server has to wait.
 constexpr RawClientOptions small_buffer{.receive_buffer_bytes = 16'384};
 

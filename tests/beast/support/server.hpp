@@ -231,4 +231,9 @@ class Server {
   std::size_t sessions_ = 0;
 };
 
+/// A handler that never receives.
+inline std::function<awaitable<>(ConnectionPtr)> pushing_only() {
+  return [](ConnectionPtr) { return wait_for_ever(); };
+}
+
 }  // namespace roost::test

@@ -81,15 +81,15 @@ class Wrapping {
     socklen_t size = sizeof value;
     ::getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &size);
     self.has_no_delay = value != 0;
-    const auto handler = [&self](ConnectionPtr connection) { return answer(self, connection); };
+    const auto handler = [&self](ConnectionPtr member) { return answer(self, member); };
     self.outcomes.push_back(
         co_await self.manager.session(socket, {.connection_id = "alice"}, handler));
   }
-  static awaitable<> answer(Wrapping& self, ConnectionPtr connection) {
+  static awaitable<> answer(Wrapping& self, ConnectionPtr member) {
     while (true) {
-      const std::string text = co_await self.manager.receive_text(*connection);
+      const std::string text = co_await self.manager.receive_text(*member);
       self.received.push_back(text);
-      for (int i = 0; i < self.answers; ++i) co_await connection->send_text(text);
+      for (int i = 0; i < self.answers; ++i) co_await member->send_text(text);
     }
   }
 };

@@ -434,7 +434,7 @@ TEST_CASE("an id that is taken over: hooks of the old connection end before thos
   Gate gate;
   Strings told;
   FakeBench bench;
-  const auto tell = [&](std::string what, const ConnectionPtr& connection) -> awaitable<> {
+  const auto tell = [&](std::string what, ConnectionPtr connection) -> awaitable<> {
     const std::string which = connection->metadata().at("which").get<std::string>();
     told.push_back(what + " " + which);
     co_await gate.pass();

@@ -384,10 +384,10 @@ TEST_CASE("loop clock: on a strand of several threads, read from others", "[late
   const auto strand = boost::asio::make_strand(pool);
   const auto time = LoopClock::of(strand, Clock::system());
   std::vector<std::future<void>> sleeps;
+  const auto sleep = [time](boost::asio::any_io_executor executor, int ms) -> awaitable<> {
+    co_await detail::sleep_until(executor, *time, time->now() + std::chrono::milliseconds(ms));
+  };
   for (int i = 0; i < 20; ++i) {
-    auto sleep = [time](boost::asio::any_io_executor executor, int ms) -> awaitable<> {
-      co_await detail::sleep_until(executor, *time, time->now() + std::chrono::milliseconds(ms));
-    };
     sleeps.push_back(boost::asio::co_spawn(strand, sleep(strand, 10 * i), boost::asio::use_future));
   }
   bool is_behind = true;

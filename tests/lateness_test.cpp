@@ -388,7 +388,7 @@ TEST_CASE("loop clock: on a strand of several threads, read from others", "[late
     co_await detail::sleep_until(executor, *time, time->now() + std::chrono::milliseconds(ms));
   };
   for (int i = 0; i < 20; ++i) {
-    sleeps.push_back(boost::asio::co_spawn(strand, sleep(strand, 10 * i), boost::asio::use_future));
+    sleeps.push_back(boost::asio::co_spawn(strand, nap(strand, 10 * i), boost::asio::use_future));
   }
   bool is_behind = true;
   for (auto& sleep : sleeps) {

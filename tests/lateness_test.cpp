@@ -384,7 +384,7 @@ TEST_CASE("loop clock: on a strand of several threads, read from others", "[late
   const auto strand = boost::asio::make_strand(pool);
   const auto time = LoopClock::of(strand, Clock::system());
   std::vector<std::future<void>> sleeps;
-  const auto sleep = [time](boost::asio::any_io_executor executor, int ms) -> awaitable<> {
+  const auto nap = [time](boost::asio::any_io_executor executor, int ms) -> awaitable<> {
     co_await detail::sleep_until(executor, *time, time->now() + std::chrono::milliseconds(ms));
   };
   for (int i = 0; i < 20; ++i) {

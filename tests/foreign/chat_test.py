@@ -481,17 +481,17 @@ class Ending(ChatTest):
         writer.close()
         self.assertEqual(await soon(self.chat.process.wait()), 0)
 
-    async def test_a_second_signal_ends_it_at_once(self):
+    async def test_a_second_sigint_ends_it_at_once(self):
         chat = await Chat.start()
         alice, _ = await chat.join("Alice")
         alice.transport.pause_reading()  # does not answer
         while chat.process.returncode is None:  # the first may still be under way
-            chat.process.send_signal(signal.SIGTERM)
+            chat.process.send_signal(signal.SIGINT)
             try:
                 await asyncio.wait_for(chat.process.wait(), 0.1)
             except asyncio.TimeoutError:
                 pass
-        self.assertEqual(await chat.stop(), -signal.SIGTERM)
+        self.assertEqual(await chat.stop(), -signal.SIGINT)
 
 
 class Redis:

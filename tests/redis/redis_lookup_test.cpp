@@ -28,8 +28,7 @@ Addresses addresses_of(const char* host, bool is_on_strand) {
   const asio::any_io_executor executor = is_on_strand
                                              ? asio::any_io_executor(asio::make_strand(context))
                                              : asio::any_io_executor(context.get_executor());
-  const auto looking =
-      Child<Addresses>::start(executor, look_up(executor, Clock::system(), host, 6379));
+  const auto looking = Child<Addresses>::start(executor, look_up(executor, host, 6379));
   context.run();
   return looking->take();
 }
@@ -62,8 +61,7 @@ TEST_CASE("whoever waits for a name may go at any moment", "[threads]") {
                                          : asio::any_io_executor(context->get_executor());
     std::vector<std::shared_ptr<Child<Addresses>>> all;
     for (int i = 0; i < 4; ++i) {
-      all.push_back(
-          Child<Addresses>::start(executor, look_up(executor, Clock::system(), "localhost", 6379)));
+      all.push_back(Child<Addresses>::start(executor, look_up(executor, "localhost", 6379)));
     }
     context->poll();
     if (round % 2 == 0) {

@@ -184,7 +184,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     const RedisUrl& url = target->url;
     if (url.transport == RedisUrl::Transport::unix_socket) co_return Addresses(1);
     Clock& clock = *target->options.clock;
-    auto looking = look_up(executor, clock, url.host, url.port);
+    auto looking = look_up(executor, url.host, url.port);
     co_return co_await with_deadline(std::move(looking), executor, clock,
                                      target->options.connect_timeout);
   }

@@ -3,11 +3,14 @@
 // and the fuzzers use little of it.
 #include <roost/beast/impl/beast_websocket.ipp>
 #include <roost/beast/impl/deflate.ipp>
+#include <roost/beast/impl/handshake.ipp>
 #include <roost/beast/impl/http.ipp>
+#include <roost/beast/impl/kernel_progress.ipp>
 #include <roost/beast/impl/link.ipp>
 #include <roost/beast/impl/link_conversation.ipp>
 #include <roost/beast/impl/listen.ipp>
 #include <roost/beast/impl/message_reader.ipp>
+#include <roost/beast/impl/negotiation.ipp>
 #include <roost/beast/impl/read_poller.ipp>
 #include <roost/beast/impl/transport.ipp>
 #include <roost/beast/impl/upgrade.ipp>

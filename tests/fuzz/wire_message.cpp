@@ -42,6 +42,8 @@ std::string parsed(std::string_view text) {
 }
 
 void read(const std::string& text) {
+  // The quick way also takes legal JSON that the parser refuses: 1e999, half a surrogate pair.
+  if (json::parse(text, nullptr, false).is_discarded()) return;
   const std::string expected = parsed(text);
   const Parcel parcel(text);
   if (parcel.is_scanned()) {

@@ -99,6 +99,8 @@ TEST_CASE("a request for two hosts is from none of them") {
   client.send(request);
   server.until([&] { return client.is_at_end(); });
   CHECK(client.reply()->status == 400);
+  client.close();
+  server.until([&] { return server.log.count("request_refused") == 1; });
 }
 
 TEST_CASE("a server of one's own sees all Origin headers of a request that it hands over") {

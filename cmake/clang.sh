@@ -25,11 +25,11 @@ clang=${CLANGXX:-clang++}
 tidy=${CLANG_TIDY:-clang-tidy}
 options='-std=c++20 -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
 
-# src.hpp is for the one file that compiles what is no template; what is in detail and impl is
-# included by these.
+# src.hpp is for the one file that compiles what is no template. Headers in a folder of a folder are
+# internal: the public ones include them.
 public_headers() {
   git ls-files --cached --others --exclude-standard 'include/*.hpp' |
-    grep -v -e 'src\.hpp$' -e '/detail/' -e '/impl/'
+    grep -v -e 'src\.hpp$' -e 'include/roost/[a-z]*/[a-z]*/'
 }
 
 headers() {

@@ -2,21 +2,22 @@
 
 include("${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake")
 
-# roost_library(<name> <exported name> HEADERS <pattern>... LINK <target>...)
-# The headers are a file set, to be installed. What may be compiled separately is another set:
-# installed too, but no header on its own.
+# roost_library(<name> <exported name> [FOLDERS <folder>...] [FILES <file>...] [WITHOUT <file>...]
+#               LINK <target>...)
+# Folders and files of include/roost. The headers are a file set, to be installed. What may be
+# compiled separately is another set: installed too, but no header on its own.
 function(roost_library name exported)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;LINK")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "FOLDERS;FILES;WITHOUT;LINK")
   set(include_dir "${PROJECT_SOURCE_DIR}/include")
-  list(TRANSFORM arg_HEADERS PREPEND "${include_dir}/roost/")
-  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${arg_HEADERS})
-
-  # All targets share one directory: the core leaves out what belongs to an adapter.
-  if(name STREQUAL "roost")
-    list(FILTER headers EXCLUDE REGEX "/include/roost/((beast|prometheus|redis|spdlog|testing)(/|\\.hpp$))")
-  elseif(name STREQUAL "roost_beast")
-    list(FILTER headers EXCLUDE REGEX "/beast/((detail/|impl/)?tls[a-z_]*)\\.[hi]pp$")
-  endif()
+  set(patterns "")
+  foreach(folder IN LISTS arg_FOLDERS)
+    list(APPEND patterns "${include_dir}/roost/${folder}/*.hpp" "${include_dir}/roost/${folder}/*.ipp")
+  endforeach()
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${patterns})
+  list(TRANSFORM arg_FILES PREPEND "${include_dir}/roost/")
+  list(TRANSFORM arg_WITHOUT PREPEND "${include_dir}/roost/")
+  list(APPEND headers ${arg_FILES})
+  list(REMOVE_ITEM headers ${arg_WITHOUT})
   set(compiled "${headers}")
   list(FILTER compiled INCLUDE REGEX "(src\\.hpp|\\.ipp)$")
   list(FILTER headers EXCLUDE REGEX "(src\\.hpp|\\.ipp)$")
@@ -35,16 +36,20 @@ roost_find_dependencies(core missing)
 if(missing)
   message(FATAL_ERROR "roost needs what is not here: ${missing}")
 endif()
+# Every component shares one directory. What is told of a Redis backplane needs no Redis: metrics use
+# it without.
 roost_library(roost roost
-  HEADERS *.hpp *.ipp
+  FOLDERS base runtime socket access manager heartbeat backplane service
+  FILES roost.hpp src.hpp version.hpp redis/stats.hpp
   LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
 
+set(tls_files
+  beast/tls.hpp beast/tls_src.hpp beast/transport/tls_transport.hpp beast/transport/tls_transport.ipp)
 roost_library(roost_beast beast
-  HEADERS beast.hpp beast/*.hpp beast/*.ipp
+  FOLDERS beast FILES beast.hpp WITHOUT ${tls_files}
   LINK roost::roost)
 
-# roost_optional_library(<component> HEADERS <pattern>... LINK <target>...): where what it needs is
-# there.
+# roost_optional_library(<component> <as above>...): where what it needs is there.
 function(roost_optional_library component)
   roost_find_dependencies(${component} missing)
   if(missing)
@@ -56,22 +61,22 @@ endfunction()
 
 # Users of plain TCP neither include nor link OpenSSL.
 roost_optional_library(beast_tls
-  HEADERS beast/tls*.hpp beast/tls*.ipp
+  FILES ${tls_files}
   LINK roost::beast OpenSSL::SSL)
 
 # The Redis backplane: a real Redis is spoken to by TLS too.
 roost_optional_library(redis
-  HEADERS redis.hpp redis/*.hpp
+  FOLDERS redis FILES redis.hpp WITHOUT redis/stats.hpp
   LINK roost::roost hiredis::hiredis OpenSSL::SSL)
 
 # Metrics, and a log that is there already.
 roost_optional_library(prometheus
-  HEADERS prometheus.hpp prometheus/*.hpp
+  FOLDERS prometheus FILES prometheus.hpp
   LINK roost::roost prometheus-cpp::core)
 roost_optional_library(spdlog
-  HEADERS spdlog.hpp
+  FILES spdlog.hpp
   LINK roost::roost spdlog::spdlog)
 
 roost_library(roost_testing testing
-  HEADERS testing.hpp testing/*.hpp testing/*.ipp
+  FOLDERS testing FILES testing.hpp
   LINK roost::roost)

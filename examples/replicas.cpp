@@ -4,8 +4,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
+#include <roost/base/log_sinks.hpp>
 #include <roost/beast.hpp>
-#include <roost/log_sinks.hpp>
 #include <roost/redis.hpp>
 
 #include "port.hpp"

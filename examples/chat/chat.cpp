@@ -6,9 +6,9 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
+#include <roost/base/line_writer.hpp>
+#include <roost/base/log_sinks.hpp>
 #include <roost/beast/tls.hpp>
-#include <roost/line_writer.hpp>
-#include <roost/log_sinks.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <string>

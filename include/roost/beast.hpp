@@ -13,7 +13,7 @@
 #include "roost/roost.hpp"
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/detail/instances.hpp"
+#include "roost/service/detail/instances.hpp"
 
 namespace roost {
 ROOST_INSTANCES(extern, BeastWebSocket);

@@ -10,7 +10,7 @@
 #include <memory>
 #include <utility>
 
-#include "roost/log.hpp"
+#include "roost/base/log.hpp"
 
 namespace roost {
 

@@ -10,7 +10,7 @@
 #include "roost/testing/run.hpp"
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/detail/instances.hpp"
+#include "roost/service/detail/instances.hpp"
 
 namespace roost {
 ROOST_INSTANCES(extern, testing::FakeWebSocket);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // permessage-deflate (RFC 7692), as it is agreed on and as it goes over real sockets.
 #include <boost/beast/zlib/deflate_stream.hpp>
-#include <roost/beast/detail/deflate.hpp>
-#include <roost/beast/detail/negotiation.hpp>
+#include <roost/beast/conversation/deflate.hpp>
+#include <roost/beast/http/negotiation.hpp>
 
 #include <optional>
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The monitor over real sockets. Time is moved by hand, in ticks of a second.
-#include <roost/heartbeat_monitor.hpp>
+#include <roost/heartbeat/heartbeat_monitor.hpp>
 
 #include <string>
 #include <vector>

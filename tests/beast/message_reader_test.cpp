@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <roost/beast/detail/deflate.hpp>
-#include <roost/beast/detail/message_reader.hpp>
+#include <roost/beast/conversation/deflate.hpp>
+#include <roost/beast/conversation/message_reader.hpp>
 
 #include <cstddef>
 #include <cstdint>

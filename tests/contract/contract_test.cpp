@@ -2,7 +2,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <roost/heartbeat_monitor.hpp>
+#include <roost/heartbeat/heartbeat_monitor.hpp>
 
 #include "catch.hpp"
 #include "contract/peers.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Names of rooms, origins of pages, and patterns for these: nothing passes that must not.
-#include <roost/detail/utf8.hpp>
-#include <roost/detail/validate_names.hpp>
-#include <roost/error.hpp>
-#include <roost/origin_policy.hpp>
+#include <roost/access/origin_policy.hpp>
+#include <roost/base/error.hpp>
+#include <roost/base/text/utf8.hpp>
+#include <roost/base/text/validate_names.hpp>
 
 #include <algorithm>
 #include <optional>

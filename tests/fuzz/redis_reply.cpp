@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a Redis answers: the same however it is cut, and within the limits.
-#include <roost/redis/detail/codec.hpp>
+#include <roost/redis/connection/codec.hpp>
 
 #include <string>
 #include <vector>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The URL of a Redis: it is understood, or refused without a word of the password.
-#include <roost/redis/detail/url.hpp>
+#include <roost/redis/connection/url.hpp>
 
 #include <optional>
 #include <string>

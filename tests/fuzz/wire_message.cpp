@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The message of the backplane: the quick way to read it says what the parser says, and what is
 // written is read again.
-#include <roost/detail/base64.hpp>
-#include <roost/detail/parcel.hpp>
-#include <roost/detail/utf8.hpp>
-#include <roost/detail/wire_message.hpp>
+#include <roost/backplane/wire/backplane_message.hpp>
+#include <roost/backplane/wire/wire_message.hpp>
+#include <roost/base/text/base64.hpp>
+#include <roost/base/text/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 #include <string>

@@ -20,7 +20,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <roost/running.hpp>
+#include <roost/runtime/running.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>

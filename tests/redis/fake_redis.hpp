@@ -12,7 +12,7 @@
 #include <boost/asio/write.hpp>
 #include <cstddef>
 #include <memory>
-#include <roost/redis/detail/codec.hpp>
+#include <roost/redis/connection/codec.hpp>
 #include <string>
 #include <vector>
 

@@ -20,7 +20,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <optional>
-#include <roost/redis/detail/codec.hpp>
+#include <roost/redis/connection/codec.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <roost/detail/outbox.hpp>
 #include <roost/roost.hpp>
+#include <roost/socket/detail/outbox.hpp>
 #include <span>
 #include <string>
 #include <string_view>

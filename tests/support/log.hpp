@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <roost/log.hpp>
+#include <roost/base/log.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

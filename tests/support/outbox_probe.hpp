@@ -4,8 +4,8 @@
 
 #include <chrono>
 #include <functional>
-#include <roost/detail/outbox.hpp>
-#include <roost/socket_observer.hpp>
+#include <roost/socket/detail/outbox.hpp>
+#include <roost/socket/socket_observer.hpp>
 #include <utility>
 #include <vector>
 

@@ -5,7 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <roost/websocket_like.hpp>
+#include <roost/socket/websocket_like.hpp>
 #include <span>
 #include <string>
 #include <string_view>

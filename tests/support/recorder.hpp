@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <roost/backplane.hpp>
+#include <roost/backplane/backplane.hpp>
 #include <string_view>
 #include <vector>
 

@@ -15,18 +15,18 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/beast/detail/conversation.hpp"
-#include "roost/beast/detail/deflate.hpp"
-#include "roost/beast/detail/header_value.hpp"
-#include "roost/detail/encode.hpp"
-#include "roost/detail/loop_clock.hpp"
-#include "roost/detail/scoped_value.hpp"
-#include "roost/disconnect.hpp"
-#include "roost/error.hpp"
-#include "roost/frame.hpp"
-#include "roost/message.hpp"
-#include "roost/socket_observer.hpp"
-#include "roost/websocket_like.hpp"
+#include "roost/base/error.hpp"
+#include "roost/beast/conversation/conversation.hpp"
+#include "roost/beast/conversation/deflate.hpp"
+#include "roost/beast/http/header_value.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
+#include "roost/runtime/detail/scoped_value.hpp"
+#include "roost/socket/detail/encode.hpp"
+#include "roost/socket/disconnect.hpp"
+#include "roost/socket/frame.hpp"
+#include "roost/socket/message.hpp"
+#include "roost/socket/socket_observer.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost {
 
@@ -206,5 +206,5 @@ class BeastWebSocket final {
 }  // namespace roost
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/beast/impl/beast_websocket.ipp"
+#include "roost/beast/beast_websocket.ipp"
 #endif

@@ -18,19 +18,19 @@
 #include <unordered_set>
 #include <utility>
 
-#include "roost/address_key.hpp"
-#include "roost/beast/detail/http.hpp"
+#include "roost/access/address_key.hpp"
+#include "roost/access/connection_limiter.hpp"
+#include "roost/access/origin_policy.hpp"
+#include "roost/base/build/config.hpp"
+#include "roost/base/error.hpp"
+#include "roost/base/log.hpp"
+#include "roost/base/logging/log_throttle.hpp"
+#include "roost/beast/http/http.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/request.hpp"
 #include "roost/beast/upgrade.hpp"
-#include "roost/connection_limiter.hpp"
-#include "roost/connection_manager.hpp"
-#include "roost/detail/config.hpp"
-#include "roost/detail/gate.hpp"
-#include "roost/detail/log_throttle.hpp"
-#include "roost/error.hpp"
-#include "roost/log.hpp"
-#include "roost/origin_policy.hpp"
+#include "roost/manager/connection_manager.hpp"
+#include "roost/manager/lifecycle/gate.hpp"
 
 namespace roost {
 
@@ -277,5 +277,5 @@ Listener listen(const ConnectionManager<Ws>& manager,
 }  // namespace roost
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/beast/impl/listen.ipp"
+#include "roost/beast/listen.ipp"
 #endif

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include "roost/clock.hpp"
-#include "roost/error.hpp"
-#include "roost/names.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
+#include "roost/base/names.hpp"
 
 namespace roost {
 

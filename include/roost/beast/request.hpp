@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "roost/beast/detail/header_value.hpp"
-#include "roost/beast/detail/target.hpp"
+#include "roost/beast/http/header_value.hpp"
+#include "roost/beast/http/target.hpp"
 
 namespace roost {
 

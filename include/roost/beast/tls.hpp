@@ -12,9 +12,9 @@
 #include <memory>
 #include <utility>
 
+#include "roost/base/error.hpp"
 #include "roost/beast.hpp"
-#include "roost/beast/detail/tls_transport.hpp"
-#include "roost/error.hpp"
+#include "roost/beast/transport/tls_transport.hpp"
 
 namespace roost {
 

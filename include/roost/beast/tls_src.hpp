@@ -9,4 +9,4 @@
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
 #endif
 
-#include "roost/beast/impl/tls_transport.ipp"
+#include "roost/beast/transport/tls_transport.ipp"

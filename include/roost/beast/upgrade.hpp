@@ -16,15 +16,15 @@
 #include <type_traits>
 #include <utility>
 
+#include "roost/base/build/config.hpp"
 #include "roost/beast/beast_websocket.hpp"
-#include "roost/beast/detail/handshake.hpp"
-#include "roost/beast/detail/header_value.hpp"
-#include "roost/beast/detail/http.hpp"
-#include "roost/beast/detail/link.hpp"
-#include "roost/beast/detail/target.hpp"
+#include "roost/beast/http/handshake.hpp"
+#include "roost/beast/http/header_value.hpp"
+#include "roost/beast/http/http.hpp"
+#include "roost/beast/http/target.hpp"
 #include "roost/beast/options.hpp"
-#include "roost/detail/config.hpp"
-#include "roost/detail/on_executor.hpp"
+#include "roost/beast/transport/link.hpp"
+#include "roost/runtime/detail/on_executor.hpp"
 
 namespace roost {
 
@@ -178,5 +178,5 @@ boost::asio::awaitable<Upgrade> read_upgrade(const boost::asio::any_io_executor&
 }  // namespace roost
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/beast/impl/upgrade.ipp"
+#include "roost/beast/upgrade.ipp"
 #endif

@@ -9,11 +9,11 @@
 #include <string>
 #include <utility>
 
+#include "roost/base/error.hpp"
 #include "roost/beast/beast_websocket.hpp"
-#include "roost/beast/detail/wrapped_conversation.hpp"
+#include "roost/beast/conversation/wrapped_conversation.hpp"
 #include "roost/beast/options.hpp"
-#include "roost/detail/loop_clock.hpp"
-#include "roost/error.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost {
 

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <string>
 
-#include "roost/clock.hpp"
-#include "roost/log.hpp"
-#include "roost/redis_stats.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/log.hpp"
+#include "roost/redis/stats.hpp"
 
 namespace roost {
 

@@ -10,16 +10,16 @@
 #include <string>
 #include <utility>
 
-#include "roost/backplane.hpp"
-#include "roost/detail/inbound.hpp"
-#include "roost/detail/parcel.hpp"
-#include "roost/detail/room_routing.hpp"
-#include "roost/detail/wire_message.hpp"
-#include "roost/error.hpp"
+#include "roost/backplane/backplane.hpp"
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/detail/room_routing.hpp"
+#include "roost/backplane/wire/backplane_message.hpp"
+#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/base/error.hpp"
 #include "roost/redis/detail/replica.hpp"
-#include "roost/redis/detail/rooms.hpp"
-#include "roost/redis/detail/stamp.hpp"
+#include "roost/redis/numbering/stamp.hpp"
 #include "roost/redis/options.hpp"
+#include "roost/redis/subscribing/room_channels.hpp"
 
 namespace roost {
 

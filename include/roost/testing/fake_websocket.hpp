@@ -15,13 +15,13 @@
 #include <utility>
 #include <vector>
 
-#include "roost/clock.hpp"
-#include "roost/close_code.hpp"
-#include "roost/detail/config.hpp"
-#include "roost/detail/wait_list.hpp"
-#include "roost/disconnect.hpp"
-#include "roost/message.hpp"
-#include "roost/socket_observer.hpp"
+#include "roost/base/build/config.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/socket/close_code.hpp"
+#include "roost/socket/disconnect.hpp"
+#include "roost/socket/message.hpp"
+#include "roost/socket/socket_observer.hpp"
 
 namespace roost::testing {
 
@@ -154,5 +154,5 @@ class FakeWebSocket {
 }  // namespace roost::testing
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/testing/impl/fake_websocket.ipp"
+#include "roost/testing/fake_websocket.ipp"
 #endif

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "roost/clock.hpp"
-#include "roost/detail/config.hpp"
+#include "roost/base/build/config.hpp"
+#include "roost/base/clock.hpp"
 
 namespace roost::testing {
 
@@ -47,5 +47,5 @@ class ManualClock final : public Clock {
 }  // namespace roost::testing
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/testing/impl/manual_clock.ipp"
+#include "roost/testing/manual_clock.ipp"
 #endif

@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "roost/detail/child.hpp"
-#include "roost/detail/config.hpp"
+#include "roost/base/build/config.hpp"
+#include "roost/runtime/detail/child.hpp"
 
 namespace roost::testing {
 
@@ -50,5 +50,5 @@ T run(boost::asio::io_context& context, boost::asio::awaitable<T> coroutine) {
 }  // namespace roost::testing
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/testing/impl/run.ipp"
+#include "roost/testing/run.ipp"
 #endif

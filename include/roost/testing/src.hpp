@@ -10,9 +10,9 @@
 #endif
 
 #include "roost/testing.hpp"
-#include "roost/testing/impl/fake_websocket.ipp"
-#include "roost/testing/impl/manual_clock.ipp"
-#include "roost/testing/impl/run.ipp"
+#include "roost/testing/fake_websocket.ipp"
+#include "roost/testing/manual_clock.ipp"
+#include "roost/testing/run.ipp"
 
 namespace roost {
 ROOST_INSTANCES(, testing::FakeWebSocket);

@@ -8,7 +8,7 @@
 #include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <memory>
-#include <roost/message.hpp>
+#include <roost/socket/message.hpp>
 #include <string>
 #include <vector>
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <roost/frame.hpp>
+#include <roost/socket/frame.hpp>
 #include <string>
 #include <string_view>
 #include <utility>

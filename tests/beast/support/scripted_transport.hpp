@@ -10,9 +10,9 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <roost/beast/detail/transport.hpp>
-#include <roost/clock.hpp>
-#include <roost/detail/wait.hpp>
+#include <roost/base/clock.hpp>
+#include <roost/beast/transport/transport.hpp>
+#include <roost/runtime/detail/wait.hpp>
 #include <utility>
 #include <vector>
 

@@ -26,7 +26,7 @@
 #include <exception>
 #include <iostream>
 #include <memory>
-#include <roost/detail/room_routing.hpp>
+#include <roost/backplane/detail/room_routing.hpp>
 #include <roost/redis.hpp>
 #include <roost/roost.hpp>
 #include <span>

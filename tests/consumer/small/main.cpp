@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <roost/frame.hpp>
+#include <roost/socket/frame.hpp>
 #include <roost/version.hpp>
 
 static_assert(ROOST_VERSION_MAJOR >= 0);

@@ -1,16 +1,16 @@
 // The Beast adapter without TLS, compiled once for all fuzzers. Not the managers over it, as
 // roost/beast/src.hpp has them: clang takes minutes to optimise all of a manager with sanitizers,
 // and the fuzzers use little of it.
-#include <roost/beast/impl/beast_websocket.ipp>
-#include <roost/beast/impl/deflate.ipp>
-#include <roost/beast/impl/handshake.ipp>
-#include <roost/beast/impl/http.ipp>
-#include <roost/beast/impl/kernel_progress.ipp>
-#include <roost/beast/impl/link.ipp>
-#include <roost/beast/impl/link_conversation.ipp>
-#include <roost/beast/impl/listen.ipp>
-#include <roost/beast/impl/message_reader.ipp>
-#include <roost/beast/impl/negotiation.ipp>
-#include <roost/beast/impl/read_poller.ipp>
-#include <roost/beast/impl/transport.ipp>
-#include <roost/beast/impl/upgrade.ipp>
+#include <roost/beast/beast_websocket.ipp>
+#include <roost/beast/conversation/deflate.ipp>
+#include <roost/beast/conversation/link_conversation.ipp>
+#include <roost/beast/conversation/message_reader.ipp>
+#include <roost/beast/http/handshake.ipp>
+#include <roost/beast/http/http.ipp>
+#include <roost/beast/http/negotiation.ipp>
+#include <roost/beast/listen.ipp>
+#include <roost/beast/transport/kernel_progress.ipp>
+#include <roost/beast/transport/link.ipp>
+#include <roost/beast/transport/read_poller.ipp>
+#include <roost/beast/transport/transport.ipp>
+#include <roost/beast/upgrade.ipp>

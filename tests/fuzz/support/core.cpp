@@ -1,5 +1,5 @@
 // The core, compiled once for the fuzzers of the adapter; of the test kit the clock, for managers
 // over its fake are not used and take long to build.
 #include <roost/src.hpp>
-#include <roost/testing/impl/manual_clock.ipp>
-#include <roost/testing/impl/run.ipp>
+#include <roost/testing/manual_clock.ipp>
+#include <roost/testing/run.ipp>

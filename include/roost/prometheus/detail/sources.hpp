@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
-#include "roost/detail/context_guard.hpp"
 #include "roost/prometheus/detail/tables.hpp"
+#include "roost/runtime/detail/context_guard.hpp"
 
 namespace roost::detail {
 

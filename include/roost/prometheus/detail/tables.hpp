@@ -6,9 +6,9 @@
 #include <chrono>
 #include <type_traits>
 
-#include "roost/local_backplane.hpp"
-#include "roost/redis_stats.hpp"
-#include "roost/stats.hpp"
+#include "roost/backplane/local_backplane.hpp"
+#include "roost/manager/stats.hpp"
+#include "roost/redis/stats.hpp"
 
 // Each counter and gauge of roost is one line here. Names and units follow Prometheus's
 // conventions: counters end in `_total`, units are seconds and bytes.

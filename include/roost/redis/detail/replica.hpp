@@ -13,23 +13,23 @@
 #include <string>
 #include <utility>
 
-#include "roost/backplane.hpp"
-#include "roost/clock.hpp"
-#include "roost/detail/child.hpp"
-#include "roost/detail/context_guard.hpp"
-#include "roost/detail/inbound.hpp"
-#include "roost/detail/on_executor.hpp"
-#include "roost/detail/parcel.hpp"
-#include "roost/detail/wait.hpp"
-#include "roost/detail/wire_message.hpp"
-#include "roost/error.hpp"
-#include "roost/redis/detail/outcome.hpp"
-#include "roost/redis/detail/publisher.hpp"
-#include "roost/redis/detail/rooms.hpp"
+#include "roost/backplane/backplane.hpp"
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/wire/backplane_message.hpp"
+#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/redis/detail/subscriber.hpp"
 #include "roost/redis/detail/validate.hpp"
 #include "roost/redis/options.hpp"
+#include "roost/redis/publishing/outcome.hpp"
+#include "roost/redis/publishing/publisher.hpp"
+#include "roost/redis/subscribing/room_channels.hpp"
+#include "roost/redis/subscribing/subscriber.hpp"
+#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 

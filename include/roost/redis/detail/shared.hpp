@@ -14,15 +14,15 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/clock.hpp"
-#include "roost/detail/describe.hpp"
-#include "roost/detail/log_throttle.hpp"
-#include "roost/detail/loop_clock.hpp"
-#include "roost/detail/random_id.hpp"
-#include "roost/log.hpp"
-#include "roost/redis/detail/link.hpp"
-#include "roost/redis/detail/role.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/log.hpp"
+#include "roost/base/logging/log_throttle.hpp"
+#include "roost/base/text/describe.hpp"
+#include "roost/base/text/random_id.hpp"
+#include "roost/redis/connection/role.hpp"
+#include "roost/redis/connection/session.hpp"
 #include "roost/redis/options.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::detail {
 

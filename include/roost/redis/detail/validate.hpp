@@ -3,11 +3,11 @@
 
 #include <utility>
 
-#include "roost/clock.hpp"
-#include "roost/detail/utf8.hpp"
-#include "roost/error.hpp"
-#include "roost/redis/detail/link.hpp"
-#include "roost/redis/detail/url.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
+#include "roost/base/text/utf8.hpp"
+#include "roost/redis/connection/session.hpp"
+#include "roost/redis/connection/url.hpp"
 #include "roost/redis/options.hpp"
 
 namespace roost::detail {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/ip/address_v4.hpp>
+#include <boost/asio/ip/address_v6.hpp>
+#include <boost/system/error_code.hpp>
+#include <charconv>
+#include <cstddef>
+#include <system_error>
+
+#include "roost/access/detail/page_origin.hpp"
+
+namespace roost::detail {
+
+/// An address, without brackets; @p make is of Asio, and wants a terminated text.
+template <class Make>
+auto parse_address(std::string_view text, Make make) noexcept {
+  std::array<char, 46> copy{};  // the longest address, and its terminator
+  boost::system::error_code error;
+  const bool is_plain =
+      text.size() < copy.size() && text.find_first_not_of("0123456789abcdefABCDEF:.") == text.npos;
+  if (is_plain) text.copy(copy.data(), text.size());
+  const auto address = make(copy.data(), error);
+  return is_plain && !error ? std::optional(address.to_bytes()) : std::nullopt;
+}
+
+ROOST_DECL std::optional<std::array<std::uint8_t, 4>> parse_ipv4(std::string_view text) noexcept {
+  return parse_address(text, [](const char* copy, auto& error) {
+    return boost::asio::ip::make_address_v4(copy, error);
+  });
+}
+
+/// The bytes of an IPv6 address, without brackets, or nothing.
+ROOST_DECL std::optional<std::array<std::uint8_t, 16>> parse_ipv6(std::string_view text) noexcept {
+  return parse_address(text, [](const char* copy, auto& error) {
+    return boost::asio::ip::make_address_v6(copy, error);
+  });
+}
+
+/// @returns what is wrong with the name or IPv4 address of a host, or null.
+ROOST_DECL const char* fault_of_host(std::string_view host) noexcept {
+  if (host.empty()) return "there is no host";
+  std::string_view last;
+  for (std::string_view rest = host; !rest.empty();) {
+    const std::size_t length = std::min(rest.find('.'), rest.size());
+    last = rest.substr(0, length);
+    if (last.empty()) return "a label of the host is empty";
+    for (const char c : last) {
+      if (static_cast<unsigned char>(c) >= 0x80) return "the host must be in punycode (xn--...)";
+      if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_') {
+        return "the host has a character that hosts cannot have";
+      }
+    }
+    rest.remove_prefix(std::min(length + 1, rest.size()));
+  }
+  // Browsers read what ends in a number as an address, and write that in one way only.
+  if (std::all_of(last.begin(), last.end(), is_digit) && !parse_ipv4(host))
+    return "the host is no IPv4 address as browsers write it";
+  return nullptr;
+}
+
+ROOST_DECL const char* parse_host_and_port(std::string_view text, std::uint16_t default_port,
+                                           PageOrigin& out) noexcept {
+  std::size_t length = std::min(text.find(':'), text.size());
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == text.npos || !parse_ipv6(text.substr(1, close - 1))) {
+      return "the host is no IPv6 address";
+    }
+    length = close + 1;
+  } else if (const char* fault = fault_of_host(text.substr(0, length))) {
+    return fault;
+  }
+  out.host = text.substr(0, length);
+  out.port = default_port;
+  text.remove_prefix(length);
+  if (text.empty()) return nullptr;
+  const char* const end = text.data() + text.size();
+  const auto [parsed_to, error] = std::from_chars(text.data() + 1, end, out.port);
+  const bool is_port = text.front() == ':' && error == std::errc{} && parsed_to == end;
+  return is_port && out.port > 0 ? nullptr : "the port is no number from 1 to 65535";
+}
+
+ROOST_DECL const char* parse_origin(std::string_view text, PageOrigin& out) noexcept {
+  const std::size_t colon = text.find("://");
+  if (colon == text.npos) return "it must begin with a scheme, as in https://app.example.com";
+  out.scheme = text.substr(0, colon);
+  const bool is_scheme = !out.scheme.empty() && is_letter(out.scheme.front()) &&
+                         std::all_of(out.scheme.begin(), out.scheme.end(), [](char c) {
+                           return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
+                         });
+  if (!is_scheme) return "its scheme is none";
+  return parse_host_and_port(text.substr(colon + 3), default_port(out.scheme), out);
+}
+
+ROOST_DECL bool is_same_host(std::string_view a, std::string_view b) noexcept {
+  if (a.starts_with('[') && b.starts_with('[')) {
+    return parse_ipv6(a.substr(1, a.size() - 2)) == parse_ipv6(b.substr(1, b.size() - 2));
+  }
+  return equal_ignoring_case(a, b);
+}
+
+}  // namespace roost::detail

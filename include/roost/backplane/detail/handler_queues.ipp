@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/base/error.hpp"
+#include "roost/base/text/describe.hpp"
+#include "roost/runtime/detail/running_count.hpp"
+
+namespace roost::detail {
+
+ROOST_WHEN_USED ParcelHandler handler_of_json(BackplaneHandler handler) {
+  if (!handler) throw Error(errc::invalid_option, "the handler is empty");
+  if (handler.is_coroutine()) {
+    return [handler = std::move(handler)](const Parcel& parcel) {
+      return handler.start(parcel.json());
+    };
+  }
+  return [handler = std::move(handler)](const Parcel& parcel) { handler.call(parcel.json()); };
+}
+
+/// The messages that one handler has still to get: in order, bounded by count and bytes.
+class InboundRing {
+ public:
+  explicit InboundRing(InboundLimits limits) noexcept : limits_(limits) {}
+
+  /// Whether it is within @p times the limits with that.
+  [[nodiscard]] bool has_room_for(const Parcel& parcel, std::size_t times = 1) const noexcept {
+    return parcels_.size() / times < limits_.messages &&
+           (bytes_ + parcel.bytes()) / times <= limits_.bytes;
+  }
+  [[nodiscard]] bool is_full() const noexcept {
+    return parcels_.size() >= limits_.messages || bytes_ >= limits_.bytes;
+  }
+  [[nodiscard]] bool is_half_full() const noexcept {
+    return parcels_.size() >= limits_.messages - limits_.messages / 2 ||
+           bytes_ >= limits_.bytes - limits_.bytes / 2;
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return parcels_.size(); }
+  ROOST_WHEN_USED void push(const ParcelPtr& parcel) {
+    parcels_.push_back(parcel);
+    bytes_ += parcel->bytes();
+  }
+  [[nodiscard]] bool empty() const noexcept { return parcels_.empty(); }
+  /// @pre `!empty()`
+  ROOST_WHEN_USED ParcelPtr pop() {
+    ParcelPtr parcel = std::move(parcels_.front());
+    parcels_.pop_front();
+    bytes_ -= parcel->bytes();
+    return parcel;
+  }
+  void clear() noexcept {
+    parcels_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  const InboundLimits limits_;
+  std::deque<ParcelPtr> parcels_;
+  std::size_t bytes_ = 0;
+};
+
+struct Inbound::Subscriber final : Subscription::Target {
+  /// How a handler copes with a full ring.
+  enum class Load {
+    unjudged,  ///< It is not full, or the handler had no turn since.
+    working,   ///< The handler had turns, and took messages.
+    behind,    ///< The handler had turns, and took nothing: more is dropped.
+  };
+
+  Subscriber(std::weak_ptr<Inbound> its_owner, ParcelHandler its_handler, const void* its_member,
+             InboundLimits limits)
+      : owner(std::move(its_owner)),
+        handler(std::move(its_handler)),
+        member(its_member),
+        ring(limits) {}
+
+  void cancel() noexcept override {
+    if (const auto inbound = owner.lock()) inbound->remove(*this);
+  }
+  [[nodiscard]] bool is_active() const noexcept override {
+    return !is_cancelled && !owner.expired();
+  }
+
+  const std::weak_ptr<Inbound> owner;
+  const ParcelHandler handler;
+  const void* const member;
+  std::atomic<bool> is_cancelled = false;
+  // By the mutex.
+  InboundRing ring;
+  bool is_scheduled = false;
+  std::uint64_t begun = 0;  // messages that it was given
+  Load load = Load::unjudged;
+  bool is_being_judged = false;
+  std::uint64_t begun_when_judged = 0;
+  int idle_turns = 0;  // in which it began nothing, though it is full
+  std::uint64_t begun_when_crowded = 0;
+  int idle_looks = 0;
+  std::uint64_t dropped = 0;  // since it was last empty
+
+  void clear() noexcept {
+    ring.clear();
+    load = Load::unjudged;
+  }
+};
+
+/// A coroutine may need some turns for a message, also where it waits for nothing but its turn.
+inline constexpr int inbound_patience = 16;
+
+ROOST_DECL Inbound::Inbound(boost::asio::any_io_executor executor, InboundLimits limits,
+                            Logger logger)
+    : limits_(limits), logger_(std::move(logger)), executor_(std::move(executor)) {}
+
+ROOST_WHEN_USED_DEF Subscription Inbound::on(BackplaneHandler handler) {
+  return on(handler_of_json(std::move(handler)));
+}
+
+ROOST_WHEN_USED_DEF Subscription Inbound::on(ParcelHandler handler, const void* member) {
+  auto subscriber =
+      std::make_shared<Subscriber>(weak_from_this(), std::move(handler), member, limits_);
+  const std::lock_guard lock(mutex_);
+  if (executor_) subscribers_.push_back(subscriber);
+  return Subscription(subscriber);
+}
+
+ROOST_WHEN_USED_DEF bool Inbound::is_wanted(const void* origin) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(subscribers_.begin(), subscribers_.end(), [&](const auto& subscriber) {
+    return !origin || subscriber->member != origin;
+  });
+}
+
+ROOST_WHEN_USED_DEF Delivered Inbound::deliver(const ParcelPtr& parcel, const PublishedBy& by) {
+  const std::lock_guard lock(mutex_);
+  const Delivered delivered = add(parcel, by);
+  for (const SubscriberPtr& subscriber : subscribers_) {
+    if (!subscriber->is_scheduled && !subscriber->ring.empty()) schedule(subscriber);
+  }
+  return delivered;
+}
+
+ROOST_WHEN_USED_DEF void Inbound::collect(const ParcelPtr& parcel) {
+  const std::lock_guard lock(mutex_);
+  add(parcel, {});
+}
+
+ROOST_WHEN_USED_DEF bool Inbound::is_crowded() {
+  const std::lock_guard lock(mutex_);
+  bool is_crowded = false;
+  for (const SubscriberPtr& subscriber : subscribers_) {
+    if (!subscriber->ring.is_half_full()) continue;
+    if (std::exchange(subscriber->begun_when_crowded, subscriber->begun) != subscriber->begun) {
+      subscriber->idle_looks = 0;
+    }
+    // One that waits for something else than its turn is not waited for.
+    if (subscriber->idle_looks >= inbound_patience) continue;
+    ++subscriber->idle_looks;
+    is_crowded = true;
+  }
+  return is_crowded;
+}
+
+ROOST_WHEN_USED_DEF void Inbound::flush() {
+  std::vector<SubscriberPtr> plain;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const SubscriberPtr& subscriber : subscribers_) {
+      if (subscriber->is_scheduled || subscriber->ring.empty()) continue;
+      if (subscriber->handler.is_coroutine()) {
+        schedule(subscriber);
+      } else {
+        plain.push_back(subscriber);
+        subscriber->is_scheduled = true;
+      }
+    }
+  }
+  for (const SubscriberPtr& subscriber : plain) work_off(subscriber);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::discard() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (const auto& subscriber : subscribers_) subscriber->clear();
+}
+
+ROOST_DECL void Inbound::close() noexcept {
+  std::vector<std::shared_ptr<Subscriber>> subscribers;
+  const std::lock_guard lock(mutex_);
+  executor_ = boost::asio::any_io_executor();
+  subscribers.swap(subscribers_);
+  for (const auto& subscriber : subscribers) subscriber->is_cancelled = true;
+}
+
+ROOST_DECL bool Inbound::is_open() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return static_cast<bool>(executor_);
+}
+
+ROOST_DECL Inbound::Counts Inbound::counts() const {
+  const std::lock_guard lock(mutex_);
+  return {.received = received_, .dropped = dropped_, .failed = failed_};
+}
+
+ROOST_DECL void Inbound::remove(Subscriber& subscriber) noexcept {
+  const std::lock_guard lock(mutex_);
+  subscriber.is_cancelled = true;
+  subscriber.clear();
+  std::erase_if(subscribers_, [&](const auto& other) { return other.get() == &subscriber; });
+}
+
+ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const PublishedBy& by) {
+  ++received_;
+  Delivered delivered;
+  for (const SubscriberPtr& subscriber : subscribers_) {
+    if (by.origin && subscriber->member == by.origin) continue;  // it has it
+    if (takes(*subscriber, parcel, by)) {
+      subscriber->ring.push(parcel);
+      ++delivered.taken;
+      if (subscriber->ring.is_full() && subscriber->load != Subscriber::Load::behind) {
+        judge_later(subscriber);
+      }
+    } else {
+      drop(*subscriber);
+      ++delivered.missed;
+    }
+  }
+  return delivered;
+}
+
+ROOST_WHEN_USED_DEF bool Inbound::takes(const Subscriber& subscriber, const ParcelPtr& parcel,
+                                        const PublishedBy& by) const {
+  using Load = typename Subscriber::Load;
+  if (subscriber.ring.has_room_for(*parcel)) return true;
+  if (subscriber.load == Load::behind) return false;
+  const bool is_one_turn = subscriber.load == Load::unjudged && by.executor == executor_;
+  constexpr std::size_t times = 4;
+  return is_one_turn || subscriber.ring.has_room_for(*parcel, times);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::judge_later(const SubscriberPtr& subscriber) {
+  if (subscriber->is_being_judged || !executor_) return;
+  subscriber->is_being_judged = true;
+  subscriber->begun_when_judged = subscriber->begun;
+  subscriber->idle_turns = 0;
+  boost::asio::post(executor_,
+                    [self = shared_from_this(), subscriber] { self->judge(subscriber); });
+}
+
+ROOST_WHEN_USED_DEF void Inbound::judge(const SubscriberPtr& subscriber) {
+  using Load = typename Subscriber::Load;
+  const std::lock_guard lock(mutex_);
+  subscriber->is_being_judged = false;
+  if (!subscriber->ring.is_full() || !executor_) return;
+  const bool works =
+      std::exchange(subscriber->begun_when_judged, subscriber->begun) != subscriber->begun;
+  subscriber->idle_turns = works ? 0 : subscriber->idle_turns + 1;
+  if (subscriber->idle_turns > inbound_patience) {
+    subscriber->load = Load::behind;
+    return;
+  }
+  if (works) subscriber->load = Load::working;
+  subscriber->is_being_judged = true;
+  boost::asio::post(executor_,
+                    [self = shared_from_this(), subscriber] { self->judge(subscriber); });
+}
+
+ROOST_WHEN_USED_DEF void Inbound::drop(Subscriber& subscriber) {
+  ++dropped_;
+  if (subscriber.dropped++ > 0 || !executor_) return;
+  boost::asio::post(executor_, [self = shared_from_this()] {
+    self->warn("backplane_overflow", {{"max_messages", std::to_string(self->limits_.messages)},
+                                      {"max_bytes", std::to_string(self->limits_.bytes)}});
+  });
+}
+
+ROOST_WHEN_USED_DEF void Inbound::schedule(const SubscriberPtr& subscriber) {
+  subscriber->is_scheduled = false;
+  if (!executor_) return;
+  boost::asio::post(executor_,
+                    [self = shared_from_this(), subscriber] { self->work_off(subscriber); });
+  subscriber->is_scheduled = true;
+}
+
+ROOST_WHEN_USED_DEF void Inbound::schedule_next(const SubscriberPtr& subscriber) {
+  const std::lock_guard lock(mutex_);
+  schedule(subscriber);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::work_off(const SubscriberPtr& subscriber) {
+  // Then others on the executor have their turn. With much to do it does more at once, so that it
+  // keeps up with who brings a few messages in each turn.
+  const std::size_t at_once = [&] {
+    const std::lock_guard lock(mutex_);
+    return std::clamp(subscriber->ring.size() / 16, std::size_t{32}, std::size_t{128});
+  }();
+  for (std::size_t i = 0; i < at_once; ++i) {
+    boost::asio::any_io_executor executor;
+    const ParcelPtr parcel = next(*subscriber, executor);
+    if (!parcel) return;
+    if (subscriber->handler.is_coroutine()) {
+      boost::asio::co_spawn(executor, run(subscriber, parcel),
+                            [self = shared_from_this(), subscriber,
+                             running = Running(executor)](std::exception_ptr error) {
+                              if (error) self->note_failure(error);
+                              self->schedule_next(subscriber);
+                            });
+      return;
+    }
+    try {
+      subscriber->handler.call(*parcel);
+    } catch (...) {
+      note_failure(std::current_exception());
+    }
+  }
+  schedule_next(subscriber);
+}
+
+ROOST_WHEN_USED_DEF ParcelPtr Inbound::next(Subscriber& subscriber,
+                                            boost::asio::any_io_executor& executor) {
+  std::uint64_t dropped = 0;
+  ParcelPtr parcel;
+  {
+    const std::lock_guard lock(mutex_);
+    executor = executor_;
+    subscriber.is_scheduled = !subscriber.is_cancelled && !subscriber.ring.empty();
+    if (subscriber.is_scheduled) {
+      parcel = subscriber.ring.pop();
+      ++subscriber.begun;
+      if (!subscriber.ring.is_full()) subscriber.load = Subscriber::Load::unjudged;
+    }
+    if (subscriber.ring.empty()) dropped = std::exchange(subscriber.dropped, 0);
+  }
+  if (dropped > 0) {
+    warn("backplane_caught_up", {{"dropped", std::to_string(dropped)}});
+  }
+  return parcel;
+}
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<void> Inbound::run(SubscriberPtr subscriber,
+                                                              ParcelPtr parcel) {
+  co_await subscriber->handler.start(*parcel);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::note_failure(const std::exception_ptr& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++failed_;
+  }
+  warn("backplane_handler_failed", {{"why", describe(error)}});
+}
+
+ROOST_WHEN_USED_DEF void Inbound::warn(std::string_view event,
+                                       std::initializer_list<LogField> fields) const {
+  if (is_open()) log(logger_, Severity::warning, event, fields);
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "roost/base/build/config.hpp"
+#include "roost/base/text/json_depth.hpp"
+
+namespace roost::detail {
+
+/// Walks over the JSON in a text without making values of it.
+///
+/// What it takes is JSON (RFC 8259). A parser that makes values may refuse some of it: half of a
+/// surrogate pair in an escape has no UTF-8, and a number may be too large for a `double`. What the
+/// scanner refuses, a parser may still take (bytes of zero, a byte order mark), so that a parser
+/// must judge wherever it says no.
+/// @pre the text is UTF-8
+class JsonScanner {
+ public:
+  explicit JsonScanner(std::string_view text) noexcept
+      : at_(text.data()), end_(text.data() + text.size()) {}
+
+  [[nodiscard]] bool is_at_end() noexcept {
+    skip_space();
+    return at_ == end_;
+  }
+  /// Takes @p symbol, if it comes next.
+  [[nodiscard]] bool take(char symbol) noexcept {
+    skip_space();
+    if (at_ == end_ || *at_ != symbol) return false;
+    ++at_;
+    return true;
+  }
+  /// Takes a value, nested to at most @p depth levels. @returns its text; empty: there is none.
+  [[nodiscard]] std::string_view value(std::size_t depth = max_json_depth) noexcept {
+    skip_space();
+    const char* const begin = at_;
+    return skip_value(depth) ? since(begin) : std::string_view();
+  }
+  /// Takes a string. @returns it with its quotes; empty: there is none.
+  [[nodiscard]] std::string_view string() noexcept {
+    skip_space();
+    const char* const begin = at_;
+    return skip_string() ? since(begin) : std::string_view();
+  }
+
+ private:
+  [[nodiscard]] std::string_view since(const char* begin) const noexcept {
+    return {begin, static_cast<std::size_t>(at_ - begin)};
+  }
+  [[nodiscard]] bool is_digit() const noexcept { return at_ != end_ && *at_ >= '0' && *at_ <= '9'; }
+  void skip_space() noexcept {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+  }
+
+  bool skip_value(std::size_t depth) noexcept;
+  bool skip_members(std::size_t depth) noexcept;
+  bool skip_elements(std::size_t depth) noexcept;
+  bool skip_word(std::string_view word) noexcept;
+  bool skip_number() noexcept;
+  // False if there is none.
+  bool skip_digits() noexcept;
+  bool skip_string() noexcept;
+  // Up to what needs a look: a quote, a backslash, a control character, or the end.
+  void skip_plain() noexcept;
+  bool skip_escape() noexcept;
+  // Four hexadecimal digits; over 0xFFFF if they are not there.
+  unsigned take_unit() noexcept;
+
+  const char* at_;
+  const char* end_;
+};
+
+}  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/base/text/json_scanner.ipp"
+#endif

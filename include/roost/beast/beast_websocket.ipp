@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <utility>
+
+#include "roost/base/build/config.hpp"
+#include "roost/base/error.hpp"
+#include "roost/beast/beast_websocket.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost {
+
+ROOST_DECL BeastWebSocket::~BeastWebSocket() {
+  // From any thread; if there still is a conversation, its context lives.
+  if (auto conversation = conversation_.lock()) {
+    const auto executor = conversation->channel().get_executor();
+    boost::asio::dispatch(executor,
+                          [conversation = std::move(conversation)] { conversation->abandon(); });
+  }
+}
+
+ROOST_DECL boost::asio::awaitable<Message> BeastWebSocket::receive() {
+  const auto receiving = begin_receive();
+  while (!has_next()) co_await until_next();
+  const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+  co_return take_next(cancellation.cancelled() != boost::asio::cancellation_type::none);
+}
+
+ROOST_DECL Message BeastWebSocket::take_next(bool is_cancelled) {
+  if (!inbox_->message) throw Error(errc::connection_closed);
+  if (is_cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
+  Message message = std::move(*inbox_->message);
+  inbox_->message.reset();
+  if (inbox_->conversation) {
+    channel()->note_activity();  // what came behind it is read only now
+    inbox_->conversation->resume();
+  }
+  return message;
+}
+
+ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::close(
+    std::uint16_t code, std::string_view reason, std::optional<Clock::duration> timeout) {
+  if (inbox_->conversation) {
+    inbox_->conversation->close(code, reason, timeout.value_or(options_->close_timeout));
+  }
+  return wait_until_down();
+}
+
+ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::send(Frame frame) {
+  if (!try_send(frame)) throw Error(errc::connection_closed);
+  co_return;
+}
+
+ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::wait_until_down() {
+  while (inbox_->conversation) {
+    co_await detail::wait(inbox_->downed, inbox_->executor, *options_->clock);
+  }
+}
+
+}  // namespace roost

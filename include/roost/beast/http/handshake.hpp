@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/beast/http/message.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "roost/base/build/config.hpp"
+
+namespace roost::detail {
+
+using RequestHeader = boost::beast::http::request_header<>;
+
+/// Why a request is answered by a status instead of a WebSocket.
+struct Refusal {
+  unsigned status;
+  boost::system::error_code error;
+  std::string why;  ///< For the client and for the log: nothing that the client has sent.
+  std::string_view unit = {};  ///< Of what there is too much; empty: that is not the cause.
+  std::size_t size = 0;        ///< How much there is.
+  std::size_t limit = 0;       ///< How much there may be.
+};
+
+/// A request that was refused by a status, after the peer was told.
+class RefusedRequest : public boost::system::system_error {
+ public:
+  explicit RefusedRequest(Refusal refusal)
+      : system_error(refusal.error, refusal.why), refusal_(std::move(refusal)) {}
+
+  [[nodiscard]] const Refusal& refusal() const noexcept { return refusal_; }
+
+ private:
+  Refusal refusal_;
+};
+
+/// Without the white space around it (RFC 9110, section 5.6.3).
+[[nodiscard]] ROOST_DECL std::string_view trimmed(std::string_view text) noexcept;
+
+/// Whether @p list, the value of a header, has this token in any case. Empty elements are skipped
+/// (RFC 9110, section 5.6.1).
+[[nodiscard]] ROOST_DECL bool has_token(std::string_view list, std::string_view token) noexcept;
+
+/// Whether a request asks for a WebSocket: `GET` of HTTP/1.1 with `Connection: upgrade` and
+/// `Upgrade: websocket`, in whichever of the lines of these headers. What else RFC 6455 wants of it
+/// is up to `check_handshake`.
+[[nodiscard]] ROOST_DECL bool asks_for_websocket(const RequestHeader& request);
+
+/// Joins header lines, and turns a target in absolute form into path and query, with the host that
+/// it names in place of the `Host` header (RFC 9112, section 3.2.2).
+/// @returns why it is no proper request: a host or a target that is none (RFC 9112, section 3.2)
+[[nodiscard]] ROOST_DECL std::optional<Refusal> normalise(RequestHeader& request);
+
+/// Whether a normal request that asks for a WebSocket has what RFC 6455, section 4.2.1, wants.
+/// @returns why not
+[[nodiscard]] ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request);
+
+}  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/beast/http/handshake.ipp"
+#endif

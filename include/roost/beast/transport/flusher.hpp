@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "roost/base/clock.hpp"
+#include "roost/runtime/detail/per_executor.hpp"
+#include "roost/runtime/detail/prefetch.hpp"
+
+namespace roost::detail {
+
+/// Something with bytes to write at the end of a burst.
+class Flushable {
+ public:
+  virtual void flush() = 0;
+
+ protected:
+  ~Flushable() = default;
+
+ private:
+  friend class Flusher;
+  static constexpr std::size_t not_dirty = std::numeric_limits<std::size_t>::max();
+  std::size_t dirty_position_ = not_dirty;
+};
+
+/// Writes once per burst, not once per message: the outboxes of one executor that have something
+/// new are flushed together, when a few turns of the loop have brought nothing more.
+class Flusher : public std::enable_shared_from_this<Flusher> {
+ public:
+  explicit Flusher(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
+
+  /// The one that all sockets of @p executor share. From any thread.
+  static std::shared_ptr<Flusher> of(const boost::asio::any_io_executor& executor) {
+    return PerExecutor<Flusher>::of(executor);
+  }
+
+  [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
+    return executor_;
+  }
+
+  /// @p target has its first frame since it was flushed.
+  void mark_dirty(Flushable& target) {
+    if (target.dirty_position_ != Flushable::not_dirty) return;
+    target.dirty_position_ = dirty_.size();
+    dirty_.push_back(&target);
+    if (std::exchange(is_scheduled_, true)) return;
+    begin_burst();
+    post_turn();
+  }
+  /// There is one frame more, in an outbox that holds @p queued_bytes.
+  void note_frame(std::size_t queued_bytes) noexcept {
+    ++frames_;
+    if (queued_bytes >= burst_bytes) is_full_ = true;
+  }
+  void forget(Flushable& target) noexcept {
+    const std::size_t position = std::exchange(target.dirty_position_, Flushable::not_dirty);
+    if (position < dirty_.size() && dirty_[position] == &target) dirty_[position] = nullptr;
+    for (Flushable*& other : flushing_) {
+      if (other == &target) other = nullptr;
+    }
+  }
+
+  /// The time of a burst is read once.
+  [[nodiscard]] Clock::time_point now(Clock& clock) noexcept {
+    if (is_scheduled_ && now_of_ == &clock) return now_;
+    now_of_ = &clock;
+    return now_ = clock.now();
+  }
+
+ private:
+  static constexpr std::size_t burst_bytes = 65'536;
+  // A server that is busy may let a burst last as long as it took until the one before was written:
+  // the longer the burst, the fewer the writes.
+  static constexpr std::chrono::steady_clock::duration long_burst = std::chrono::milliseconds(1);
+  static constexpr std::chrono::steady_clock::duration longest_burst = std::chrono::milliseconds(8);
+  static constexpr int quiet_turns = 4;
+  // A flush of thousands of sockets must leave the loop time for other work.
+  static constexpr std::size_t slice = 256;
+
+  void begin_burst() noexcept {
+    burst_began_ = std::chrono::steady_clock::now();
+    now_of_ = nullptr;
+    quiet_ = 0;
+    is_full_ = false;
+    seen_ = frames_;
+  }
+
+  void post_turn() {
+    boost::asio::post(executor_, [self = shared_from_this()] { self->turn(); });
+  }
+
+  void turn() {
+    if (flushing_.empty()) {
+      quiet_ = std::exchange(seen_, frames_) == frames_ ? quiet_ + 1 : 0;
+      const auto now = std::chrono::steady_clock::now();
+      const bool is_due = quiet_ >= quiet_turns || is_full_ || now - burst_began_ >= max_burst_;
+      if (!is_due) return post_turn();
+      flush_began_ = now;
+      flushing_.swap(dirty_);
+      next_ = 0;
+    }
+    const std::size_t end = std::min(flushing_.size(), next_ + slice);
+    for (; next_ < end; ++next_) {
+      Flushable* const target = flushing_[next_];
+      // The kernel has pushed it out of the caches since its frames were queued.
+      if (next_ + 1 < flushing_.size()) prefetch<448>(flushing_[next_ + 1]);
+      if (!target) continue;
+      flushing_[next_] = nullptr;
+      target->dirty_position_ = Flushable::not_dirty;
+      try {
+        target->flush();
+      } catch (...) {
+        post_turn();  // the others are still to be flushed
+        throw;
+      }
+    }
+    if (next_ < flushing_.size()) return post_turn();
+    flushing_.clear();
+    max_burst_ =
+        std::clamp(std::chrono::steady_clock::now() - flush_began_, long_burst, longest_burst);
+    if (dirty_.empty()) {
+      is_scheduled_ = false;
+    } else {
+      begin_burst();
+      post_turn();
+    }
+  }
+
+  const boost::asio::any_io_executor executor_;
+  std::vector<Flushable*> dirty_;     // since the last flush
+  std::vector<Flushable*> flushing_;  // being flushed, slice by slice
+  std::size_t next_ = 0;
+  bool is_scheduled_ = false;
+
+  std::chrono::steady_clock::time_point burst_began_;
+  std::chrono::steady_clock::time_point flush_began_;
+  std::chrono::steady_clock::duration max_burst_ = long_burst;
+  std::uint64_t frames_ = 0;
+  std::uint64_t seen_ = 0;
+  int quiet_ = 0;
+  bool is_full_ = false;
+
+  Clock::time_point now_{};
+  Clock* now_of_ = nullptr;
+};
+
+}  // namespace roost::detail

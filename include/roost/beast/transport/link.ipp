@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <span>
+#include <utility>
+
+#include "roost/base/build/config.hpp"
+#include "roost/beast/transport/link.hpp"
+
+namespace roost::detail {
+
+inline constexpr std::size_t max_gathered = 64;  // what one sendmsg of Asio takes
+
+/// The next bytes to write of an outbox, as Asio wants them; valid until the next call on this
+/// thread.
+ROOST_DECL Transport::Buffers gather(Outbox& outbox) noexcept {
+  static thread_local std::array<boost::asio::const_buffer, max_gathered> buffers;
+  std::array<std::span<const std::byte>, max_gathered> parts;
+  const std::size_t count = outbox.gather(parts);
+  for (std::size_t i = 0; i < count; ++i) {
+    buffers[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
+  }
+  return {buffers.data(), count};
+}
+
+// No coroutine: g++ 12 destroys a lambda that owns something twice if it is made inside a
+// `co_await` expression.
+template <class Start>
+boost::asio::awaitable<void> operate(error_code& error, Start start) {
+  auto token = boost::asio::redirect_error(boost::asio::use_awaitable_t<>(), error);
+  return boost::asio::async_initiate<decltype(token), void(error_code)>(std::move(start), token);
+}
+
+ROOST_DECL boost::asio::awaitable<void> Link::open(error_code& error) {
+  return operate(error, [self = self()](Transport::Handler handler) {
+    self->transport_->async_open(
+        [self, handler = std::move(handler)](error_code e) mutable { std::move(handler)(e); });
+  });
+}
+
+ROOST_DECL boost::asio::awaitable<void> Link::discard(error_code& error) {
+  leftover_.clear();
+  return operate(error, [self = self()](Transport::Handler handler) {
+    self->transport_->async_read(
+        65'536, [self, handler = std::move(handler)](
+                    error_code e, boost::asio::mutable_buffer) mutable { std::move(handler)(e); });
+  });
+}
+
+ROOST_DECL boost::asio::awaitable<void> Link::shutdown(error_code& error) {
+  return operate(error, [self = self()](Transport::Handler handler) {
+    self->transport_->async_shutdown(std::move(handler));
+  });
+}
+
+ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self) {
+  self->outbox().seal();
+  self->tighten_deadline(self->options().send_timeout);
+  while (!self->is_down() && !self->outbox().empty()) {
+    co_await wait(self->changed_, self->get_executor(), self->clock());
+  }
+  if (self->is_down()) co_return;
+  self->is_lingering_ = true;
+  self->tighten_deadline(self->options().linger_timeout);
+  error_code error;
+  co_await self->shutdown(error);
+  while (!error && !self->is_down()) co_await self->discard(error);
+  self->close();
+}
+
+ROOST_DECL bool Link::write_once() {
+  const Transport::Buffers buffers = gather(outbox());
+  const std::size_t wanted = boost::asio::buffer_size(buffers);
+  error_code error;
+  const std::size_t n = transport_->write_some(buffers, error);
+  if (error && error != boost::asio::error::would_block) {
+    abort();
+    return false;
+  }
+  consume(n);
+  return n == wanted;
+}
+
+ROOST_DECL void Link::flush() {
+  const auto keep = self();
+  while (!is_down() && !is_writing_ && !outbox().empty()) {
+    if (!write_once() && !is_down()) wait_until_writable();
+  }
+}
+
+ROOST_DECL bool Link::try_flush() {
+  if (is_down() || outbox().empty()) return false;
+  if (!is_writing_) {
+    flush();
+    return true;
+  }
+  if (!transport_->only_waits()) return false;
+  const auto keep = self();
+  const std::uint64_t before = outbox().consumed();
+  while (!is_down() && !outbox().empty() && write_once()) {
+  }
+  return outbox().consumed() != before;
+}
+
+ROOST_DECL void Link::wait_until_writable() {
+  outbox().mark_blocked();
+  if (is_down() || outbox().empty()) return;
+  is_writing_ = true;
+  transport_->async_write(gather(outbox()), [self = self()](error_code error, std::size_t n) {
+    self->is_writing_ = false;
+    if (self->is_down()) return;
+    if (error) return self->abort();
+    self->consume(n);
+    self->flush();
+  });
+}
+
+ROOST_DECL void Link::on_deadline() noexcept {
+  if (is_lingering_) {
+    close();
+  } else {
+    abort();
+  }
+}
+
+ROOST_DECL void Link::end_transport(bool abortively) noexcept {
+  if (abortively) {
+    transport_->abort();
+  } else {
+    transport_->close();
+  }
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
+#include "roost/base/text/utf8.hpp"
+
+namespace roost {
+
+/// The options of a `HeartbeatMonitor`, fixed for its life. The clock is that of the manager.
+struct HeartbeatOptions {
+  /// How often each connection is pinged. 10 ms to 1 day.
+  Clock::duration interval = std::chrono::seconds(30);
+  /// How long nothing may be heard of a connection before it is dropped. Longer than `interval`, at
+  /// most 1 week.
+  Clock::duration timeout = std::chrono::seconds(90);
+  /// The text message that stands for a ping where the socket has no ping frames. Not empty, UTF-8.
+  std::string message = "ping";
+};
+
+namespace detail {
+
+inline void validate(const HeartbeatOptions& options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  check(options.interval >= std::chrono::milliseconds(10) &&
+            options.interval <= std::chrono::hours(24),
+        "interval must be 10 ms to 1 day");
+  check(options.timeout > options.interval && options.timeout <= std::chrono::hours(24 * 7),
+        "timeout must be longer than interval, at most 1 week");
+  check(!options.message.empty() && is_utf8(options.message),
+        "message must be UTF-8 and not empty");
+}
+
+}  // namespace detail
+}  // namespace roost

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <tuple>
+
+#include "roost/base/error.hpp"
+#include "roost/base/text/validate_names.hpp"
+#include "roost/manager/connection_manager.hpp"
+#include "roost/manager/lifecycle/admission.hpp"
+#include "roost/manager/lifecycle/closing.hpp"
+#include "roost/manager/lifecycle/drain.hpp"
+#include "roost/manager/lifecycle/hooks.hpp"
+#include "roost/manager/lifecycle/session.hpp"
+#include "roost/manager/receiving/receiving.hpp"
+#include "roost/manager/registry/manager_state.hpp"
+#include "roost/manager/sending/fan_out.hpp"
+#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/socket/detail/encode.hpp"
+
+// Out of the class, so that who declares a manager `extern template` compiles none of it.
+
+namespace roost {
+
+namespace detail {
+
+template <class Ws>
+void require_socket(const std::shared_ptr<Ws>& socket) {
+  if (!socket) throw Error(errc::not_connected, "the socket is null");
+}
+
+/// Runs @p operation where the manager lives.
+template <class Ws, class T>
+boost::asio::awaitable<T> there(const std::shared_ptr<ManagerState<Ws>>& state,
+                                boost::asio::awaitable<T> operation) {
+  return on_executor(state->executor(), std::move(operation));
+}
+
+template <class Ws>
+void add_room_hook(ManagerState<Ws>& state, HookKind kind,
+                   typename ConnectionManager<Ws>::RoomHook hook) {
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+  state.hooks().add(
+      kind, std::move(hook), [](const ConnectionPtr& connection, const HookEvent& event) {
+        return std::tuple<const ConnectionPtr&, std::string_view>(connection, event.room);
+      });
+}
+
+}  // namespace detail
+
+template <WebSocketLike Ws>
+ConnectionManager<Ws>::ConnectionManager(boost::asio::any_io_executor executor, Options options)
+    : state_(std::make_shared<detail::ManagerState<Ws>>(std::move(executor), std::move(options))) {
+  state_->begin();
+}
+
+template <WebSocketLike Ws>
+ConnectionManager<Ws>::~ConnectionManager() {
+  state_->stop();
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::get_executor() const noexcept -> const boost::asio::any_io_executor& {
+  return state_->executor();
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::options() const noexcept -> const Options& {
+  return state_->options();
+}
+
+// --- who comes in ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::connect(std::shared_ptr<Ws> socket, ConnectOptions options)
+    -> awaitable<ConnectionPtr> {
+  using Admission = detail::Admission<Ws>;
+  detail::require_socket(socket);
+  return detail::there(
+      state_, Admission::connect(state_, std::move(socket), Admission::request(*state_, options)));
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const ConnectOptions& options,
+                                        std::unique_ptr<SessionHandler> handler)
+    -> awaitable<SessionOutcome> {
+  using Session = detail::Session<Ws>;
+  detail::require_socket(socket);
+  try {
+    auto request = detail::Admission<Ws>::request(*state_, options);
+    return Session::run(state_, Session::enter(state_, socket, std::move(request)),
+                        std::move(handler));
+  } catch (const Error& error) {
+    // The names may come from the peer: it is told, although it cannot even be tried.
+    state_->close_in_background(socket, close_code::policy_violation, error.code().message());
+    throw;
+  }
+}
+
+// --- who leaves ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::disconnect(std::string_view id) -> awaitable<bool> {
+  return close(id, close_code::normal);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::string_view reason)
+    -> awaitable<bool> {
+  return detail::there(
+      state_, detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions options)
+    -> awaitable<std::size_t> {
+  const bool is_legal =
+      options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
+  if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
+  return detail::there(state_, detail::Closing<Ws>::close_all(state_, code, options.deadline));
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::drain(DrainOptions options) -> awaitable<DrainReport> {
+  detail::validate(options);
+  return detail::there(state_, detail::Drain<Ws>::join(state_, options));
+}
+
+template <WebSocketLike Ws>
+bool ConnectionManager<Ws>::is_draining() const noexcept {
+  return !state_->gate()->is_open();
+}
+
+// --- what the application is told ---
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::on_connected(ConnectionHook hook) {
+  state_->hooks().add(detail::HookKind::connected, std::move(hook),
+                      [](const ConnectionPtr& connection, const detail::HookEvent&) {
+                        return std::forward_as_tuple(connection);
+                      });
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::on_joined(RoomHook hook) {
+  detail::add_room_hook<Ws>(*state_, detail::HookKind::joined, std::move(hook));
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::on_left(RoomHook hook) {
+  detail::add_room_hook<Ws>(*state_, detail::HookKind::left, std::move(hook));
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::on_disconnect(DisconnectHook hook) {
+  state_->hooks().add(detail::HookKind::disconnected, std::move(hook),
+                      [](const ConnectionPtr& connection, const detail::HookEvent&) {
+                        return std::forward_as_tuple(connection, *connection->ended());
+                      });
+}
+
+// --- rooms ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::join(std::string_view id, std::string_view room) -> awaitable<bool> {
+  detail::validate_room_name(room, options().max_room_name_bytes);
+  return detail::there(
+      state_, detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::join(Connection<Ws>& connection, std::string_view room)
+    -> awaitable<bool> {
+  detail::validate_room_name(room, options().max_room_name_bytes);
+  return detail::there(state_, detail::Admission<Ws>::join(state_, connection.shared_from_this(),
+                                                           std::string(room)));
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::leave(std::string_view id, std::string_view room) -> awaitable<bool> {
+  return detail::there(
+      state_, detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
+}
+
+// --- sending ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::broadcast(Frame frame, const BroadcastOptions& options)
+    -> awaitable<std::size_t> {
+  return detail::FanOut<Ws>::broadcast(state_, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::post(Frame frame, const BroadcastOptions& options) {
+  detail::FanOut<Ws>::post(state_, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::send(std::string_view id, Frame frame, const SendOptions& options)
+    -> awaitable<bool> {
+  return detail::FanOut<Ws>::send_to(state_, id, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::broadcast_text(std::string_view text, BroadcastOptions options)
+    -> awaitable<std::size_t> {
+  return broadcast(detail::encode_text(text, key_of(options)), options);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::broadcast_bytes(std::span<const std::byte> bytes,
+                                            BroadcastOptions options) -> awaitable<std::size_t> {
+  return broadcast(Frame::binary(bytes, key_of(options)), options);
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::post_text(std::string_view text, BroadcastOptions options) {
+  post(detail::encode_text(text, key_of(options)), options);
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::post_bytes(std::span<const std::byte> bytes, BroadcastOptions options) {
+  post(Frame::binary(bytes, key_of(options)), options);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::send_to(std::string_view id, std::span<const std::byte> bytes,
+                                    SendOptions options) -> awaitable<bool> {
+  return send(id, Frame::binary(bytes, key_of(options)), options);
+}
+
+// --- receiving ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::receive(Connection<Ws>& connection,
+                                    std::optional<std::size_t> max_bytes) -> awaitable<Message>
+  requires ReceivingWebSocket<Ws>
+{
+  using Receiving = detail::Receiving<Ws>;
+  return Receiving::run(
+      state_, connection.shared_from_this(), Receiving::Kind::any, max_bytes,
+      +[](Message message) { return message; });
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::receive_text(Connection<Ws>& connection,
+                                         std::optional<std::size_t> max_bytes)
+    -> awaitable<std::string>
+  requires ReceivingWebSocket<Ws>
+{
+  using Receiving = detail::Receiving<Ws>;
+  return Receiving::run(
+      state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
+      +[](Message message) { return std::move(message.payload); });
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::receive_bytes(Connection<Ws>& connection,
+                                          std::optional<std::size_t> max_bytes)
+    -> awaitable<std::vector<std::byte>>
+  requires ReceivesMessages<Ws>
+{
+  using Receiving = detail::Receiving<Ws>;
+  return Receiving::run(
+      state_, connection.shared_from_this(), Receiving::Kind::binary, max_bytes,
+      +[](Message message) {
+        return std::vector<std::byte>(message.bytes().begin(), message.bytes().end());
+      });
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::receive_json(Connection<Ws>& connection,
+                                         std::optional<std::size_t> max_bytes)
+    -> awaitable<nlohmann::json>
+  requires ReceivingWebSocket<Ws>
+{
+  using Receiving = detail::Receiving<Ws>;
+  return Receiving::run(
+      state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
+      +[](Message message) { return detail::decode_json(message.text()); });
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
+    -> awaitable<std::optional<std::string>>
+  requires ReceivingWebSocket<Ws>
+{
+  using Receiving = detail::Receiving<Ws>;
+  using Text = std::optional<std::string>;
+  return Receiving::template run<Text>(
+      state_, connection.shared_from_this(), Receiving::Kind::text, {},
+      [](Message message) { return Text(std::move(message.payload)); }, [] { return Text(); });
+}
+
+// --- who is there ---
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::find(std::string_view id) const -> ConnectionPtr {
+  return state_->find(id);
+}
+
+template <WebSocketLike Ws>
+std::size_t ConnectionManager<Ws>::total_connections() const noexcept {
+  return state_->everyone().size();
+}
+
+template <WebSocketLike Ws>
+std::size_t ConnectionManager<Ws>::room_size(std::string_view room) const noexcept {
+  return state_->rooms().members(room).size();
+}
+
+template <WebSocketLike Ws>
+std::vector<std::string> ConnectionManager<Ws>::list_rooms() const {
+  return state_->rooms().list();
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::members(std::string_view room) const -> std::vector<ConnectionPtr> {
+  return state_->members(room);
+}
+
+template <WebSocketLike Ws>
+Stats ConnectionManager<Ws>::stats() const {
+  return state_->stats();
+}
+
+}  // namespace roost

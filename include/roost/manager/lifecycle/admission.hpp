@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane/detail/binding.hpp"
+#include "roost/base/text/describe.hpp"
+#include "roost/base/text/escape.hpp"
+#include "roost/base/text/random_id.hpp"
+#include "roost/base/text/validate_names.hpp"
+#include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/hooks.hpp"
+#include "roost/manager/lifecycle/pending_joins.hpp"
+#include "roost/manager/options.hpp"
+#include "roost/manager/registry/manager_state.hpp"
+#include "roost/socket/overflow.hpp"
+
+namespace roost::detail {
+
+/// Who may come in, and into which rooms.
+template <class Ws>
+struct Admission {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  /// `ConnectOptions` with values of its own.
+  struct Request {
+    std::string id;
+    nlohmann::json metadata;
+    std::vector<std::string> rooms;
+    OnDuplicate on_duplicate;
+    Overflow overflow;
+  };
+
+  /// Checks what the caller may get wrong, before anything is awaited.
+  static Request request(const State& state, const ConnectOptions& options) {
+    Request request{.id = options.connection_id ? std::string(*options.connection_id) : random_id(),
+                    .metadata = nlohmann::json::object(),
+                    .rooms = {},
+                    .on_duplicate = options.on_duplicate,
+                    .overflow = options.overflow};
+    validate_connection_id(request.id);
+    if (options.metadata.get()) request.metadata = *options.metadata.get();
+    for (const std::string_view room : options.rooms) {
+      validate_room_name(room, state.options().max_room_name_bytes);
+      if (std::find(request.rooms.begin(), request.rooms.end(), room) == request.rooms.end()) {
+        request.rooms.emplace_back(room);
+      }
+    }
+    return request;
+  }
+
+  static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                       Request request) {
+    ConnectionPtr connection = co_await admit(state, std::move(socket), std::move(request));
+    co_await tell_hooks(state, connection);
+    co_return connection;
+  }
+
+  /// Up to the registration.
+  static boost::asio::awaitable<ConnectionPtr> admit(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     Request request) {
+    require_open(*state);
+    require_executor(*state, *socket);
+    if (state->is_full()) refuse_because_full(*state);
+    check_initial_rooms(*state, request.id, request.rooms);
+    const typename State::Reservation place(*state);
+    check_id_is_free(*state, request);
+
+    const auto connection = std::make_shared<Connection<Ws>>(
+        typename Connection<Ws>::Key{}, state, std::move(request.id), std::move(request.metadata),
+        state->shown_now());
+    connection->overflow_ = request.overflow;
+    co_await ask_on_connect(state, socket, connection);
+    for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
+
+    // Much may have happened while the hooks were asked. A caller that is cancelled would not learn
+    // of its connection.
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
+    require_open(*state);
+    if constexpr (KnowsItsEnd<Ws>) {
+      if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
+    }
+    const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
+    check_initial_rooms(*state, connection->id(), request.rooms);
+    register_it(*state, connection, std::move(socket), request.rooms);
+    if (old) Hooks<Ws>::follow(*state, *connection, old);
+    co_return connection;
+  }
+
+  /// The hooks know of a connection before its owner does.
+  static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
+    std::exception_ptr error;
+    try {
+      if (!state->bindings().empty()) co_await rooms_settled(state->bindings());
+      co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return;
+    state->drop(*connection, {DisconnectReason::cancelled, close_code::going_away, {}});
+    std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
+  }
+
+  static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
+                                           std::string room) {
+    if (!connection || !connection->is_registered_with(*state)) co_return false;
+    if (!connection->is_in(room)) {
+      check_may_join(*state, *connection, room);
+      co_await ask_room(state, room, connection);
+      // The same connection, not whoever has its id by now.
+      if (!connection->is_connected()) co_return false;
+    }
+    if (state->bindings().empty()) {
+      enter(*state, *connection, room);
+    } else {
+      co_await arrive(state, connection, room);
+    }
+    co_return true;
+  }
+
+  /// @returns whether it was not in the room, maybe by another join meanwhile.
+  static bool enter(State& state, Connection<Ws>& connection, const std::string& room) {
+    if (connection.is_in(room)) return false;
+    check_may_join(state, connection, room);
+    state.join(connection, room);
+    return true;
+  }
+
+  /// The same, and waits until messages to the room arrive. A caller that gives up has not joined.
+  static boost::asio::awaitable<void> arrive(StatePtr state, ConnectionPtr connection,
+                                             std::string room) {
+    const bool is_new = enter(*state, *connection, room);
+    Arrivals::Waiting waiting(state->arrivals(), connection.get(), room, is_new);
+    std::exception_ptr error;
+    try {
+      co_await rooms_settled(state->bindings());
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) {
+      waiting.keep();
+      co_return;
+    }
+    if (waiting.is_last()) state->leave(*connection, room);
+    std::rethrow_exception(error);
+  }
+
+  static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id, std::string room) {
+    ConnectionPtr connection = state->find(id);
+    co_return co_await join(std::move(state), std::move(connection), std::move(room));
+  }
+
+  static boost::asio::awaitable<bool> leave_by_id(StatePtr state, std::string id,
+                                                  std::string room) {
+    const ConnectionPtr connection = state->find(id);
+    co_return connection && state->leave(*connection, room);
+  }
+
+ private:
+  static void require_open(State& state) {
+    state.require_running();
+    if (state.gate()->is_open()) return;
+    state.count_refused();
+    throw Error(errc::draining);
+  }
+
+  static void require_executor(const State& state, const Ws& socket) {
+    if constexpr (HasExecutor<Ws>) {
+      const boost::asio::any_io_executor executor = socket.get_executor();
+      if (!executor || executor == state.executor()) return;  // none: it has ended
+      throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
+    }
+  }
+
+  static void check_room_count(State& state, const std::string& id, std::size_t count) {
+    const std::size_t limit = state.options().max_rooms_per_connection;
+    if (count <= limit) return;
+    state.count_room_refused();
+    state.log_limited(Severity::warning, "too_many_rooms", {{"id", id}});
+    throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) + "\" may be in " +
+                                          std::to_string(limit) + " rooms");
+  }
+
+  static void check_may_join(State& state, const Connection<Ws>& connection,
+                             const std::string& room) {
+    check_room_count(state, connection.id(), RoomIndex::room_count(connection) + 1);
+    check_room_has_space(state, room);
+  }
+  static void check_room_has_space(State& state, const std::string& room) {
+    const auto& limit = state.options().max_room_members;
+    if (!limit || state.rooms().members(room).size() < *limit) return;
+    state.count_room_refused();
+    state.log_limited(Severity::warning, "room_full",
+                      {{"room", room}, {"limit", std::to_string(*limit)}});
+    throw Error(errc::room_full,
+                "room \"" + escape_for_log(room) + "\" has " + std::to_string(*limit) + " members");
+  }
+  static void check_initial_rooms(State& state, const std::string& id,
+                                  const std::vector<std::string>& rooms) {
+    try {
+      check_room_count(state, id, rooms.size());
+      for (const std::string& room : rooms) check_room_has_space(state, room);
+    } catch (const Error&) {
+      state.count_refused();
+      throw;
+    }
+  }
+
+  [[noreturn]] static void refuse_because_full(State& state) {
+    const std::string limit = std::to_string(*state.options().max_connections);
+    state.count_refused();
+    state.log_limited(Severity::warning, "too_many_connections", {{"limit", limit}});
+    throw Error(errc::too_many_connections, "max_connections of " + limit + " is reached");
+  }
+
+  static void check_id_is_free(State& state, const Request& request) {
+    if (request.on_duplicate == OnDuplicate::refuse && state.find(request.id)) {
+      refuse_duplicate(state, request.id);
+    }
+  }
+  [[noreturn]] static void refuse_duplicate(State& state, const std::string& id) {
+    state.count_refused();
+    state.log_limited(Severity::warning, "duplicate_connection_id", {{"id", id}});
+    throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
+  }
+
+  /// @returns the connection that had to leave for it; null: the id was free
+  static ConnectionPtr make_room_for_id(State& state, const std::string& id,
+                                        OnDuplicate on_duplicate) {
+    ConnectionPtr old = state.find(id);
+    if (!old) return old;
+    if (on_duplicate == OnDuplicate::refuse) refuse_duplicate(state, id);
+    state.drop(*old, {.reason = DisconnectReason::replaced,
+                      .code = close_code::policy_violation,
+                      .text = "replaced by a newer connection"});
+    return old;
+  }
+
+  static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
+                          const std::vector<std::string>& rooms) {
+    if constexpr (LimitsMessages<Ws>) {
+      socket->set_max_message_bytes(state.options().max_message_bytes.value_or(0));
+    }
+    state.add(connection, std::move(socket), rooms);
+    std::string names;
+    for (const std::string& room : rooms) names += (names.empty() ? "" : ",") + room;
+    state.log(Severity::info, "connect", {{"id", connection->id()}, {"rooms", names}});
+  }
+
+  static boost::asio::awaitable<bool> call_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                      ConnectionPtr connection) {
+    const auto& hook = state->options().on_connect;
+    if (!hook.is_coroutine()) co_return hook.call(*socket, connection->metadata());
+    co_return co_await hook.start(*socket, connection->metadata());
+  }
+  static boost::asio::awaitable<void> ask_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     ConnectionPtr connection) {
+    if (!state->options().on_connect) co_return;
+    const std::string why = co_await denial(state, call_on_connect(state, socket, connection));
+    if (why.empty()) co_return;
+    state->count_refused();
+    state->log_limited(Severity::warning, "connection_denied",
+                       {{"id", connection->id()}, {"why", why}});
+    throw Error(errc::connection_denied, why);
+  }
+
+  static boost::asio::awaitable<bool> call_room_validator(StatePtr state, std::string room,
+                                                          ConnectionPtr connection) {
+    const auto& hook = state->options().room_validator;
+    if (!hook.is_coroutine()) co_return hook.call(room, *connection);
+    co_return co_await hook.start(room, *connection);
+  }
+  static boost::asio::awaitable<void> ask_room(StatePtr state, std::string room,
+                                               ConnectionPtr connection) {
+    if (!state->options().room_validator) co_return;
+    const std::string why = co_await denial(state, call_room_validator(state, room, connection));
+    if (why.empty()) co_return;
+    if (!connection->is_connected() && !connection->ended()) state->count_refused();
+    state->log_limited(Severity::warning, "join_denied",
+                       {{"id", connection->id()}, {"room", room}, {"why", why}});
+    throw Error(errc::join_denied, "room \"" + escape_for_log(room) + "\": " + why);
+  }
+
+  /// Waits for the answer of a hook, not for ever. @returns why it is no; empty: it is yes.
+  static boost::asio::awaitable<std::string> denial(StatePtr state,
+                                                    boost::asio::awaitable<bool> question) {
+    std::exception_ptr error;
+    try {
+      if (co_await state->hook_calls().run(std::move(question), state->executor(),
+                                           *state->options().clock,
+                                           state->options().hook_timeout)) {
+        co_return std::string();
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (!error) co_return "refused by the hook";
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
+    if (is_cancelled) std::rethrow_exception(error);  // the caller, not the hook, gave up
+    co_return describe(error);
+  }
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/base/clock.hpp"
+#include "roost/manager/lifecycle/hooks.hpp"
+#include "roost/manager/sending/recipient.hpp"
+#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/patience.hpp"
+#include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/close_code.hpp"
+#include "roost/socket/disconnect.hpp"
+#include "roost/socket/websocket_like.hpp"
+
+namespace roost::detail {
+
+/// How the transport of a connection is ended.
+enum class Ending {
+  close,  ///< A close handshake with a deadline, then abort.
+  abort,  ///< At once: the peer does not take bytes any more, or is not there.
+};
+
+/// What happens to a socket and a handler after their connection was unregistered.
+template <class Ws>
+struct Closing {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  /// Ends the transport of a connection that was unregistered.
+  static boost::asio::awaitable<void> close_connection(StatePtr state, ConnectionPtr connection,
+                                                       std::shared_ptr<Ws> socket, Ending ending,
+                                                       TimeLimit limit) {
+    const Disconnect& how = *connection->ended();
+    connection->was_aborted_ = !co_await close_socket(state, connection, std::move(socket),
+                                                      how.code, how.text, ending, limit);
+    connection->is_closed_ = true;
+    connection->changed_.notify_all();
+  }
+
+  /// The same for one that never was registered.
+  static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
+                                                     std::uint16_t code, std::string reason) {
+    const Clock::duration timeout = state->options().close_timeout;
+    const TimeLimit limit{.total = timeout, .without_progress = timeout};
+    co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, limit);
+  }
+
+  /// Ends the handler of a connection that has ended: one that receives is told by that, one that
+  /// waits elsewhere is cancelled. Returns when it has ended.
+  static boost::asio::awaitable<void> end_handler(StatePtr state, ConnectionPtr connection,
+                                                  std::shared_ptr<Child<void>> handler) {
+    const boost::asio::any_io_executor executor = state->executor();
+    Clock& clock = *state->options().clock;
+    try {
+      co_await next_turn();
+      const Clock::time_point deadline = clock.now() + state->options().handler_grace;
+      bool is_in_time = connection->has_received_;
+      while (is_in_time && !handler->is_done()) {
+        is_in_time = co_await wait(handler->ended, executor, clock, deadline);
+      }
+    } catch (const boost::system::system_error&) {
+      // Cancelled: there is no grace left.
+    }
+    handler->cancel();
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    while (!handler->is_done()) co_await wait(handler->ended, executor, clock);
+  }
+
+  static boost::asio::awaitable<bool> close_one(StatePtr state, std::string id, std::uint16_t code,
+                                                std::string reason) {
+    const ConnectionPtr connection = state->find(id);
+    if (!connection) co_return false;
+    // The caller may be a hook of this connection: it would wait for itself.
+    const bool is_hook = connection->hooks_.is_calling;
+    state->drop(*connection, {DisconnectReason::disconnected, code, std::move(reason)});
+    const std::uint64_t last_hook = connection->hooks_.queued;
+    co_await wait_closed(state, connection);
+    if (!is_hook) co_await Hooks<Ws>::wait_told(state, connection, last_hook);
+    co_return true;
+  }
+
+  static boost::asio::awaitable<std::size_t> close_all(StatePtr state, std::uint16_t code,
+                                                       Clock::duration deadline) {
+    const std::vector<ConnectionPtr> all = state->all();
+    for (const ConnectionPtr& connection : all) {
+      state->drop(*connection, {DisconnectReason::closing_all, code, {}}, Ending::close,
+                  {.total = deadline, .without_progress = deadline});
+    }
+    for (const ConnectionPtr& connection : all) co_await wait_closed(state, connection);
+    co_return all.size();
+  }
+
+  /// Waits until the transport of a dropped connection has ended.
+  static boost::asio::awaitable<void> wait_closed(StatePtr state, ConnectionPtr connection) {
+    while (!connection->is_closed_) {
+      co_await wait(connection->changed_, state->executor(), *state->options().clock);
+    }
+  }
+
+ private:
+  /// Ends a transport for good, at the latest after @p limit, or when it is cancelled.
+  /// @returns whether it closed in time: else it was cut off.
+  static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionPtr connection,
+                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                   std::string reason, Ending ending,
+                                                   TimeLimit limit) {
+    const boost::asio::any_io_executor executor = state->executor();
+    Clock& clock = *state->options().clock;
+    const auto unsent = [&] { return Recipient<Ws>::unsent(connection.get(), *socket); };
+    Patience patience(clock.now(), limit, unsent());
+    std::shared_ptr<Child<void>> closing;
+    try {
+      // The caller may be inside a call of the socket.
+      co_await next_turn();
+      if (state->is_stopped()) ending = Ending::abort;
+      if (connection && ending == Ending::close) {
+        const bool is_flushed =
+            co_await Recipient<Ws>::wait_flushed(connection, executor, clock, patience);
+        if (!is_flushed) ending = Ending::abort;
+      }
+      if (ending == Ending::close || !Aborts<Ws>) {
+        closing = Child<void>::start(
+            executor, close_call(socket, code, reason, patience.deadline() - clock.now()));
+      }
+      bool is_in_time = true;
+      while (closing && is_in_time && !closing->is_done()) {
+        const bool is_told = co_await wait(closing->ended, executor, clock, patience.next_look());
+        is_in_time = is_told || !patience.is_over(clock.now(), unsent());
+      }
+    } catch (const boost::system::system_error&) {
+      ending = Ending::abort;  // cancelled: there is no time left
+    }
+    // A socket that closes in time by itself is done at the deadline too.
+    if (ending == Ending::close && closing->is_done() && !patience.is_over(clock.now(), unsent())) {
+      co_return true;
+    }
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    if constexpr (Aborts<Ws>) {
+      socket->abort();
+    } else if (!closing) {
+      closing = Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
+      co_await next_turn();
+    }
+    if (closing) closing->cancel();
+    co_return false;
+  }
+
+  /// That it fails is no matter: then there is nothing to close.
+  static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                 std::string reason, Clock::duration timeout) {
+    // 1005 and 1006 only tell how a connection ended, and must not be sent.
+    if (!close_code::may_be_sent(code)) code = close_code::internal_error;
+    try {
+      if constexpr (ClosesInTime<Ws>) {
+        co_await socket->close(code, std::string_view(reason), timeout);
+      } else if constexpr (ClosesWithReason<Ws>) {
+        co_await socket->close(code, std::string_view(reason));
+      } else {
+        co_await socket->close(code);
+      }
+    } catch (...) {
+    }
+  }
+};
+
+}  // namespace roost::detail

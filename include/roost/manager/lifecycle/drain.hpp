@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "roost/manager/connection.hpp"
+#include "roost/manager/drain_options.hpp"
+#include "roost/manager/registry/manager_state.hpp"
+#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost::detail {
+
+/// The last thing that a manager does: all go, one after the other, and nobody comes.
+template <class Ws>
+struct Drain {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using Connections = std::vector<std::shared_ptr<Connection<Ws>>>;
+
+  /// Begins a drain, or joins the one that is under way. It is the manager's own: a caller that
+  /// gives up changes nothing.
+  static boost::asio::awaitable<DrainReport> join(StatePtr state, DrainOptions options) {
+    std::shared_ptr<Child<DrainReport>> drain = state->drain();
+    if (!drain || drain->is_done()) {
+      drain = Child<DrainReport>::start(state->executor(), run(state, options));
+      state->drain() = drain;
+    }
+    co_return co_await result_of(drain, state->executor(), *state->options().clock);
+  }
+
+ private:
+  static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
+    co_await next_turn();  // whoever asks next finds it
+    const Clock::time_point deadline = state->now() + options.deadline;
+    state->gate()->close(options.code, options.retry_after, options.retry_spread);
+    state->gate()->hand_over();
+    const Connections all = state->all();
+    state->log(Severity::info, "drain", {{"connections", std::to_string(all.size())}});
+
+    DrainReport report{.connections = all.size()};
+    const Connections closing = co_await close_one_by_one(state, all, options, deadline);
+    report.left = all.size() - closing.size();
+    co_await wait_over(state, deadline);
+    co_await cut_short(state);
+    for (const auto& connection : closing)
+      ++(connection->was_aborted_ ? report.aborted : report.closed);
+    report.unfinished = state->tasks().size();
+    state->log(Severity::info, "drained",
+               {{"closed", std::to_string(report.closed)},
+                {"left", std::to_string(report.left)},
+                {"aborted", std::to_string(report.aborted)},
+                {"unfinished", std::to_string(report.unfinished)}});
+    co_return report;
+  }
+
+  /// @returns those that had not left before it was their turn.
+  static boost::asio::awaitable<Connections> close_one_by_one(StatePtr state, Connections all,
+                                                              DrainOptions options,
+                                                              Clock::time_point deadline) {
+    const Clock::time_point start = state->now();
+    constexpr Clock::duration longest_gap = std::chrono::milliseconds(10);
+    const Clock::duration spread =
+        std::min({options.spread, options.deadline / 2,
+                  longest_gap * static_cast<Clock::duration::rep>(all.size())});
+    Connections closing;
+    for (std::size_t i = 0; i < all.size() && !state->is_stopped(); ++i) {
+      const double share = static_cast<double>(i) / static_cast<double>(all.size());
+      const auto turn = start + std::chrono::duration_cast<Clock::duration>(spread * share);
+      if (turn > state->now()) {
+        co_await sleep_until(state->executor(), *state->options().clock, turn);
+      }
+      if (!all[i]->is_connected()) continue;
+      const Disconnect how{DisconnectReason::draining, options.code,
+                           retry_hint(state->gate()->next_retry())};
+      const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
+      // A peer that does not answer must not make the others, and the process, wait that long.
+      const Clock::duration patience = std::min(left, state->options().close_timeout);
+      state->drop(*all[i], how, Ending::close, {.total = left, .without_progress = patience});
+      closing.push_back(all[i]);
+    }
+    co_return closing;
+  }
+
+  /// Waits for what the manager does for these and other connections: transports that close, hooks
+  /// that are told, handlers that end. Then for those who came too late, and what these caused. Not
+  /// for ever.
+  static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
+    const boost::asio::any_io_executor executor = state->executor();
+    Clock& clock = *state->options().clock;
+    TaskGroup& tasks = state->tasks();
+    co_await tasks.wait_idle(executor, clock, deadline);
+    state->gate()->close_entrances();
+    co_await state->gate()->visits().wait_idle(executor, clock, deadline);
+    co_await state->hook_calls().wait_idle(executor, clock, deadline);
+    co_await tasks.wait_idle(executor, clock, deadline);
+  }
+
+  /// What is cancelled has ended a few turns of the loop later, if it ends at all, and what has
+  /// closed is destroyed. It goes on for as long as it gets anywhere.
+  static boost::asio::awaitable<void> cut_short(StatePtr state) {
+    constexpr int least = 4;
+    constexpr int patience = 16;
+    std::uint64_t seen = 0;
+    int quiet = 0;
+    for (int turn = 0; turn < least || (quiet < patience && !state->is_idle()); ++turn) {
+      state->cancel_all();
+      co_await next_turn();
+      const std::uint64_t changes =
+          state->tasks().changes() + state->gate()->visits().changes() + state->hooks().told();
+      quiet = changes == std::exchange(seen, changes) ? quiet + 1 : 0;
+    }
+  }
+};
+
+}  // namespace roost::detail

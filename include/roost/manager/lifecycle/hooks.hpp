@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "roost/base/build/config.hpp"
+#include "roost/base/hook.hpp"
+#include "roost/base/log.hpp"
+#include "roost/base/text/describe.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost {
+
+template <class Ws>
+class Connection;
+
+namespace detail {
+
+template <class Ws>
+class ManagerState;
+
+/// What may happen to a connection that the application wants to know.
+enum class HookKind : unsigned char { connected, joined, left, disconnected };
+
+[[nodiscard]] constexpr std::string_view to_string(HookKind kind) noexcept {
+  switch (kind) {
+    case HookKind::connected: return "on_connected";
+    case HookKind::joined: return "on_joined";
+    case HookKind::left: return "on_left";
+    case HookKind::disconnected: return "on_disconnect";
+  }
+  return "unknown";
+}
+
+struct HookEvent {
+  HookKind kind;
+  std::string room;
+  std::shared_ptr<void> after = {};  // a connection whose hooks are told first: no hook is for this
+};
+
+/// What one connection's hooks have still to be told.
+struct HookProgress {
+  std::unique_ptr<std::deque<HookEvent>> waiting;  // most connections have none at any time
+  std::uint64_t queued = 0;
+  std::uint64_t told = 0;
+  bool is_calling = false;
+
+  /// @returns whether nothing waited before it.
+  ROOST_WHEN_USED bool push(HookKind kind, std::string_view room);
+  /// @pre Something waits.
+  ROOST_WHEN_USED HookEvent pop();
+};
+
+/// The hooks of a manager, and how they are told: outside of what happened, of each connection in
+/// the order in which it happened, one hook after the other, each for at most `hook_timeout`.
+template <class Ws>
+class Hooks {
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+
+ public:
+  using Any = Hook<void(const ConnectionPtr&, const HookEvent&)>;
+
+  /// @param arguments  what the application's hook takes, as a tuple
+  template <class AppHook, class Arguments>
+  void add(HookKind kind, AppHook hook, Arguments arguments) {
+    if (hook.is_coroutine()) {
+      of(kind).push_back([hook = std::move(hook), arguments](const ConnectionPtr& connection,
+                                                             const HookEvent& event) {
+        return std::apply([&](auto&&... each) { return hook.start(each...); },
+                          arguments(connection, event));
+      });
+    } else {
+      of(kind).push_back([hook = std::move(hook), arguments](const ConnectionPtr& connection,
+                                                             const HookEvent& event) {
+        std::apply([&](auto&&... each) { hook.call(each...); }, arguments(connection, event));
+      });
+    }
+  }
+
+  /// Something has happened to @p connection. @returns a ticket to wait for.
+  static std::uint64_t queue(State& state, Connection<Ws>& connection, HookKind kind,
+                             std::string_view room = {}) {
+    HookProgress& progress = connection.hooks_;
+    if (state.hooks().of(kind).empty()) return progress.queued;
+    if (progress.push(kind, room)) {
+      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+    }
+    return ++progress.queued;
+  }
+
+  /// The hooks of @p connection, which has just been registered, are told when those of @p old have
+  /// been, whose id it has taken.
+  static void follow(State& state, Connection<Ws>& connection, ConnectionPtr old) {
+    HookProgress& progress = connection.hooks_;
+    if (old->hooks_.told == old->hooks_.queued) return;
+    const bool is_first = !progress.waiting;
+    if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
+    progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
+    ++progress.queued;
+    if (is_first) {
+      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+    }
+  }
+
+  /// How many were told so far.
+  [[nodiscard]] std::uint64_t told() const noexcept { return told_; }
+
+  /// Waits until the hooks were told of all up to @p ticket.
+  static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
+                                                std::uint64_t ticket) {
+    while (connection->hooks_.told < ticket) {
+      co_await wait(connection->changed_, state->executor(), *state->options().clock);
+    }
+  }
+
+ private:
+  [[nodiscard]] std::deque<Any>& of(HookKind kind) noexcept {
+    return hooks_[static_cast<std::size_t>(kind)];
+  }
+
+  static boost::asio::awaitable<void> run(StatePtr state, ConnectionPtr connection) {
+    // A hook may be cancelled; who tells them goes on to the next.
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    // Whoever caused it is not done yet.
+    co_await next_turn();
+    HookProgress& progress = connection->hooks_;
+    while (!progress.waiting->empty()) {
+      const HookEvent event = progress.pop();
+      if (event.after) {
+        const auto old = std::static_pointer_cast<Connection<Ws>>(event.after);
+        co_await wait_told(state, old, old->hooks_.queued);
+        ++progress.told;
+        connection->changed_.notify_all();
+        continue;
+      }
+      progress.is_calling = true;
+      const std::deque<Any>& hooks = state->hooks().of(event.kind);
+      for (std::size_t i = 0; i < hooks.size() && !state->is_stopped(); ++i) {
+        co_await tell(state, hooks[i], connection, event);
+        ++state->hooks().told_;
+      }
+      progress.is_calling = false;
+      ++progress.told;
+      connection->changed_.notify_all();
+    }
+    progress.waiting.reset();
+  }
+
+  static boost::asio::awaitable<void> tell(StatePtr state, const Any& hook,
+                                           ConnectionPtr connection, const HookEvent& event) {
+    try {
+      if (hook.is_coroutine()) {
+        co_await state->hook_calls().run(call(state, hook, connection, event), state->executor(),
+                                         *state->options().clock, state->options().hook_timeout);
+      } else {
+        hook.call(connection, event);
+      }
+    } catch (...) {
+      const std::exception_ptr error = std::current_exception();
+      state->log(
+          Severity::warning, "hook_failed",
+          {{"hook", to_string(event.kind)}, {"id", connection->id()}, {"why", describe(error)}});
+    }
+  }
+
+  // Owns what the hook refers to, also if that is left behind.
+  static boost::asio::awaitable<bool> call([[maybe_unused]] StatePtr keep, const Any& hook,
+                                           ConnectionPtr connection, HookEvent event) {
+    co_await hook.start(connection, event);
+    co_return true;
+  }
+
+  // Deques: a hook may add another.
+  std::array<std::deque<Any>, 4> hooks_;
+  std::uint64_t told_ = 0;
+};
+
+}  // namespace detail
+}  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/manager/lifecycle/hooks.ipp"
+#endif

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "roost/base/text/escape.hpp"
+#include "roost/manager/connection.hpp"
+#include "roost/manager/registry/manager_state.hpp"
+#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/scoped_value.hpp"
+#include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/how_it_ended.hpp"
+#include "roost/socket/message.hpp"
+
+namespace roost::detail {
+
+/// Spares a receive the coroutine of the socket, which is there as often as there are connections.
+template <class Ws>
+concept ReceivesInSteps = requires(Ws& ws) {
+  ws.begin_receive();
+  { ws.has_next() } -> std::same_as<bool>;
+  ws.until_next();
+  { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
+};
+
+/// From one connection to its handler.
+template <class Ws>
+struct Receiving {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  enum class Kind { any, text, binary };
+
+  /// The next message as @p convert makes it. What comes of the end: @p at_end, or an error.
+  ///
+  /// One coroutine, on the manager's executor: most connections are suspended here most of the
+  /// time, and each frame costs memory and time.
+  template <class T>
+  static boost::asio::awaitable<T> run(StatePtr state, ConnectionPtr connection, Kind kind,
+                                       std::optional<std::size_t> max_bytes, T (*convert)(Message),
+                                       T (*at_end)() = nullptr) {
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(
+          state->executor(), run(state, std::move(connection), kind, max_bytes, convert, at_end));
+    }
+    if (at_end && !connection->is_connected()) co_return at_end();
+    require_free(*state, *connection);
+    connection->has_received_ = true;
+    std::optional<Message> message;
+    std::exception_ptr error;
+    {
+      const ScopedValue busy(connection->is_receiving_, true);
+      // The connection lets go of its socket when it ends; this receive must not.
+      const std::shared_ptr<Ws> socket = connection->websocket();
+      try {
+        if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
+        if constexpr (ReceivesInSteps<Ws>) {
+          const auto receiving = socket->begin_receive();
+          while (!socket->has_next()) co_await socket->until_next();
+          const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+          message =
+              socket->take_next(cancellation.cancelled() != boost::asio::cancellation_type::none);
+        } else if constexpr (ReceivesMessages<Ws>) {
+          message = co_await socket->receive();
+        } else {
+          message.emplace().payload = co_await socket->receive_text();
+        }
+      } catch (...) {
+        error = std::current_exception();
+      }
+      if (error && connection->is_connected()) {
+        const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+        if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+          std::rethrow_exception(error);
+        }
+        state->drop(*connection, how_it_ended(*socket));
+      }
+    }
+    if (at_end && !connection->is_connected()) co_return at_end();
+    require_connected(*connection);
+    connection->liveness_.note(state->now());
+    require_rate(*state, *connection, *message);
+    require_size(*state, *connection, *message, max_bytes);
+    require_kind(*state, *connection, *message, kind);
+    co_return convert(std::move(*message));
+  }
+
+ private:
+  static void require_connected(const Connection<Ws>& connection) {
+    if (connection.is_connected()) return;
+    throw Error(errc::connection_closed,
+                connection.ended()
+                    ? "ended by " + std::string(to_string(connection.ended()->reason))
+                    : "it was never connected");
+  }
+
+  static void require_free(const State& state, const Connection<Ws>& connection) {
+    require_connected(connection);
+    if (!connection.is_registered_with(state)) {
+      throw Error(errc::not_connected, "the connection belongs to another manager");
+    }
+    if (connection.is_receiving_) {
+      throw Error(errc::already_receiving,
+                  "connection \"" + escape_for_log(connection.id()) + "\"");
+    }
+  }
+
+  // A peer earns tokens also while the loop does not run: by the clock of the application.
+  //
+  // A message is taken as soon as there is anything left to take it from: how long it is, nobody
+  // knows before. So a long one is paid for afterwards.
+  static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
+    const InboundRate& limits = state.options().inbound;
+    return std::max(connection.inbound_messages_.ready_at(limits.messages),
+                    connection.inbound_bytes_.ready_at(limits.bytes));
+  }
+  static bool has_to_wait(State& state, const Connection<Ws>& connection) {
+    const InboundRate& limits = state.options().inbound;
+    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return false;
+    if (limits.over_rate == OverRate::close) return false;
+    return state.shown_now() < next_at(state, connection);
+  }
+  static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
+    state->count_rate_limited();
+    state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
+    const Clock::time_point due = state->loop().from_base(next_at(*state, *connection));
+    bool is_early = true;
+    while (is_early && connection->is_connected()) {
+      is_early =
+          co_await wait(connection->changed_, state->executor(), *state->options().clock, due);
+    }
+  }
+  static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
+    const InboundRate& limits = state.options().inbound;
+    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
+    const Clock::time_point now = state.shown_now();
+    const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);
+    connection.inbound_messages_.take(limits.messages, now, 1);
+    connection.inbound_bytes_.take(limits.bytes, now, message.payload.size());
+    if (!is_over) return;
+    state.count_rate_limited();
+    state.log_limited(Severity::warning, "rate_limited", {{"id", connection.id()}});
+    state.drop(connection, {.reason = DisconnectReason::rate_limited,
+                            .code = close_code::policy_violation,
+                            .text = "too many messages"});
+    throw Error(errc::rate_limited, "connection \"" + escape_for_log(connection.id()) + "\"");
+  }
+
+  static void require_size(State& state, Connection<Ws>& connection, const Message& message,
+                           std::optional<std::size_t> max_bytes) {
+    std::optional<std::size_t> limit = state.options().max_message_bytes;
+    if (max_bytes && (!limit || *max_bytes < *limit)) limit = max_bytes;  // it may only lower it
+    if (!limit || message.payload.size() <= *limit) return;
+    const std::string what = std::to_string(message.payload.size()) + " bytes, " +
+                             std::to_string(*limit) + " are allowed";
+    state.log_limited(Severity::warning, "message_too_big",
+                      {{"id", connection.id()}, {"bytes", std::to_string(message.payload.size())}});
+    state.drop(connection, {.reason = DisconnectReason::message_too_big,
+                            .code = close_code::message_too_big,
+                            .text = "message too big"});
+    throw Error(errc::message_too_big, what);
+  }
+
+  static void require_kind(State& state, Connection<Ws>& connection, const Message& message,
+                           Kind kind) {
+    if (kind == Kind::any || message.is_text == (kind == Kind::text)) return;
+    const std::string what =
+        message.is_text ? "text where binary is wanted" : "binary where text is wanted";
+    state.drop(connection, {.reason = DisconnectReason::unsupported_data,
+                            .code = close_code::unsupported_data,
+                            .text = what});
+    throw Error(errc::unsupported_data, what);
+  }
+};
+
+}  // namespace roost::detail

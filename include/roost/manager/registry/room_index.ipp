@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "roost/manager/registry/room_index.hpp"
+
+namespace roost::detail {
+
+ROOST_WHEN_USED_DEF void RoomIndex::observe(const std::shared_ptr<RoomObserver>& observer) {
+  std::erase_if(observers_, [](const auto& other) { return other.expired(); });
+  for (const auto& [name, room] : rooms_) observer->on_room_opened(name);
+  observers_.push_back(observer);
+}
+
+ROOST_WHEN_USED_DEF std::span<RoomMember* const> RoomIndex::members(
+    std::string_view name) const noexcept {
+  const auto found = rooms_.find(name);
+  if (found == rooms_.end()) return {};
+  return found->second->members;
+}
+
+ROOST_WHEN_USED_DEF bool RoomIndex::join(RoomMember& member, std::string_view name) {
+  if (contains(member, name)) return false;
+  auto found = rooms_.find(name);
+  if (found == rooms_.end()) {
+    auto room = std::make_unique<Room>();
+    room->name = name;
+    found = rooms_.emplace(std::string(name), std::move(room)).first;
+  }
+  Room& room = *found->second;
+  try {
+    if (room.members.empty()) {
+      for (const auto& weak : observers_) {
+        if (const auto observer = weak.lock()) observer->on_room_opened(name);
+      }
+    }
+    member.slots_.reserve(member.slots_.size() + 1);
+    room.members.push_back(&member);
+  } catch (...) {
+    erase_if_empty(room);
+    throw;
+  }
+  member.slots_.push_back({.room = &room, .position = room.members.size() - 1});
+  return true;
+}
+
+ROOST_WHEN_USED_DEF bool RoomIndex::leave(RoomMember& member, std::string_view name) noexcept {
+  for (std::size_t i = 0; i < member.slots_.size(); ++i) {
+    if (member.slots_[i].room->name == name) {
+      remove_slot(member, i);
+      return true;
+    }
+  }
+  return false;
+}
+
+ROOST_WHEN_USED_DEF void RoomIndex::leave_all(RoomMember& member) noexcept {
+  while (!member.slots_.empty()) remove_slot(member, member.slots_.size() - 1);
+}
+
+ROOST_WHEN_USED_DEF bool RoomIndex::contains(const RoomMember& member,
+                                             std::string_view name) noexcept {
+  return std::any_of(member.slots_.begin(), member.slots_.end(),
+                     [&](const auto& slot) { return slot.room->name == name; });
+}
+
+ROOST_WHEN_USED_DEF std::vector<std::string> RoomIndex::rooms_of(const RoomMember& member) {
+  std::vector<std::string> names;
+  names.reserve(member.slots_.size());
+  for (const auto& slot : member.slots_) names.push_back(slot.room->name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+ROOST_WHEN_USED_DEF std::vector<std::string> RoomIndex::list() const {
+  std::vector<std::string> names;
+  names.reserve(rooms_.size());
+  for (const auto& [name, room] : rooms_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+ROOST_WHEN_USED_DEF void RoomIndex::remove_slot(RoomMember& member, std::size_t i) noexcept {
+  const auto [room, position] = member.slots_[i];
+  RoomMember* const last = room->members.back();
+  room->members[position] = last;
+  room->members.pop_back();
+  for (auto& slot : last->slots_) {
+    if (slot.room == room) slot.position = position;
+  }
+  member.slots_[i] = member.slots_.back();
+  member.slots_.pop_back();
+  erase_if_empty(*room);
+}
+
+ROOST_WHEN_USED_DEF void RoomIndex::erase_if_empty(Room& room) noexcept {
+  if (!room.members.empty()) return;
+  for (const auto& weak : observers_) {
+    if (const auto observer = weak.lock()) observer->on_room_closed(room.name);
+  }
+  if (const auto found = rooms_.find(room.name); found != rooms_.end()) rooms_.erase(found);
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "roost/base/build/config.hpp"
+#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/socket/frame.hpp"
+
+namespace roost::detail {
+
+/// What one awaiting sender waits for: that its frame was taken over by each recipient, or that
+/// the recipient is gone.
+struct Delivery {
+  std::size_t pending = 0;
+  WaitList settled;
+
+  void settle_one() {
+    if (--pending == 0) settled.notify_all();
+  }
+};
+
+/// Whether one recipient takes frames at once. Above the high-water mark an awaiting sender's
+/// frame is parked, and the sender waits; after `backpressure_wait` the recipient counts as slow
+/// and nobody waits for it, until it is below half the mark.
+class Backpressure {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  using duration = std::chrono::steady_clock::duration;
+
+  enum class State : unsigned char { open, congested, slow };
+
+  struct Parked {
+    Frame frame;
+    std::shared_ptr<Delivery> delivery;  ///< Null where nobody waits (`post_*`).
+  };
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] bool is_open() const noexcept { return state_ == State::open; }
+  [[nodiscard]] bool has_parked() const noexcept { return parked_ && !parked_->frames.empty(); }
+
+  /// How much a recipient must take within `backpressure_wait` so that it does not count as slow:
+  /// its high-water mark.
+  void set_episode_bytes(std::size_t episode_bytes) noexcept { episode_bytes_ = episode_bytes; }
+
+  // An episode lasts from the first crossing of the mark to half of it, or until enough was taken:
+  // a recipient that trickles across the mark does not get a new `backpressure_wait` each time, one
+  // that keeps up with a flood does.
+  void on_above_high_water(time_point now) noexcept {
+    if (state_ != State::open) return;
+    state_ = State::congested;
+    if (std::exchange(in_episode_, true) && released_bytes_ < episode_bytes_) return;
+    since_ = now;
+    released_bytes_ = 0;
+  }
+  void on_below_high_water() noexcept {
+    if (state_ == State::congested) state_ = State::open;
+  }
+  void on_below_low_water() noexcept {
+    state_ = State::open;
+    in_episode_ = false;
+  }
+
+  /// When the recipient turns from congested to slow; matters only while a sender waits.
+  [[nodiscard]] std::optional<time_point> deadline(duration wait) const noexcept {
+    if (state_ != State::congested || !has_parked()) return std::nullopt;
+    return since_ + wait;
+  }
+  void expire(time_point now, duration wait) noexcept {
+    if (state_ == State::congested && now >= since_ + wait) state_ = State::slow;
+  }
+
+  /// Keeps a frame behind those that wait already. Those of awaiting senders are theirs to hold,
+  /// one each; the others count as queued.
+  ROOST_WHEN_USED void park(Frame frame, std::shared_ptr<Delivery> delivery);
+
+  /// The next parked frame that may go to the outbox now.
+  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> unpark();
+
+  /// The next parked frame whatever the state: for a last flush, or to tell its sender.
+  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> take();
+
+  [[nodiscard]] std::size_t posted_bytes() const noexcept {
+    return parked_ ? parked_->posted_bytes : 0;
+  }
+
+ private:
+  struct Waiting {
+    std::deque<Parked> frames;
+    std::size_t posted_bytes = 0;
+  };
+
+  ROOST_WHEN_USED std::optional<Parked> take_front();
+
+  State state_ = State::open;
+  bool in_episode_ = false;
+  std::size_t episode_bytes_ = std::numeric_limits<std::size_t>::max();
+  std::size_t released_bytes_ = 0;  // since the episode began
+  time_point since_{};
+  std::unique_ptr<Waiting> parked_;  // few connections ever need it
+};
+
+}  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/manager/sending/backpressure.ipp"
+#endif

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "roost/base/clock.hpp"
+#include "roost/base/log.hpp"
+#include "roost/manager/sending/pace.hpp"
+#include "roost/manager/sending/recipient.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/wait.hpp"
+#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/socket/disconnect.hpp"
+#include "roost/socket/websocket_like.hpp"
+
+namespace roost::detail {
+
+/// The connections of a manager whose peers do not keep up: one timer for the deadlines of all, and
+/// those that go first when all outboxes together hold too much.
+template <class Ws>
+class Congestion {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+ public:
+  explicit Congestion(State& state) noexcept : state_(state) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return watched_.size(); }
+
+  /// Looks after a connection from now on, when it is due at the latest.
+  void watch(Connection<Ws>& connection) {
+    if (connection.watch_position_ == Recipient<Ws>::not_watched) {
+      connection.watch_position_ = watched_.size();
+      watched_.push_back({&connection, Pace(state_.now(), connection.look(), limits())});
+    }
+    look_in_time(watched_[connection.watch_position_]);
+  }
+
+  void unwatch(Connection<Ws>& connection) noexcept {
+    const std::size_t position =
+        std::exchange(connection.watch_position_, Recipient<Ws>::not_watched);
+    if (position == Recipient<Ws>::not_watched) return;
+    watched_[position] = watched_.back();
+    watched_.pop_back();
+    if (position < watched_.size()) watched_[position].connection->watch_position_ = position;
+    if (watched_.empty()) changed_.notify_all();
+  }
+
+  /// Over `max_outbox_bytes` is queued for a connection. @returns whether it is to be dropped: it
+  /// is known already that its peer does not take that. Else it has time to show that it does.
+  [[nodiscard]] bool on_excess(Connection<Ws>& connection) {
+    const bool is_new = connection.watch_position_ == Recipient<Ws>::not_watched;
+    if (is_new) watch(connection);
+    Watched& watched = watched_[connection.watch_position_];
+    const Pace::Limits limits = this->limits();
+    if (!watched.pace.exceeds(connection.queued_bytes(), limits)) return false;
+    const auto verdict = watched.pace.on_excess(state_.now(), connection.look(), limits);
+    look_in_time(watched);
+    return !is_new && verdict != Pace::Verdict::fine;
+  }
+
+  /// A connection is below its high-water mark again.
+  void on_relieved(Connection<Ws>& connection) noexcept {
+    if (connection.watch_position_ == Recipient<Ws>::not_watched) return;
+    watched_[connection.watch_position_].pace.on_relieved();
+  }
+
+  /// Whoever queues something calls this afterwards: over `max_total_outbox_bytes` some are
+  /// dropped.
+  void relieve() {
+    const auto& limit = state_.options().max_total_outbox_bytes;
+    if (!limit || state_.frame_memory().at_most() <= *limit) [[likely]]
+      return;
+    if (state_.frame_memory().bytes() <= *limit || std::exchange(is_relieving_, true)) return;
+    state_.spawn("relieve", shed(state_.shared_from_this()));
+  }
+
+ private:
+  struct Watched {
+    Connection<Ws>* connection;
+    Pace pace;
+  };
+
+  [[nodiscard]] Pace::Limits limits() const noexcept {
+    const auto& options = state_.options();
+    // A socket that takes no frames tells nothing of a message until it is sent.
+    return {.send_timeout = options.send_timeout,
+            .min_progress_bytes = TellsProgress<Ws> ? options.min_progress_bytes : 0,
+            .max_outbox_bytes = options.max_outbox_bytes,
+            .patience = TakesFrames<Ws> ? options.backpressure_wait : options.send_timeout};
+  }
+
+  [[nodiscard]] Clock::time_point due(const Watched& watched) const {
+    const Clock::time_point due = watched.pace.due(limits());
+    return std::min(due, watched.connection->next_deadline().value_or(due));
+  }
+  void look_in_time(const Watched& watched) {
+    if (due(watched) < next_sweep_) changed_.notify_all();
+    if (!std::exchange(is_sweeping_, true)) {
+      state_.spawn("sweep", sweep(state_.shared_from_this()));
+    }
+  }
+
+  static boost::asio::awaitable<void> sweep(StatePtr state) {
+    struct Sweeping {
+      Congestion& self;
+      ~Sweeping() {
+        self.next_sweep_ = Timer::never();
+        self.is_sweeping_ = false;
+      }
+    };
+    Congestion& self = state->congestion();
+    const Sweeping sweeping{self};
+    while (!self.watched_.empty()) {
+      Clock::time_point next = Timer::never();
+      for (const Watched& watched : self.watched_) next = std::min(next, self.due(watched));
+      self.next_sweep_ = next;
+      if (!co_await wait(self.changed_, state->executor(), *state->options().clock, next)) {
+        self.enforce_deadlines();
+      }
+    }
+  }
+
+  void enforce_deadlines() {
+    const Clock::time_point now = state_.now();
+    std::vector<ConnectionPtr> expired;
+    for (const Watched& watched : watched_) {
+      if (due(watched) <= now) expired.push_back(watched.connection->shared_from_this());
+    }
+    for (const ConnectionPtr& connection : expired) {
+      if (!connection->is_connected() || !connection->is_watched()) continue;
+      if (connection->is_expired(now)) {
+        state_.drop(*connection, {.reason = DisconnectReason::send_timeout});
+      } else {
+        judge(*connection, now);
+      }
+    }
+  }
+
+  // After one more flush, which may be all that was missing.
+  void judge(Connection<Ws>& connection, Clock::time_point now) {
+    const bool wrote = connection.is_watched() && connection.flush();
+    if (!connection.is_watched()) return;
+    Pace::Look look = connection.look();
+    look.wrote = wrote;
+    switch (watched_[connection.watch_position_].pace.judge(now, look, limits())) {
+      case Pace::Verdict::fine: return;
+      case Pace::Verdict::too_slow:
+        return state_.drop(connection, {.reason = DisconnectReason::send_timeout});
+      case Pace::Verdict::too_full:
+        return state_.drop(connection, {.reason = DisconnectReason::outbox_overflow});
+    }
+  }
+
+  /// One that may be shed.
+  struct Candidate {
+    int rank;
+    std::size_t bytes;
+    ConnectionPtr connection;
+  };
+
+  // Those that take nothing first, then the fullest.
+  [[nodiscard]] std::vector<Candidate> candidates() const {
+    const Clock::time_point now = state_.now();
+    std::vector<Candidate> all;
+    all.reserve(watched_.size());
+    for (const Watched& watched : watched_) {
+      const Pace::Look look = watched.connection->look();
+      all.push_back({watched.pace.rank(now, look, limits()), look.backlog,
+                     watched.connection->shared_from_this()});
+    }
+    std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+      return a.rank != b.rank ? a.rank < b.rank : a.bytes > b.bytes;
+    });
+    return all;
+  }
+
+  // What was not flushed yet says nothing about the peers.
+  void flush_all() {
+    std::vector<ConnectionPtr> queued;
+    for (Connection<Ws>* connection : state_.everyone()) {
+      if (connection->queued_bytes() > 0) queued.push_back(connection->shared_from_this());
+    }
+    for (const ConnectionPtr& connection : queued) {
+      if (connection->is_connected()) connection->flush();
+    }
+  }
+
+  // Until there is some room. A peer that takes its bytes goes only if nothing else helps.
+  static boost::asio::awaitable<void> shed(StatePtr state) {
+    co_await next_turn();  // whoever queues is not done yet
+    Congestion& self = state->congestion();
+    self.flush_all();
+    self.is_relieving_ = false;
+    const std::size_t before = state->frame_memory().bytes();
+    const std::size_t limit = *state->options().max_total_outbox_bytes;
+    if (before <= limit) co_return;
+    std::size_t dropped = 0;
+    for (const Candidate& candidate : self.candidates()) {
+      const std::size_t enough = candidate.rank == 2 ? limit : limit - limit / 8;
+      if (state->frame_memory().bytes() <= enough) break;
+      const std::shared_ptr<Ws> socket = candidate.connection->websocket();
+      if (!socket) continue;
+      state->drop(*candidate.connection, {.reason = DisconnectReason::outboxes_full});
+      if constexpr (Aborts<Ws>) socket->abort();
+      ++dropped;
+    }
+    state->log_limited(Severity::warning, "outboxes_full",
+                       {{"bytes", std::to_string(before)},
+                        {"limit", std::to_string(limit)},
+                        {"dropped", std::to_string(dropped)}});
+  }
+
+  State& state_;
+  std::vector<Watched> watched_;
+  WaitList changed_;
+  Clock::time_point next_sweep_ = Timer::never();
+  bool is_sweeping_ = false;
+  bool is_relieving_ = false;
+};
+
+}  // namespace roost::detail

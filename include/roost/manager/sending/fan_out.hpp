@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "roost/base/text/validate_names.hpp"
+#include "roost/manager/connection.hpp"
+#include "roost/manager/options.hpp"
+#include "roost/manager/registry/manager_state.hpp"
+#include "roost/manager/sending/frame_forms.hpp"
+#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/socket/frame.hpp"
+#include "roost/socket/overflow.hpp"
+
+namespace roost::detail {
+
+/// Who gets a broadcast, with names of its own: the options of the call are views.
+struct Audience {
+  bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
+  std::vector<std::string> rooms;
+  std::vector<std::string> exclude;
+};
+
+/// How a message is sent, from `SendOptions` or `BroadcastOptions`.
+struct Manner {
+  std::optional<FramePolicy> policy = {};  ///< None: that of each connection.
+  SendReport* report = nullptr;
+
+  template <class Options>
+  static Manner of(const Options& options) {
+    Manner manner{.report = options.report};
+    if (!options.overflow && !options.key) return manner;
+    manner.policy.emplace().overflow = options.overflow.value_or(Overflow::drop_oldest);
+    if (!options.key) return manner;
+    if (options.key->empty() || options.key->size() > 255) {
+      throw Error(errc::invalid_option, "key must have 1 to 255 bytes");
+    }
+    if (manner.policy->overflow == Overflow::close) {
+      throw Error(errc::invalid_option, "overflow must not be close with a key");
+    }
+    manner.policy->key_hash = static_cast<std::uint32_t>(StringHash()(*options.key)) | 1U;
+    return manner;
+  }
+};
+
+/// From one frame to many connections.
+template <class Ws>
+struct FanOut {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  static Audience audience(const State& state, const BroadcastOptions& options) {
+    Audience to;
+    to.rooms.reserve(options.rooms.size() + 1);
+    if (options.room) to.rooms.emplace_back(*options.room);
+    for (const std::string_view room : options.rooms) to.rooms.emplace_back(room);
+    for (const std::string& room : to.rooms) {
+      validate_room_name(room, state.options().max_room_name_bytes);
+    }
+    // An empty list of rooms reaches nobody: it must not turn into everyone.
+    to.is_everyone = !options.room && !options.rooms.is_given();
+    if (to.is_everyone && state.options().require_room) throw Error(errc::room_required);
+    to.exclude.reserve(options.exclude.size());
+    for (const std::string_view id : options.exclude) to.exclude.emplace_back(id);
+    return to;
+  }
+
+  static boost::asio::awaitable<std::size_t> broadcast(const StatePtr& state, Frame frame,
+                                                       const BroadcastOptions& options) {
+    require_fits(*state, frame);
+    return run_broadcast(state, std::move(frame), audience(*state, options), Manner::of(options));
+  }
+
+  /// From any thread; nobody waits.
+  static void post(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
+    boost::asio::post(state->executor(), posted(state, std::move(frame), options));
+  }
+  /// The same, at once where that can be.
+  static void dispatch(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
+    boost::asio::dispatch(state->executor(), posted(state, std::move(frame), options));
+  }
+
+  /// @param connection  null: unknown, nobody gets it
+  static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection, Frame frame,
+                                              const SendOptions& options) {
+    const Manner manner = Manner::of(options);
+    if (!state) return never_sent(manner);
+    require_fits(*state, frame);
+    return run_send(std::move(state), std::move(connection), std::move(frame), manner);
+  }
+  static boost::asio::awaitable<bool> send_to(const StatePtr& state, std::string_view id,
+                                              Frame frame, const SendOptions& options) {
+    require_fits(*state, frame);
+    return on_executor(state->executor(), run_send_by_id(state, std::string(id), std::move(frame),
+                                                         Manner::of(options)));
+  }
+
+ private:
+  // What fits into no outbox is a mistake of the sender, not of those who would get it.
+  static void require_fits(const State& state, const Frame& frame) {
+    const std::size_t limit = state.options().max_outbox_bytes;
+    if (frame.size() <= limit) return;
+    throw Error(errc::message_too_big, "a message of " + std::to_string(frame.size()) +
+                                           " bytes; max_outbox_bytes is " + std::to_string(limit));
+  }
+
+  static boost::asio::awaitable<bool> never_sent(Manner manner) {
+    if (manner.report) *manner.report = {};
+    co_return false;
+  }
+
+  /// What became of a frame at once.
+  struct Offered {
+    SendReport report = {};
+    std::size_t waiting = 0;
+    std::vector<const Connection<Ws>*> dropped = {};            ///< To be compared with only.
+    std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
+
+    void note(Connection<Ws>& connection, Offer offer) {
+      switch (offer) {
+        case Offer::taken: ++report.taken; return;
+        case Offer::waiting: ++waiting; return;
+        case Offer::conflated:
+          ++report.taken;
+          ++report.conflated;
+          return;
+        case Offer::dropped:
+          ++report.dropped;
+          dropped.push_back(&connection);
+          return;
+        case Offer::overflow: ++report.overflowed; break;
+        case Offer::failed: break;
+      }
+      if (connection.is_connected()) refused.emplace_back(connection.shared_from_this(), offer);
+    }
+  };
+
+  static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
+    if (options.report) throw Error(errc::invalid_option, "report must be null: nobody waits");
+    require_fits(*state, frame);
+    return [state, frame = std::move(frame), to = audience(*state, options),
+            manner = Manner::of(options)] {
+      std::shared_ptr<Delivery> nobody_waits;
+      offer_to_all(*state, frame, to, manner, false, nobody_waits);
+    };
+  }
+
+  // Where it is awaited on the manager's executor, one coroutine has to do.
+  static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame, Audience to,
+                                                           Manner manner) {
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(state->executor(),
+                                     run_broadcast(state, std::move(frame), std::move(to), manner));
+    }
+    std::shared_ptr<Delivery> delivery;
+    Offered offered = offer_to_all(*state, frame, to, manner, true, delivery);
+    if (manner.report) *manner.report = offered.report;
+    if (!delivery || delivery->pending == 0) co_return offered.report.taken;
+
+    // Somebody is congested. Who is still registered once all have answered has the frame.
+    const std::vector<ConnectionPtr> recipients = who_may_have(*state, to, offered);
+    frame = Frame();
+    while (delivery->pending > 0) {
+      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+    }
+    std::size_t still_connected = 0;
+    for (const ConnectionPtr& connection : recipients) {
+      if (connection->is_connected()) ++still_connected;
+    }
+    if (manner.report) manner.report->taken = still_connected;
+    co_return still_connected;
+  }
+
+  static boost::asio::awaitable<bool> run_send_by_id(StatePtr state, std::string id, Frame frame,
+                                                     Manner manner) {
+    ConnectionPtr connection = state->find(id);
+    co_return co_await run_send(std::move(state), std::move(connection), std::move(frame), manner);
+  }
+
+  static boost::asio::awaitable<bool> run_send(StatePtr state, ConnectionPtr connection,
+                                               Frame frame, Manner manner) {
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_return co_await on_executor(
+          state->executor(), run_send(state, std::move(connection), std::move(frame), manner));
+    }
+    if (manner.report) *manner.report = {};
+    if (!connection || !connection->is_connected()) co_return false;
+    std::shared_ptr<Delivery> delivery;
+    FrameForms<Ws> forms(*state, frame);
+    const Frame& formed = forms[connection->frame_form()];
+    const Offer offer = manner.policy ? connection->offer(formed, *manner.policy, true, delivery)
+                                      : connection->offer(formed, true, delivery);
+    connection->drop_unless_taken(offer);
+    state->congestion().relieve();
+    while (offer == Offer::waiting && delivery->pending > 0) {
+      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+    }
+    const bool is_taken = offer != Offer::dropped && connection->is_connected();
+    if (manner.report) {
+      *manner.report = {.taken = is_taken ? 1U : 0U,
+                        .conflated = offer == Offer::conflated ? 1U : 0U,
+                        .dropped = offer == Offer::dropped ? 1U : 0U,
+                        .overflowed = offer == Offer::overflow ? 1U : 0U};
+    }
+    co_return is_taken;
+  }
+
+  /// Those that did not take the frame at once are in @p delivery.
+  static Offered offer_to_all(State& state, const Frame& original, const Audience& to,
+                              const Manner& manner, bool awaited,
+                              std::shared_ptr<Delivery>& delivery) {
+    // What may be dropped or replaced is so by itself.
+    const Frame frame = manner.policy ? original : joined(state, original, to);
+    FrameForms<Ws> forms(state, frame);
+    Offered offered;
+    if (manner.policy) {
+      for_each(state, to, [&](Connection<Ws>& connection) {
+        offered.note(connection, connection.offer(forms[connection.frame_form()], *manner.policy,
+                                                  awaited, delivery));
+      });
+    } else {
+      std::size_t taken = 0;
+      for_each(state, to, [&](Connection<Ws>& connection) {
+        const Offer offer = connection.offer(forms[connection.frame_form()], awaited, delivery);
+        if (offer == Offer::taken) [[likely]] {
+          ++taken;
+        } else {
+          offered.note(connection, offer);
+        }
+      });
+      offered.report.taken += taken;
+    }
+    for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
+    state.count_broadcast(offered.report.taken + offered.waiting);
+    state.congestion().relieve();
+    return offered;
+  }
+
+  static std::vector<ConnectionPtr> who_may_have(State& state, const Audience& to,
+                                                 const Offered& offered) {
+    const std::unordered_set<const Connection<Ws>*> dropped(offered.dropped.begin(),
+                                                            offered.dropped.end());
+    std::vector<ConnectionPtr> recipients;
+    for_each(state, to, [&](Connection<Ws>& connection) {
+      if (!dropped.contains(&connection)) recipients.push_back(connection.shared_from_this());
+    });
+    return recipients;
+  }
+
+  static Frame joined(State& state, const Frame& frame, const Audience& to) {
+    if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
+    return state.frame_memory().join(frame, to.is_everyone ? std::string_view() : to.rooms.front());
+  }
+
+  /// Calls @p visit for each recipient once. It must not change who is in which room.
+  template <class Visit>
+  static void for_each(State& state, const Audience& to, Visit visit) {
+    const std::uint64_t visited = state.next_visit();
+    for (const std::string& id : to.exclude) {
+      if (const ConnectionPtr connection = state.find(id)) connection->visited_ = visited;
+    }
+    const auto meet = [&](Connection<Ws>& connection) {
+      if (std::exchange(connection.visited_, visited) != visited) visit(connection);
+    };
+    if (to.is_everyone) walk(state.everyone(), meet);
+    for (const std::string& room : to.rooms) walk(state.rooms().members(room), meet);
+  }
+
+  template <class Members, class Meet>
+  static void walk(const Members& members, Meet meet) {
+    constexpr std::size_t ahead = 4;
+    const auto at = [&](std::size_t i) -> Connection<Ws>& {
+      return static_cast<Connection<Ws>&>(*members[i]);
+    };
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
+      if (i + ahead < members.size()) at(i + ahead).prefetch_sink();
+      meet(at(i));
+    }
+  }
+};
+
+}  // namespace roost::detail

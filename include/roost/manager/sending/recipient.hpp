@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "roost/base/clock.hpp"
+#include "roost/base/log.hpp"
+#include "roost/manager/registry/liveness.hpp"
+#include "roost/manager/registry/room_index.hpp"
+#include "roost/manager/sending/backpressure.hpp"
+#include "roost/manager/sending/pace.hpp"
+#include "roost/manager/sending/plain_queue.hpp"
+#include "roost/runtime/detail/patience.hpp"
+#include "roost/runtime/detail/prefetch.hpp"
+#include "roost/socket/detail/outbox.hpp"
+#include "roost/socket/frame.hpp"
+#include "roost/socket/overflow.hpp"
+#include "roost/socket/socket_observer.hpp"
+#include "roost/socket/websocket_like.hpp"
+
+namespace roost {
+
+template <class Ws>
+class Connection;
+
+namespace detail {
+
+template <class Ws>
+class ManagerState;
+template <class Ws>
+class Congestion;
+template <class Ws>
+struct FanOut;
+template <class Ws>
+struct Closing;
+
+/// What became of a frame that was offered to a connection.
+enum class Offer : unsigned char {
+  taken,      ///< The socket has it.
+  conflated,  ///< The same, in the place of another.
+  dropped,    ///< It is congested, and by its policy does not get it.
+  waiting,    ///< The delivery will tell.
+  failed,     ///< The socket is closed: to be dropped.
+  overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.
+};
+
+/// The sending side of one connection: where its frames go, and what backpressure does to them.
+template <class Ws>
+class Recipient : public RoomMember, private SocketObserver {
+ public:
+  /// Offers a frame; never suspends, never calls the application.
+  /// @param awaited   whether somebody can wait for @p delivery, which is made when needed
+  Offer offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+    if constexpr (TakesFrames<Ws>) {
+      if (backpressure_.is_open()) [[likely]] {
+        return try_send(frame) ? Offer::taken : Offer::failed;
+      }
+    }
+    return offer_with_care(frame, awaited, delivery);
+  }
+
+  /// The same for a frame with a policy of its own, for which nobody waits.
+  Offer offer(const Frame& frame, const FramePolicy& policy, bool awaited,
+              std::shared_ptr<Delivery>& delivery) {
+    if (policy.overflow == Overflow::close && overflow_ == Overflow::close) {
+      return offer(frame, awaited, delivery);
+    }
+    return offer_lossy(frame, policy);
+  }
+
+  /// The form in which its frames are offered.
+  [[nodiscard]] FrameForm frame_form() const noexcept { return frame_form_; }
+
+  /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
+  void prefetch_recipient() const noexcept { prefetch<64>(&visited_); }
+  void prefetch_sink() const noexcept { prefetch<256>(sink_); }
+
+  /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
+  Offer ping(const Frame& instead) {
+    if constexpr (Pings<Ws>) {
+      try {
+        socket_->ping(liveness_.next_ping(state_->now()));
+      } catch (...) {
+        return Offer::failed;
+      }
+      return Offer::taken;
+    } else {
+      std::shared_ptr<Delivery> nobody_waits;
+      return offer(instead, false, nobody_waits);
+    }
+  }
+
+  /// What follows from an offer, once nobody walks over connections any more.
+  void drop_unless_taken(Offer offer) {
+    if (!state_) return;
+    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
+    if (offer == Offer::overflow) {
+      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
+    }
+  }
+
+  /// When this connection must be looked at again beside its `Pace`: those who wait for it have
+  /// waited long enough, or its oldest byte is too old. Nothing if neither can happen.
+  [[nodiscard]] std::optional<Clock::time_point> next_deadline() const {
+    const auto& options = state_->options();
+    std::optional<Clock::time_point> next = backpressure_.deadline(options.backpressure_wait);
+    if (const auto expiry = age_limit()) {
+      if (!next || *expiry < *next) next = expiry;
+    }
+    return next;
+  }
+
+  /// Carries out what is due. @returns whether the connection is to be dropped.
+  [[nodiscard]] bool is_expired(Clock::time_point now) {
+    const auto expiry = age_limit();
+    if (expiry && now >= *expiry) return true;
+    backpressure_.expire(now, state_->options().backpressure_wait);
+    drop_unless_taken(release_parked());
+    return false;
+  }
+
+  /// Writes what can be written now. @returns whether that was something
+  bool flush() {
+    if constexpr (Flushes<Ws>) {
+      return socket_->flush();
+    } else {
+      return false;
+    }
+  }
+
+  /// What its peer has taken, and what it has not.
+  [[nodiscard]] Pace::Look look() const {
+    Pace::Look look{.backlog = queued_bytes()};
+    if constexpr (TellsProgress<Ws>) {
+      look.progress = socket_->send_progress();
+    } else if constexpr (!TakesFrames<Ws>) {
+      look.progress.taken = plain_.sent_bytes();
+    } else if (const auto oldest = oldest_queued()) {
+      // A lot is taken whenever the oldest byte is another.
+      look.progress.taken = static_cast<std::uint64_t>(oldest->time_since_epoch().count());
+    }
+    return look;
+  }
+
+  [[nodiscard]] std::size_t queued_bytes() const {
+    if constexpr (HasOutbox<Ws>) {
+      return socket_->queued_bytes() + backpressure_.posted_bytes();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return plain_.cost() + backpressure_.posted_bytes();
+    } else {
+      return 0;
+    }
+  }
+
+ protected:
+  Recipient() = default;
+  ~Recipient() = default;
+
+  void attach(ManagerState<Ws>& state, std::shared_ptr<Ws> socket) {
+    state_ = &state;
+    socket_ = std::move(socket);
+    backpressure_.set_episode_bytes(state.options().outbox_high_water);
+    [[maybe_unused]] const OutboxWatch watch{.observer = this,
+                                             .high_water = state.options().outbox_high_water,
+                                             .total = &state.frame_memory().total(),
+                                             .is_lossy = overflow_ != Overflow::close};
+    if constexpr (Observable<Ws>) socket_->observe(watch);
+    sink_ = find_sink(*socket_);
+    if constexpr (FormsFrames<Ws>) frame_form_ = socket_->frame_form();
+    if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
+  }
+
+  /// When a message or a pong last came through the manager, in the time of the application's
+  /// clock.
+  [[nodiscard]] Clock::time_point last_seen() const noexcept {
+    return state_ ? state_->loop().to_base(liveness_.last_seen()) : liveness_.last_seen();
+  }
+
+  /// Lets go of the socket; whoever waits for a delivery is told.
+  /// @param is_flushed  whether the frames that were taken are still to be sent
+  std::shared_ptr<Ws> detach(bool is_flushed) {
+    if constexpr (Observable<Ws>) socket_->observe({});
+    if constexpr (HasLastActivity<Ws>)
+      liveness_.note(state_->loop().from_base(socket_->last_activity()));
+    liveness_.note(last_seen());  // the time of the loop is not known any more
+    if constexpr (TakesFrames<Ws>) {
+      while (auto parked = backpressure_.take()) {
+        if (is_flushed) try_send(parked->frame);
+        if (parked->delivery) parked->delivery->settle_one();
+      }
+    } else {
+      plain_.end(backpressure_, is_flushed);
+    }
+    state_ = nullptr;
+    sink_ = nullptr;
+    return std::exchange(socket_, nullptr);
+  }
+
+  /// Waits until the pump of a socket that takes no frames has sent all.
+  /// @returns whether it has, before @p patience was over
+  static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
+                                                   boost::asio::any_io_executor executor,
+                                                   Clock& clock, Patience& patience) {
+    if constexpr (!TakesFrames<Ws>) {
+      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, patience);
+    }
+    co_return true;
+  }
+  /// Bytes that @p socket, which is not attached any more, has still to send.
+  [[nodiscard]] static std::size_t unsent([[maybe_unused]] const Connection<Ws>* connection,
+                                          [[maybe_unused]] Ws& socket) {
+    if constexpr (HasOutbox<Ws>) return socket.queued_bytes();
+    if constexpr (!TakesFrames<Ws>) return connection ? connection->plain_.cost() : 0;
+    return 0;
+  }
+
+ private:
+  friend class ManagerState<Ws>;
+  friend class Congestion<Ws>;
+  friend class PlainQueue<Ws>;
+  friend struct FanOut<Ws>;
+  friend struct Closing<Ws>;
+
+  struct Nothing {};
+
+  static auto* find_sink(Ws& socket) noexcept {
+    if constexpr (HasFrameSink<Ws>) {
+      return socket.frame_sink();
+    } else {
+      return &socket;
+    }
+  }
+  bool try_send(const Frame& frame) { return sink_ && sink_->try_send(frame); }
+
+  Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
+
+  Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+    if (overflow_ != Overflow::close) return offer_lossy(frame, {.overflow = overflow_});
+    const auto& options = state_->options();
+    if (backpressure_.state() == Backpressure::State::congested) {
+      backpressure_.expire(options.clock->now(), options.backpressure_wait);
+      // Who is in which room must not change here.
+      if (const Offer parked = release_parked(); parked != Offer::taken) return parked;
+    }
+    if (awaited && (!TakesFrames<Ws> || !is_ready())) {
+      if (!delivery) delivery = std::make_shared<Delivery>();
+    }
+    if (awaited && !is_ready()) {
+      ++delivery->pending;
+      backpressure_.park(frame, delivery);
+      state_->congestion().watch(self());
+      return Offer::waiting;
+    }
+    if (backpressure_.has_parked()) {
+      backpressure_.park(frame, nullptr);  // behind those that came before it
+    } else {
+      if (!enqueue(frame, awaited ? delivery : nullptr)) return Offer::failed;
+    }
+    if (overflows()) return Offer::overflow;
+    return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
+  }
+
+  Offer offer_lossy(const Frame& frame, FramePolicy policy) {
+    // It must not overtake those that wait for room.
+    policy.may_queue = !backpressure_.has_parked();
+    const Queueing queueing = queue(frame, policy);
+    state_->count(queueing);
+    switch (queueing.result) {
+      case Queueing::Result::closed: return Offer::failed;
+      case Queueing::Result::dropped: return Offer::dropped;
+      case Queueing::Result::taken:
+      case Queueing::Result::conflated: break;
+    }
+    if (overflows()) return Offer::overflow;
+    return queueing.result == Queueing::Result::taken ? Offer::taken : Offer::conflated;
+  }
+
+  // Whether more is queued than may be, for a peer that is known not to take it. Another one has
+  // time to show that it does.
+  [[nodiscard]] bool overflows() {
+    return queued_bytes() > state_->options().max_outbox_bytes &&
+           state_->congestion().on_excess(self());
+  }
+
+  Queueing queue(const Frame& frame, const FramePolicy& policy) {
+    using Result = Queueing::Result;
+    if constexpr (!TakesFrames<Ws>) {
+      const Queueing queueing = plain_.offer(frame, policy, state_->now());
+      if (queueing.result == Result::taken) start_pump();
+      return queueing;
+    } else if constexpr (OffersFrames<std::remove_pointer_t<decltype(sink_)>>) {
+      return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
+    } else {
+      const bool may_drop = policy.overflow != Overflow::close;
+      if (may_drop && !backpressure_.is_open() && is_watched()) return {.result = Result::dropped};
+      return {.result = try_send(frame) ? Result::taken : Result::closed};
+    }
+  }
+
+  [[nodiscard]] bool is_ready() const noexcept {
+    return backpressure_.state() != Backpressure::State::congested;
+  }
+
+  bool enqueue(const Frame& frame, std::shared_ptr<Delivery> delivery) {
+    if constexpr (TakesFrames<Ws>) {
+      return try_send(frame);
+    } else {
+      plain_.push(frame, std::move(delivery), state_->now());
+      start_pump();
+      return true;
+    }
+  }
+
+  void start_pump()
+    requires(!TakesFrames<Ws>)
+  {
+    if (plain_.is_pumping()) return;
+    plain_.pump(state_->executor(), self().shared_from_this(), socket_, *state_->options().clock);
+  }
+
+  void on_send_failed(std::string why) {
+    if (!state_) return;
+    state_->drop(self(), {.reason = DisconnectReason::send_failed, .text = std::move(why)});
+  }
+
+  /// @returns `taken`, or why the connection is to be dropped.
+  [[nodiscard]] Offer release_parked() {
+    while (auto parked = backpressure_.unpark()) {
+      const bool is_taken = enqueue(parked->frame, parked->delivery);
+      if (parked->delivery) parked->delivery->settle_one();
+      if (!is_taken) return Offer::failed;
+    }
+    return overflows() ? Offer::overflow : Offer::taken;
+  }
+
+  void on_outbox(OutboxEvent event) override {
+    if (!state_) return;
+    switch (event) {
+      case OutboxEvent::above_high_water:
+        backpressure_.on_above_high_water(state_->options().clock->now());
+        break;
+      case OutboxEvent::below_high_water:
+        backpressure_.on_below_high_water();
+        state_->congestion().on_relieved(self());
+        drop_unless_taken(release_parked());
+        break;
+      case OutboxEvent::below_low_water:
+        backpressure_.on_below_low_water();
+        drop_unless_taken(release_parked());
+        break;
+      case OutboxEvent::blocked:
+        state_->congestion().watch(self());
+        state_->congestion().relieve();
+        break;
+      case OutboxEvent::emptied: state_->congestion().unwatch(self()); break;
+    }
+  }
+
+  void on_closed(const Disconnect& how) override {
+    if (!state_) return;
+    if (how.reason == DisconnectReason::message_too_big) {
+      state_->log_limited(Severity::warning, "message_too_big", {{"id", self().id()}});
+    }
+    state_->drop(self(), how);
+  }
+
+  void on_sink_gone() noexcept override { sink_ = nullptr; }
+
+  void on_pong(std::string_view payload) override {
+    if (state_) liveness_.on_pong(payload, state_->now());
+  }
+
+  // Where the socket does not tell its progress.
+  [[nodiscard]] std::optional<Clock::time_point> age_limit() const {
+    if constexpr (!TellsProgress<Ws>) {
+      if (const auto oldest = oldest_queued()) return *oldest + state_->options().send_timeout;
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
+
+  // A socket goes by the clock of the application, deadlines by that of the loop.
+  [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
+    if constexpr (HasOutbox<Ws>) {
+      std::optional<Clock::time_point> oldest = socket_->oldest_queued();
+      if (oldest) oldest = state_->loop().from_base(*oldest);
+      return oldest;
+    } else if constexpr (!TakesFrames<Ws>) {
+      return plain_.oldest();
+    } else {
+      return std::nullopt;
+    }
+  }
+
+  // What a broadcast needs of each recipient, side by side.
+  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
+  decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
+  Backpressure backpressure_;
+  FrameForm frame_form_ = 0;
+
+  [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>> plain_;
+
+  // Where the manager keeps it among those it watches.
+  static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
+  std::size_t watch_position_ = not_watched;
+  std::size_t position_ = 0;  // among all connections
+
+ protected:
+  // Null once the connection is not registered any more.
+  ManagerState<Ws>* state_ = nullptr;
+  std::shared_ptr<Ws> socket_;
+  Liveness liveness_;
+  Overflow overflow_ = Overflow::close;  // fixed once it is attached
+};
+
+}  // namespace detail
+}  // namespace roost

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Metrics for Prometheus. Needs prometheus-cpp, its core only; CMake target `roost::prometheus`.
+
+#include <prometheus/collectable.h>
+#include <prometheus/labels.h>
+#include <prometheus/metric_family.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane/local_backplane.hpp"
+#include "roost/base/error.hpp"
+#include "roost/heartbeat/heartbeat_monitor.hpp"
+#include "roost/manager/connection_manager.hpp"
+#include "roost/prometheus/detail/sources.hpp"
+#include "roost/prometheus/detail/tables.hpp"
+#include "roost/redis/stats.hpp"
+#include "roost/service/service.hpp"
+#include "roost/socket/disconnect.hpp"
+
+namespace roost {
+
+namespace detail {
+
+template <class B, class Stats>
+concept HasStats = requires(const B& b) {
+  { b.stats() } -> std::same_as<Stats>;
+};
+template <class B>
+concept CountsMessages = HasStats<B, LocalBackplaneStats> || HasStats<B, RedisStats>;
+
+}  // namespace detail
+
+/// The options of `Metrics`.
+struct MetricsOptions {
+  /// How long `Collect` waits for a thread that is busy. 1 ms to 1 min.
+  std::chrono::steady_clock::duration timeout = std::chrono::seconds(1);
+};
+
+/// What managers, heartbeats and backplanes count, as a `Collectable` of prometheus-cpp: for its
+/// `Exposer`, or for a `TextSerializer` in `ListenOptions::on_http`.
+/// @code
+/// roost::Metrics metrics;
+/// metrics.add(service);                          // manager and heartbeat
+/// metrics.add(backplane);
+/// prometheus::TextSerializer().Serialize(metrics.Collect());
+/// @endcode
+///
+/// Each number is read on the executor that it belongs to. `roost_scrape_success` says, for each of
+/// what was added, whether that has worked: 0 for what is gone, or did not answer in time.
+///
+/// @par Thread safety  `Collect` may be called from any thread: on the executor of what was added
+///                     it is answered at once, from elsewhere it waits, at most `timeout` in all.
+///                     `add` is for the time before the first `Collect`.
+/// @par Errors         `add` throws `errc::invalid_option` where no label tells what is added from
+///                     another of its kind.
+/// @par Lifetime       May outlive what was added, and its `io_context`; a backplane that was added
+///                     by reference excepted. No `Collect` may be under way on another thread while
+///                     an `io_context` is destroyed: let go of an `Exposer` before.
+class Metrics final : public prometheus::Collectable {
+ public:
+  /// Its options.
+  using Options = MetricsOptions;
+  /// Names and values of labels.
+  using Labels = prometheus::Labels;
+
+  /// @par Errors  `errc::invalid_option`, naming the field.
+  explicit Metrics(Options options = {}) : options_(options) {
+    const bool is_legal = options.timeout >= std::chrono::milliseconds(1) &&
+                          options.timeout <= std::chrono::minutes(1);
+    if (!is_legal) throw Error(errc::invalid_option, "timeout must be 1 ms to 1 min");
+  }
+
+  /// A manager.
+  /// @param labels  on all of its samples: what tells the managers of several threads apart
+  template <WebSocketLike Ws>
+  void add(const ConnectionManager<Ws>& manager, const Labels& labels = {}) {
+    add("manager", manager.get_executor(), labels,
+        [state = std::weak_ptr(detail::ManagerAccess::state(manager)), labels]() {
+          const auto alive = state.lock();
+          return alive && !alive->is_stopped() ? of_manager(alive->stats(), labels) : std::nullopt;
+        });
+  }
+  /// A heartbeat.
+  template <WebSocketLike Ws>
+  void add(const HeartbeatMonitor<Ws>& monitor, const Labels& labels = {}) {
+    const auto& state = detail::MonitorAccess::state(monitor);
+    if (!state->executor()) return;  // the `io_context` is gone
+    add("heartbeat", state->executor(), labels, [weak = std::weak_ptr(state), labels]() {
+      const auto alive = weak.lock();
+      return alive ? of(detail::heartbeat_metrics, alive->stats(), labels) : std::nullopt;
+    });
+  }
+  /// The manager and the heartbeat of a service.
+  template <WebSocketLike Ws>
+  void add(Service<Ws>& service, const Labels& labels = {}) {
+    add(service.manager(), labels);
+    if (const HeartbeatMonitor<Ws>* heartbeat = service.heartbeat()) add(*heartbeat, labels);
+  }
+  /// A `LocalBackplane` or a `RedisBackplane`, which must live as long as it may be collected.
+  template <class B>
+    requires detail::CountsMessages<B>
+  void add(const B& backplane, const Labels& labels = {}) {
+    add("backplane", backplane.get_executor(), labels,
+        [&backplane, labels]() -> Read { return of_backplane(backplane, labels); });
+  }
+  /// The same for one that is shared, which may go before.
+  template <class B>
+    requires detail::CountsMessages<B>
+  void add(const std::shared_ptr<B>& backplane, const Labels& labels = {}) {
+    add("backplane", backplane->get_executor(), labels,
+        [weak = std::weak_ptr<const B>(backplane), labels]() -> Read {
+          const auto alive = weak.lock();
+          return alive ? of_backplane(*alive, labels) : std::nullopt;
+        });
+  }
+
+  /// Reads all that was added. What does not answer in time is left out.
+  /// @par Suspends  never; it blocks, see the class.
+  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    std::vector<std::future<Read>> answers;
+    for (const auto& source : sources_) answers.push_back(source->ask());
+    detail::Samples all;
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      Read read = result(answers[i], deadline);
+      all.add("roost_scrape_success", "Whether this could be read.", detail::gauge, read ? 1 : 0,
+              sources_[i]->labels());
+      if (read) all.merge(*std::move(read));
+    }
+    return std::move(all).take();
+  }
+
+ private:
+  using Read = std::optional<detail::Samples>;
+
+  void add(const std::string& part, const boost::asio::any_io_executor& executor, Labels labels,
+           detail::Source::Read read) {
+    labels["part"] = part;
+    std::string names;
+    for (const auto& [name, value] : labels) {
+      names.append(" ").append(name).append("=").append(value);
+    }
+    for (const auto& source : sources_) {  // Prometheus refuses all of a scrape with series twice
+      if (source->labels() != labels) continue;
+      throw Error(errc::invalid_option, "the labels" + names + " are of another one already");
+    }
+    sources_.push_back(
+        std::make_shared<detail::Source>(executor, std::move(labels), std::move(read)));
+  }
+
+  static Read result(std::future<Read>& answer, std::chrono::steady_clock::time_point deadline) {
+    if (answer.wait_until(deadline) != std::future_status::ready) return std::nullopt;
+    try {
+      return answer.get();
+    } catch (const std::exception&) {  // its `io_context` has gone, or there is no memory
+      return std::nullopt;
+    }
+  }
+
+  template <class Stats, std::size_t n>
+  static Read of(const detail::Metric<Stats> (&table)[n], const Stats& stats,
+                 const Labels& labels) {
+    detail::Samples samples;
+    samples.add(table, stats, labels);
+    return samples;
+  }
+  static Read of_manager(const Stats& stats, Labels labels) {
+    Read samples = of(detail::manager_metrics, stats, labels);
+    for (std::size_t i = 0; i < stats.ended.size(); ++i) {
+      labels["reason"] = to_string(static_cast<DisconnectReason>(i));
+      samples->add("roost_connections_ended_total", "Connections that have ended.", detail::counter,
+                   static_cast<double>(stats.ended[i]), labels);
+    }
+    return samples;
+  }
+  template <class B>
+    requires detail::HasStats<B, LocalBackplaneStats>
+  static Read of_backplane(const B& backplane, const Labels& labels) {
+    return of(detail::local_backplane_metrics, backplane.stats(), labels);
+  }
+  // Without naming it, which would need hiredis.
+  template <class B>
+    requires detail::HasStats<B, RedisStats>
+  static Read of_backplane(const B& backplane, const Labels& labels) {
+    Read samples = of(detail::redis_metrics, backplane.stats(), labels);
+    samples->add("roost_redis_subscribed", "Whether it hears the other replicas.", detail::gauge,
+                 backplane.state() == RedisState::subscribed ? 1 : 0, labels);
+    return samples;
+  }
+
+  const Options options_;
+  std::vector<std::shared_ptr<detail::Source>> sources_;
+};
+
+}  // namespace roost

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "roost/base/clock.hpp"
+#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/wait.hpp"
+#include "roost/runtime/detail/wait_list.hpp"
+
+namespace roost::detail {
+
+using Addresses = std::vector<boost::asio::ip::tcp::endpoint>;
+
+/// Where the addresses of a name arrive. The thread that asks for them shares it with the coroutine
+/// that waits, and outlives that where the DNS does not answer.
+struct LookupAnswer {
+  std::mutex mutex;
+  boost::asio::any_io_executor executor;  ///< Under the mutex. None: nobody waits any more.
+
+  // Written before the thread posts to the executor, read on the executor.
+  Addresses addresses;
+  boost::system::error_code error;
+  bool is_known = false;
+  WaitList arrived;  ///< On the executor only.
+};
+using LookupAnswerPtr = std::shared_ptr<LookupAnswer>;
+
+[[nodiscard]] inline boost::system::error_code lookup_error(int error, int system_error) {
+  namespace failure = boost::asio::error;
+  switch (error) {
+    case 0: return {};
+    case EAI_AGAIN: return failure::host_not_found_try_again;
+    case EAI_FAIL: return failure::no_recovery;
+    case EAI_MEMORY: return failure::no_memory;
+    case EAI_SYSTEM: return {system_error, boost::system::system_category()};
+    default: return failure::host_not_found;
+  }
+}
+
+/// Asks the system for the addresses of a name, which takes as long as it takes.
+[[nodiscard]] inline Addresses ask_system(const std::string& host, std::uint16_t port,
+                                          boost::system::error_code& error) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int result = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  error = lookup_error(result, errno);
+  if (result != 0) return {};
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+  Addresses addresses;
+  for (const addrinfo* entry = found; entry; entry = entry->ai_next) {
+    boost::asio::ip::tcp::endpoint endpoint;
+    if (entry->ai_addrlen > endpoint.capacity()) continue;
+    std::memcpy(endpoint.data(), entry->ai_addr, entry->ai_addrlen);
+    endpoint.resize(entry->ai_addrlen);
+    endpoint.port(port);
+    addresses.push_back(endpoint);
+  }
+  return addresses;
+}
+
+/// Hands the answer over if somebody still waits for it. While the mutex is held the `io_context`
+/// cannot go: `LookupWaiter` would have to take the executor away first.
+inline void hand_over(const LookupAnswerPtr& answer, Addresses addresses,
+                      boost::system::error_code error) {
+  const std::lock_guard lock(answer->mutex);
+  if (!answer->executor) return;
+  answer->addresses = std::move(addresses);
+  answer->error = error;
+  boost::asio::post(answer->executor, [answer] {
+    answer->is_known = true;
+    answer->arrived.notify_all();
+  });
+}
+
+/// How many threads of this process ask for names now. Bounded: names that get no answer for
+/// minutes must not collect threads.
+inline std::atomic<int> lookups_under_way = 0;
+inline constexpr int max_lookups = 64;
+
+/// Begins a thread that asks. It belongs to nobody, so that no end of a process or of an
+/// `io_context` waits for the DNS. (The resolver of Asio has a thread that `~io_context` joins.)
+inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t port) {
+  struct Count {
+    Count() { ++lookups_under_way; }
+    Count(const Count&) = delete;
+    Count& operator=(const Count&) = delete;
+    ~Count() { --lookups_under_way; }
+  };
+  const boost::system::system_error too_many(boost::asio::error::host_not_found_try_again);
+  auto count = std::make_shared<Count>();
+  if (lookups_under_way > max_lookups) throw too_many;
+  // Signals are for the threads of the application.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  struct Restore {
+    const sigset_t& mask;
+    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+  } restore{before};
+  try {
+    std::thread([answer = std::move(answer), host = std::move(host), port,
+                 count = std::move(count)]() noexcept {
+      try {
+        boost::system::error_code error;
+        Addresses addresses = ask_system(host, port, error);
+        hand_over(answer, std::move(addresses), error);
+      } catch (const std::bad_alloc&) {  // the one who waits has a deadline
+      }
+    }).detach();
+  } catch (const std::system_error&) {  // no more threads
+    throw too_many;
+  }
+}
+
+/// The end of a look-up that waits for it; without it the answer is dropped.
+class LookupWaiter final : private ContextGuard {
+ public:
+  LookupWaiter(const boost::asio::any_io_executor& executor, LookupAnswerPtr answer)
+      : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
+        answer_(std::move(answer)) {
+    answer_->executor = executor;
+  }
+  ~LookupWaiter() override {
+    leave_context();
+    on_context_destroyed();
+  }
+
+ private:
+  void on_context_destroyed() noexcept override {
+    boost::asio::any_io_executor dropped;
+    const std::lock_guard lock(answer_->mutex);
+    dropped = std::exchange(answer_->executor, {});
+  }
+
+  const LookupAnswerPtr answer_;
+};
+
+/// The addresses of @p host, in the order in which the system prefers them. A numeric address needs
+/// no thread.
+/// @par Errors  those of Asio
+inline boost::asio::awaitable<Addresses> look_up(boost::asio::any_io_executor executor,
+                                                 std::string host, std::uint16_t port) {
+  boost::system::error_code is_name;
+  const auto address = boost::asio::ip::make_address(host, is_name);
+  if (!is_name) co_return Addresses(1, boost::asio::ip::tcp::endpoint(address, port));
+  const auto answer = std::make_shared<LookupAnswer>();
+  const LookupWaiter waiter(executor, answer);
+  start_lookup(answer, std::move(host), port);
+  // No deadline, so any clock will do: one that outlives whoever gave up.
+  while (!answer->is_known) co_await wait(answer->arrived, executor, Clock::system());
+  if (answer->error) throw boost::system::system_error(answer->error);
+  co_return std::move(answer->addresses);
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "roost/redis/connection/failure_log.hpp"
+#include "roost/redis/connection/session.hpp"
+#include "roost/redis/detail/shared.hpp"
+#include "roost/runtime/detail/backoff.hpp"
+#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost::detail {
+
+/// Keeps one connection: makes it, and makes it again after each loss, with growing delays, until
+/// it is ended. What it is for is up to who derives from this.
+class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
+ public:
+  using ChildPtr = std::shared_ptr<Child<void>>;
+
+  RedisConnection(const RedisConnection&) = delete;
+  RedisConnection& operator=(const RedisConnection&) = delete;
+  virtual ~RedisConnection() = default;
+
+  /// Another for each time that it begins or ends: the coroutine of an old one ends.
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+
+  /// Ends everything at once. @returns what ends; may be null.
+  ChildPtr end() {
+    ChildPtr child = release();
+    if (child) child->cancel();
+    return child;
+  }
+  /// The same where the coroutines go by themselves, with the `io_context`.
+  ChildPtr release() {
+    ++generation_;
+    failures_.clear();
+    ChildPtr child = std::exchange(child_, nullptr);
+    on_end();
+    return child;
+  }
+
+ protected:
+  /// @param name  in the log
+  RedisConnection(RedisSharedPtr shared, std::string_view name)
+      : shared_(std::move(shared)), name_(name) {}
+
+  /// @pre it has ended, or not begun
+  void begin_connecting() {
+    child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
+  }
+  [[nodiscard]] const ChildPtr& child() const noexcept { return child_; }
+
+  const RedisSharedPtr shared_;
+
+ private:
+  /// What is said before it counts as connected; with deadlines of its own.
+  virtual boost::asio::awaitable<void> prepare(RedisLink::Ptr link) = 0;
+  virtual void on_up() = 0;
+  /// Until the link is closed.
+  virtual boost::asio::awaitable<void> serve(RedisLink::Ptr link) = 0;
+  /// It could not be made, or was lost.
+  virtual void on_down(const std::string& why) = 0;
+  /// What answered is a Redis that is of no use.
+  virtual void on_unusable_redis(const std::string&) {}
+  virtual void on_end() = 0;
+
+  static boost::asio::awaitable<void> run(std::shared_ptr<RedisConnection> self,
+                                          std::uint64_t generation) {
+    const RedisSharedPtr shared = self->shared_;
+    const RedisOptions& options = shared->options();
+    const boost::asio::any_io_executor executor = shared->executor();
+    co_await next_turn();
+    std::size_t turn = 0;
+    Backoff backoff(options.min_retry_delay, options.max_retry_delay);
+    while (self->generation_ == generation) {
+      std::string why;
+      bool is_unusable = false;
+      RedisLink::Ptr link;
+      try {
+        link = co_await RedisLink::connect(executor, shared->target(), turn);
+        co_await self->prepare(link);
+      } catch (const boost::system::system_error& error) {  // also where it is cancelled
+        why = RedisLink::describe(error, options.command_timeout);
+      } catch (const RedisUnusable& trouble) {
+        why = trouble.what();
+        is_unusable = true;
+      } catch (const RedisTrouble& trouble) {
+        why = trouble.what();
+      }
+      if (self->generation_ != generation) co_return;
+      if (why.empty()) {
+        backoff.reset();
+        self->failures_.clear();
+        ++shared->stats.connects;
+        shared->log_connected(self->name_);
+        shared->note_role(link->role());
+        self->on_up();
+        co_await self->serve(link);
+        if (self->generation_ != generation) co_return;
+        why = link->why();
+      }
+      ++turn;  // the next attempt begins with another address
+      self->note_failure(why, is_unusable);
+      const auto delay = backoff.next(RedisShared::random_share());
+      co_await sleep_until(executor, shared->clock(), shared->now() + delay);
+    }
+  }
+  void note_failure(const std::string& why, bool is_unusable) {
+    log_failure(why);
+    on_down(why);
+    if (is_unusable) on_unusable_redis(why);
+  }
+  void log_failure(const std::string& why) {
+    switch (failures_.note(why, shared_->now())) {
+      case FailureLog::What::loss: return shared_->log_lost(name_, why);
+      case FailureLog::What::attempt:
+        return shared_->log_not_connected(name_, why, failures_.failures());
+      case FailureLog::What::nothing: return;
+    }
+  }
+
+  const std::string_view name_;
+  FailureLog failures_;
+  std::uint64_t generation_ = 0;
+  ChildPtr child_;
+};
+
+}  // namespace roost::detail

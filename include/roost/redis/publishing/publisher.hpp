@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane/backplane.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
+#include "roost/redis/connection/reconnecting.hpp"
+#include "roost/redis/connection/session.hpp"
+#include "roost/redis/detail/shared.hpp"
+#include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/publishing/outcome.hpp"
+#include "roost/redis/publishing/spool.hpp"
+#include "roost/redis/subscribing/announcements.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost::detail {
+
+/// The connection that publishes: what comes in one turn of the loop goes out in one write, answers
+/// come in the order of the commands. What was written is never written again.
+///
+/// It connects with the first message, and again after each loss, until it is stopped.
+class RedisPublisher final : public RedisConnection {
+ public:
+  explicit RedisPublisher(RedisSharedPtr shared)
+      : RedisConnection(std::move(shared), "publisher"),
+        spool_({shared_->options().max_spool_bytes, shared_->options().max_spool_age},
+               Numbering(first_epoch(), max_channels)),
+        announcements_(shared_->options().announce_interval, max_channels) {}
+
+  /// Takes a message over. Its outcome is known at once while Redis is down.
+  std::shared_ptr<Outcome> push(std::string channel, std::string text) {
+    auto outcome = std::make_shared<Outcome>();
+    OutcomePromise promise(outcome);
+    if (phase_ == Phase::down) promise.give_up();
+    spool_.push(std::move(channel), std::move(text), std::move(promise), shared_->now(),
+                phase_ == Phase::down);
+    if (spool_.is_over() && !std::exchange(is_turn_ending_, true)) end_turn_later();
+    begin();
+    return outcome;
+  }
+
+  /// Asks the others what they have sent since then, as soon as that can be done.
+  void ask_since(Clock::time_point since) {
+    ask_since_ = ask_since_ ? std::min(*ask_since_, since) : since;
+    work_.notify_all();
+  }
+  /// Another asks for that. Some that ask at the same time get one answer.
+  void answer_since(Clock::time_point since) {
+    constexpr Clock::duration gather = std::chrono::milliseconds(500);
+    announcements_.repeat(since, shared_->now() + gather);
+    work_.notify_all();
+  }
+  /// Sends a message to the backplane's own subscription, as soon as that can be done.
+  void send_probe() {
+    must_probe_ = true;
+    work_.notify_all();
+  }
+
+  /// @p hook is called when the Redis turns out to have become one that is of no use.
+  void on_unusable(std::function<void(const std::string& why)> hook) {
+    on_unusable_ = std::move(hook);
+  }
+
+  /// Connects, if it does not already.
+  void begin() {
+    is_stopping_ = false;
+    if (phase_ == Phase::idle) {
+      phase_ = Phase::connecting;
+      begin_connecting();
+    } else {
+      work_.notify_all();
+    }
+  }
+
+  /// How long what is on its way may take to arrive when the connection is to end.
+  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
+
+  /// Ends the connection; first, but only for a moment, what is on its way may arrive.
+  /// @returns what runs until then; may be null.
+  ChildPtr stop() {
+    if (phase_ != Phase::up) return end();
+    is_stopping_ = true;
+    stop_deadline_ = shared_->now() + stop_grace;
+    work_.notify_all();
+    return child();
+  }
+
+  [[nodiscard]] bool is_unused() const noexcept { return spool_.empty() && in_flight_.empty(); }
+
+  void fill(RedisStats& stats) const noexcept {
+    stats.spooled = spool_.size();
+    stats.spool_drops = spool_.dropped();
+    stats.in_flight = in_flight_.size();
+  }
+
+ private:
+  enum class Phase { idle, connecting, up, down };
+  struct InFlight {
+    Clock::time_point since;
+    OutcomePromise outcome;
+    enum class Kind { message, notice, role } kind;
+  };
+
+  static constexpr std::size_t max_channels = 16'384;
+  static constexpr std::size_t burst_bytes = 65'536;
+
+  // Later ones of this node are higher.
+  static std::uint64_t first_epoch() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  }
+
+  boost::asio::awaitable<void> prepare(RedisLink::Ptr) override { co_return; }
+  void on_up() override {
+    phase_ = Phase::up;
+    if (!lost_at_) return;
+    // What was on its way may be lost, and so may be what was announced.
+    const RedisOptions& options = shared_->options();
+    announcements_.repeat(*lost_at_ - options.announce_interval - options.command_timeout,
+                          shared_->now());
+    lost_at_.reset();
+  }
+  void on_down(const std::string&) override {
+    if (phase_ == Phase::up) lost_at_ = shared_->now();
+    phase_ = Phase::down;
+    lose_what_is_in_flight();
+    spool_.give_up_waiting();
+    spool_.shrink();
+  }
+  void on_end() override {
+    phase_ = Phase::idle;
+    is_stopping_ = false;
+    must_probe_ = false;
+    ask_since_.reset();
+    lose_what_is_in_flight();
+    spool_.clear();
+  }
+  // What comes until then is one burst, which nobody could send yet.
+  void end_turn_later() {
+    const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
+    boost::asio::post(shared_->executor(), [self] {
+      self->is_turn_ending_ = false;
+      self->spool_.end_turn();
+    });
+  }
+  [[nodiscard]] bool has_messages() const noexcept {
+    return !spool_.empty() ||
+           std::any_of(in_flight_.begin(), in_flight_.end(),
+                       [](const InFlight& sent) { return sent.kind == InFlight::Kind::message; });
+  }
+  void lose_what_is_in_flight() {
+    for (InFlight& sent : std::exchange(in_flight_, {})) {
+      if (sent.kind == InFlight::Kind::message) ++shared_->stats.unknown;
+      sent.outcome.tell({.error = make_error_code(errc::outcome_unknown)});
+    }
+  }
+
+  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
+    const std::uint64_t its_generation = generation();
+    const boost::asio::any_io_executor executor = shared_->executor();
+    const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
+    const RedisReading reading(executor, link, read_replies(self, link));
+    ask_role_at_ = shared_->now() + shared_->options().probe_interval;
+    while (link->is_open()) {
+      take_burst(link->outgoing());
+      if (!link->outgoing().empty()) {
+        ++shared_->stats.writes;
+        co_await RedisLink::send(link, shared_->target(), executor);
+      } else if (is_stopping_ && !has_messages()) {
+        link->close("stopped");
+      } else {
+        co_await wait(work_, executor, shared_->clock(), next_deadline());
+        enforce_deadlines(*link);
+      }
+    }
+    if (is_stopping_ && generation() == its_generation) release();
+  }
+
+  static boost::asio::awaitable<void> read_replies(std::shared_ptr<RedisPublisher> self,
+                                                   RedisLink::Ptr link) {
+    try {
+      for (;;) {
+        while (const RedisReply* reply = link->next()) self->on_reply(*link, *reply);
+        co_await RedisLink::read_more(link);
+      }
+    } catch (const boost::system::system_error& error) {
+      link->close(RedisLink::describe(error, {}));
+    } catch (const std::exception& error) {
+      link->close(error.what());
+    }
+    self->work_.notify_all();
+  }
+
+  void on_reply(RedisLink& link, const RedisReply& reply) {
+    if (in_flight_.empty()) {
+      throw RedisTrouble("an answer to nothing: " + reply.text);
+    }
+    InFlight sent = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    if (sent.kind == InFlight::Kind::role) {
+      check_role(link, RedisRole(reply));
+    } else if (reply.is_integer()) {
+      sent.outcome.tell({.receivers = static_cast<std::size_t>(reply.integer)});
+    } else {
+      shared_->log(Severity::warning, "redis_publish_refused", {{"why", reply.text}});
+      sent.outcome.give_up();
+    }
+    if (is_stopping_) work_.notify_all();
+  }
+
+  // A primary may become a replica, and then hears itself as before.
+  void check_role(RedisLink& link, const RedisRole& role) {
+    if (link.is_usable(role)) return;
+    link.close(role.why());
+    on_unusable_redis(role.why());
+  }
+  void on_unusable_redis(const std::string& why) override {
+    if (on_unusable_) on_unusable_(why);
+  }
+
+  /// Appends what is to be sent now, within a bound.
+  void take_burst(std::string& burst) {
+    const Clock::time_point now = shared_->now();
+    while (burst.size() < burst_bytes) {
+      std::optional<SpooledMessage> message = spool_.pop(now);
+      if (!message) break;
+      const SequenceStamp stamp{shared_->node(), message->number.epoch, message->number.sequence};
+      append_publish(burst, message->channel, message->text, stamp);
+      in_flight_.push_back({now, std::move(message->outcome), InFlight::Kind::message});
+      announcements_.note_sent(message->channel, message->number, message->since, now);
+    }
+    take_announcements(burst, now);
+    if (ask_since_) {
+      const Clock::duration away = now - *std::exchange(ask_since_, std::nullopt);
+      append_notice(burst, shared_->control_channel(), ask_text(shared_->node(), away), now);
+    }
+    if (std::exchange(must_probe_, false)) {
+      append_notice(burst, shared_->probe_channel(), "probe", now);
+    }
+    if (now >= ask_role_at_) {
+      ask_role_at_ = now + shared_->options().probe_interval;
+      append_command(burst, {"ROLE"});
+      in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::role});
+    }
+  }
+
+  void take_announcements(std::string& burst, Clock::time_point now) {
+    if (announcements_.due() > now || !spool_.empty()) return;
+    while (burst.size() < burst_bytes) {
+      const std::optional<SentSoFar> sent = announcements_.take();
+      if (!sent) return;
+      // Those who hear the messages of a room hear this, and nobody else.
+      const bool is_for_all = sent->channel == shared_->options().channel;
+      append_notice(burst, is_for_all ? shared_->control_channel() : sent->channel,
+                    announcement_text(shared_->node(), *sent, now), now);
+    }
+  }
+  void append_notice(std::string& burst, std::string_view channel, std::string_view text,
+                     Clock::time_point now) {
+    append_command(burst, {"PUBLISH", channel, text});
+    in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::notice});
+  }
+
+  [[nodiscard]] Clock::time_point next_deadline() const {
+    Clock::time_point next = std::min(announcements_.due(), ask_role_at_);
+    if (!in_flight_.empty()) {
+      next = std::min(next, in_flight_.front().since + shared_->options().command_timeout);
+    }
+    return is_stopping_ ? std::min(next, stop_deadline_) : next;
+  }
+  void enforce_deadlines(RedisLink& link) const {
+    const Clock::time_point now = shared_->now();
+    const Clock::duration limit = shared_->options().command_timeout;
+    if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
+    if (!in_flight_.empty() && now >= in_flight_.front().since + limit) {
+      link.close(RedisLink::describe(Error(errc::timed_out), limit));
+    }
+  }
+
+  Spool spool_;
+  std::deque<InFlight> in_flight_;
+  bool must_probe_ = false;
+  Announcements announcements_;
+  std::optional<Clock::time_point> lost_at_;    // the connection, if it is not up again
+  std::optional<Clock::time_point> ask_since_;  // what may have been missed
+  // Also tells whether a connection that was silent for long still works: without that the next
+  // message would find out.
+  Clock::time_point ask_role_at_ = Timer::never();
+  std::function<void(const std::string&)> on_unusable_;
+
+  Phase phase_ = Phase::idle;
+  bool is_stopping_ = false;
+  bool is_turn_ending_ = false;
+  Clock::time_point stop_deadline_{};
+  WaitList work_;
+};
+
+}  // namespace roost::detail

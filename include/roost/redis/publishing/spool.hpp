@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "roost/backplane/backplane.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
+#include "roost/redis/publishing/outcome.hpp"
+
+namespace roost::detail {
+
+/// Numbers the messages of each channel of this node: 1, 2, 3, ... within an epoch. Bounded: with
+/// too many channels all begin anew, in a new epoch.
+class Numbering {
+ public:
+  struct Number {
+    std::uint64_t epoch;
+    std::uint64_t sequence;
+  };
+
+  Numbering(std::uint64_t first_epoch, std::size_t max_channels) noexcept
+      : epoch_(first_epoch), max_channels_(max_channels) {}
+
+  Number next(const std::string& channel) {
+    if (last_.size() >= max_channels_ && !last_.contains(channel)) {
+      last_.clear();
+      ++epoch_;
+    }
+    return {epoch_, ++last_[channel]};
+  }
+
+ private:
+  std::uint64_t epoch_;
+  const std::size_t max_channels_;
+  std::unordered_map<std::string, std::uint64_t> last_;
+};
+
+/// A message on its way to Redis.
+struct SpooledMessage {
+  std::string channel;
+  std::string text;
+  Numbering::Number number;
+  Clock::time_point since;
+  OutcomePromise outcome;
+};
+
+struct SpoolLimits {
+  std::size_t bytes;
+  Clock::duration age;
+};
+
+/// The messages that are still to be sent, numbered as they come, and bounded by age and by bytes.
+/// While Redis is away the oldest go. While Redis takes messages, a burst of one turn is nobody's
+/// fault and is taken; beyond, at some times the limit, new messages are refused. The numbers tell
+/// the others of both.
+class Spool {
+ public:
+  Spool(SpoolLimits limits, Numbering numbering) noexcept
+      : limits_(limits), numbering_(std::move(numbering)) {}
+
+  /// @param is_away  whether Redis cannot be reached
+  void push(std::string channel, std::string text, OutcomePromise outcome, Clock::time_point now,
+            bool is_away) {
+    const Numbering::Number number = numbering_.next(channel);
+    expire(now);
+    messages_.push_back({std::move(channel), std::move(text), number, now, std::move(outcome)});
+    bytes_ += size_of(messages_.back());
+    if (is_away) return shrink();
+    if (!is_over() || is_one_turn_ || bytes_ / times_while_sending <= limits_.bytes) return;
+    messages_.back().outcome.tell({.error = make_error_code(errc::backplane_full)});
+    bytes_ -= size_of(messages_.back());
+    messages_.pop_back();
+    ++dropped_;
+  }
+
+  [[nodiscard]] bool is_over() const noexcept { return bytes_ > limits_.bytes; }
+  /// What comes from now on is not part of the burst that made it so large.
+  void end_turn() noexcept { is_one_turn_ = !is_over(); }
+  /// Redis is away: drops the oldest down to the limit.
+  void shrink() noexcept {
+    while (is_over()) drop_oldest();
+  }
+
+  /// The oldest message; nothing if there is none.
+  [[nodiscard]] std::optional<SpooledMessage> pop(Clock::time_point now) {
+    expire(now);
+    if (messages_.empty()) return std::nullopt;
+    bytes_ -= size_of(messages_.front());
+    std::optional<SpooledMessage> oldest = std::move(messages_.front());
+    messages_.pop_front();
+    if (!is_over()) is_one_turn_ = true;
+    return oldest;
+  }
+
+  /// Whoever waits for a message is told that Redis cannot be reached; the message stays.
+  void give_up_waiting() {
+    for (SpooledMessage& message : messages_) message.outcome.give_up();
+  }
+  void clear() noexcept {
+    while (!messages_.empty()) drop_oldest();
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return messages_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  /// How many were never sent.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
+
+ private:
+  // What it costs in memory, nearly: small messages must not make it large.
+  static std::size_t size_of(const SpooledMessage& message) noexcept {
+    return message.text.size() + message.channel.size() + sizeof(SpooledMessage);
+  }
+  void expire(Clock::time_point now) noexcept {
+    while (!messages_.empty() && now - messages_.front().since > limits_.age) drop_oldest();
+  }
+  void drop_oldest() noexcept {
+    bytes_ -= size_of(messages_.front());
+    messages_.pop_front();
+    ++dropped_;
+    if (!is_over()) is_one_turn_ = true;
+  }
+
+  static constexpr std::size_t times_while_sending = 4;
+
+  const SpoolLimits limits_;
+  bool is_one_turn_ = true;  // what is over the limit came in this turn
+  Numbering numbering_;
+  std::deque<SpooledMessage> messages_;
+  std::size_t bytes_ = 0;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace roost::detail

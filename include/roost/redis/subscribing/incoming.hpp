@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/wire/backplane_message.hpp"
+#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/redis/detail/shared.hpp"
+#include "roost/redis/numbering/sequences.hpp"
+#include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/subscribing/channels.hpp"
+
+namespace roost::detail {
+
+/// What comes over the channels: each message goes to the handlers once, what did not come is
+/// reported, and what is no message is skipped.
+class RedisIncoming {
+ public:
+  using LossHook = std::function<void(const RedisLoss&)>;
+
+  RedisIncoming(RedisSharedPtr shared, std::shared_ptr<Inbound> inbound)
+      : shared_(std::move(shared)),
+        inbound_(std::move(inbound)),
+        sequences_(max_publishers,
+                   shared_->options().announce_interval + shared_->options().command_timeout) {}
+
+  void on_loss(LossHook hook) { loss_hooks_.push_back(std::move(hook)); }
+  /// Forgets which messages have come.
+  void clear() noexcept { sequences_.clear(); }
+
+  /// @param now  when it came
+  void on_message(const std::string& channel, const ListeningSince& listening, std::string& text,
+                  Clock::time_point now = {}) {
+    std::optional<SequenceStamp> stamp = cut_stamp(text);
+    if (stamp && stamp->node == shared_->node()) return note_echo();
+    auto parcel = std::make_shared<const Parcel>(std::move(text));
+    if (!parcel->is_plain()) {
+      OrSkipped<nlohmann::json> parsed = parse_message(parcel->text());
+      const auto* const skipped = std::get_if<Skipped>(&parsed);
+      if (skipped && !parcel->is_scanned()) {
+        ++shared_->stats.skipped;
+        return shared_->log(Severity::warning, "backplane_message_skipped",
+                            {{"channel", channel}, {"why", skipped->why}});
+      }
+      if (!skipped) {
+        auto& message = std::get<nlohmann::json>(parsed);
+        if (!stamp) stamp = take_stamp(message);
+        parcel = std::make_shared<const Parcel>(parcel->text(), std::move(message));
+      }
+    }
+    if (stamp) {
+      if (stamp->node == shared_->node()) return note_echo();
+      const SequenceVerdict verdict = sequences_.note(channel, listening, *stamp, now);
+      report(channel, stamp->node, verdict);
+      report_others();
+      if (verdict.kind == SequenceVerdict::Kind::duplicate) return;
+    }
+    inbound_->collect(parcel);
+  }
+
+  /// After some messages: calls the handlers.
+  void flush() { inbound_->flush(); }
+
+  /// Whether handlers had better have a turn before more is read: what is not read here waits at
+  /// Redis, and in the sockets.
+  [[nodiscard]] bool is_crowded() { return inbound_->is_crowded(); }
+
+  /// When what is in doubt is to be reported.
+  [[nodiscard]] Clock::time_point next_expiry() const noexcept { return sequences_.next_expiry(); }
+  void expire() {
+    sequences_.expire(shared_->now());
+    report_others();
+  }
+
+  /// Others tell the numbers of their last messages; or one asks for them.
+  /// @returns for how long that one was away.
+  std::optional<Clock::duration> on_control(const std::string& text, const Channels& channels) {
+    const OrSkipped<nlohmann::json> parsed = parse_message(text);
+    const auto* message = std::get_if<nlohmann::json>(&parsed);
+    if (!message) return std::nullopt;
+    const auto sender = read_sender(*message);
+    if (!sender || sender->node == shared_->node()) return std::nullopt;
+    if (const auto announcement = read_announcement(*message, shared_->now())) {
+      on_announcement(*announcement, channels);
+    }
+    return read_ask(*message);
+  }
+
+ private:
+  static constexpr std::size_t max_publishers = 16'384;  // some MiB
+
+  void on_announcement(const Announcement& announcement, const Channels& channels) {
+    for (const auto& [channel, sequence] : announcement.last) {
+      const Channels::Channel* wanted = channels.find(channel);
+      if (!wanted || wanted->pending > 0) continue;
+      SequenceStamp stamp = announcement.sender;
+      stamp.sequence = sequence;
+      const auto found = announcement.times.find(channel);
+      std::optional<SendTimes> times;
+      if (found != announcement.times.end()) times = found->second;
+      const SequenceVerdict verdict =
+          sequences_.announced(channel, channels.listening(*wanted), stamp, times, shared_->now());
+      report_others();
+      report(channel, stamp.node, verdict);
+    }
+  }
+
+  // Its handlers have the message already.
+  void note_echo() noexcept { ++shared_->stats.echoes; }
+
+  void report(const std::string& channel, const std::string& node, const SequenceVerdict& verdict) {
+    using Kind = SequenceVerdict::Kind;
+    if (verdict.kind == Kind::expected) return;
+    const RedisLoss loss{.is_duplicate = verdict.kind == Kind::duplicate,
+                         .node = node,
+                         .channel = channel,
+                         .first = verdict.first,
+                         .last = verdict.last,
+                         .is_uncertain = verdict.kind == Kind::unknown};
+    if (loss.is_uncertain) {
+      ++shared_->stats.uncertain;
+    } else {
+      (loss.is_duplicate ? shared_->stats.duplicates : shared_->stats.lost) += loss.count();
+    }
+    log_loss(loss);
+    for (const LossHook& hook : loss_hooks_) call_later(shared_, hook, loss);
+  }
+
+  void report_others() {
+    if (!sequences_.has_reports()) return;
+    for (const Sequences::Report& found : sequences_.take_reports()) {
+      report(found.channel, found.node, found.verdict);
+    }
+  }
+  void log_loss(const RedisLoss& loss) {
+    const std::initializer_list<LogField> fields = {{"channel", loss.channel},
+                                                    {"node", loss.node},
+                                                    {"first", std::to_string(loss.first)},
+                                                    {"last", std::to_string(loss.last)}};
+    if (!loss.is_uncertain) {
+      return shared_->log(Severity::warning,
+                          loss.is_duplicate ? "redis_duplicate_messages" : "redis_lost_messages",
+                          fields);
+    }
+    shared_->log_limited(Severity::warning, "redis_uncertain_messages", fields);
+  }
+
+  const RedisSharedPtr shared_;
+  const std::shared_ptr<Inbound> inbound_;
+  std::vector<LossHook> loss_hooks_;
+  Sequences sequences_;
+};
+
+}  // namespace roost::detail

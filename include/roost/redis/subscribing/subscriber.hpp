@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/base/clock.hpp"
+#include "roost/redis/connection/reconnecting.hpp"
+#include "roost/redis/connection/session.hpp"
+#include "roost/redis/detail/shared.hpp"
+#include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/publishing/publisher.hpp"
+#include "roost/redis/subscribing/channels.hpp"
+#include "roost/redis/subscribing/incoming.hpp"
+#include "roost/redis/subscribing/probe.hpp"
+#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost::detail {
+
+/// The connection that listens: subscribed again after each loss, and asked whether it still works
+/// while it is silent.
+class RedisSubscriber final : public RedisConnection {
+ public:
+  using StateHook = std::function<void(RedisState)>;
+
+  RedisSubscriber(RedisSharedPtr shared, std::shared_ptr<RedisPublisher> publisher,
+                  std::shared_ptr<Inbound> inbound)
+      : RedisConnection(shared, "subscriber"),
+        publisher_(std::move(publisher)),
+        incoming_(std::move(shared), std::move(inbound)) {
+    channels_.enter(shared_->options().channel);
+    channels_.enter(shared_->control_channel());
+    channels_.enter(shared_->probe_channel());
+  }
+
+  /// From any thread.
+  [[nodiscard]] RedisState state() const noexcept { return state_; }
+  [[nodiscard]] bool hears() const noexcept {
+    return state_ == RedisState::subscribed || state_ == RedisState::suspect;
+  }
+  /// Why it is down.
+  [[nodiscard]] const std::string& why() const noexcept { return why_; }
+
+  /// @pre it is stopped
+  void begin() {
+    set_state(RedisState::connecting);
+    begin_connecting();
+  }
+
+  /// A channel of a room is wanted, or not any more. Once for each user of it.
+  void enter(const std::string& channel) {
+    channels_.enter(channel, shared_->now());
+    work_.notify_all();
+  }
+  void leave(const std::string& channel) {
+    channels_.leave(channel);
+    work_.notify_all();
+  }
+  /// The Redis is of no use any more.
+  void drop_connection(const std::string& why) {
+    if (const RedisLink::Ptr link = link_.lock()) link->close(why);
+    work_.notify_all();
+  }
+  /// Waits until Redis has acknowledged all that is wanted now; not while it is not heard.
+  static boost::asio::awaitable<void> settled(std::shared_ptr<RedisSubscriber> self,
+                                              boost::asio::any_io_executor executor) {
+    co_await next_turn();  // after what was posted before
+    if (!self->hears()) co_return;
+    self->work_.notify_all();
+    const std::uint64_t connection = self->connection_;
+    const std::uint64_t noted = self->channels_.noted();
+    while (self->connection_ == connection && self->channels_.flushed() < noted) {
+      co_await wait(self->acknowledged_, executor, self->shared_->clock());
+    }
+    const std::uint64_t requested = self->channels_.requested();
+    while (self->connection_ == connection && self->channels_.acknowledged() < requested) {
+      co_await wait(self->acknowledged_, executor, self->shared_->clock());
+    }
+  }
+
+  void on_state(StateHook hook) { state_hooks_.push_back(std::move(hook)); }
+  void on_loss(RedisIncoming::LossHook hook) { incoming_.on_loss(std::move(hook)); }
+
+  /// Notified when the state changes.
+  WaitList changed;
+
+ private:
+  // How many channels are asked for before the answers are awaited: those of all at once would be
+  // more than Redis keeps for a client.
+  static constexpr std::size_t window = 4 * Channels::batch;
+
+  void set_state(RedisState state) {
+    if (state_.exchange(state) == state) return;
+    for (const StateHook& hook : state_hooks_) call_later(shared_, hook, state);
+    changed.notify_all();
+  }
+
+  boost::asio::awaitable<void> prepare(RedisLink::Ptr link) override {
+    const std::uint64_t its_generation = generation();
+    link_ = link;
+    channels_.connect();
+    while (channels_.has_changes() && generation() == its_generation) {
+      channels_.flush(link->outgoing(), window);
+      co_await in_time(RedisLink::write(link));
+      while (channels_.acknowledged() < channels_.requested()) {
+        co_await in_time(RedisLink::read_more(link));
+        if (generation() != its_generation) co_return;
+        heard_at_ = shared_->now();
+        while (RedisReply* const reply = link->next()) on_reply(*reply);
+        incoming_.flush();
+      }
+    }
+  }
+  // Each piece that gets through has the time anew: how long all takes depends on their number.
+  boost::asio::awaitable<void> in_time(boost::asio::awaitable<void> step) {
+    return with_deadline(std::move(step), shared_->executor(), shared_->clock(),
+                         shared_->options().command_timeout);
+  }
+  void on_up() override {
+    set_state(RedisState::subscribed);
+    if (lost_at_) publisher_->ask_since(*std::exchange(lost_at_, std::nullopt));
+  }
+  void on_down(const std::string& why) override {
+    if (hears() && !lost_at_) lost_at_ = heard_at_;
+    disconnect();
+    why_ = why;
+    set_state(RedisState::down);
+  }
+  void on_end() override {
+    probe_.reset();
+    incoming_.clear();
+    disconnect();
+    channels_.renew();
+    lost_at_.reset();
+    set_state(RedisState::stopped);
+  }
+  void disconnect() {
+    ++connection_;
+    channels_.disconnect();
+    asked_at_.reset();
+    acknowledged_.notify_all();
+  }
+
+  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
+    const boost::asio::any_io_executor executor = shared_->executor();
+    const RedisOptions& options = shared_->options();
+    heard_at_ = shared_->now();
+    probe_.emplace(options.probe_interval, options.command_timeout, heard_at_);
+    const auto self = std::static_pointer_cast<RedisSubscriber>(shared_from_this());
+    const RedisReading reading(executor, link, read_messages(self, link, generation()));
+    while (link->is_open()) {
+      take_commands(link->outgoing());
+      if (!link->outgoing().empty()) {
+        co_await RedisLink::send(link, shared_->target(), executor);
+        continue;
+      }
+      const Probe::Step step = probe_->next(shared_->now());
+      if (step.action == Probe::Action::wait) {
+        const Clock::time_point next =
+            std::min({step.until, answer_due(), incoming_.next_expiry()});
+        co_await wait(work_, executor, shared_->clock(), next);
+        incoming_.expire();
+        if (shared_->now() >= answer_due()) link->close("SUBSCRIBE is not answered");
+      } else if (step.action == Probe::Action::lost) {
+        link->close("no probe comes back");
+      } else {
+        if (step.action == Probe::Action::suspect) suspect();
+        publisher_->send_probe();
+      }
+    }
+  }
+
+  void take_commands(std::string& commands) {
+    const std::size_t outstanding = channels_.outstanding();
+    if (!channels_.has_changes() || outstanding > window / 2) return;
+    const bool was_answered = channels_.acknowledged() == channels_.requested();
+    channels_.flush(commands, window - outstanding);
+    if (was_answered) asked_at_ = shared_->now();
+    acknowledged_.notify_all();  // what changed back needs no answer
+  }
+  [[nodiscard]] Clock::time_point answer_due() const {
+    const bool is_answered = channels_.acknowledged() == channels_.requested();
+    return is_answered || !asked_at_ ? Timer::never()
+                                     : *asked_at_ + shared_->options().command_timeout;
+  }
+
+  void suspect() {
+    shared_->log(Severity::warning, "redis_suspect", {{"why", "a probe did not come back"}});
+    set_state(RedisState::suspect);
+  }
+
+  static boost::asio::awaitable<void> read_messages(std::shared_ptr<RedisSubscriber> self,
+                                                    RedisLink::Ptr link, std::uint64_t generation) {
+    try {
+      for (;;) {
+        const Clock::time_point expiry = self->incoming_.next_expiry();
+        while (RedisReply* reply = link->next()) self->on_reply(*reply);
+        if (self->incoming_.next_expiry() < expiry) self->work_.notify_all();
+        self->incoming_.flush();
+        while (self->incoming_.is_crowded()) co_await next_turn();
+        if (self->generation() != generation) co_return;  // a handler may do anything
+        co_await RedisLink::read_more(link);
+        if (self->generation() != generation || !link->is_open()) co_return;
+        self->heard_at_ = self->shared_->now();
+        self->probe_->heard(self->heard_at_);
+        self->set_state(RedisState::subscribed);
+      }
+    } catch (const boost::system::system_error& error) {
+      link->close(RedisLink::describe(error, {}));
+    } catch (const std::exception& error) {
+      link->close(error.what());
+    }
+    self->incoming_.flush();
+    self->work_.notify_all();
+  }
+
+  void on_reply(RedisReply& reply) {
+    if (reply.is_error()) throw RedisTrouble("SUBSCRIBE: " + reply.text);
+    if (reply.elements.size() != 3) return;
+    const std::string& kind = reply.elements[0].text;
+    const std::string& channel = reply.elements[1].text;
+    if (kind == "subscribe") {
+      channels_.acknowledge(channel, shared_->now());
+      asked_at_.reset();
+      if (channels_.acknowledged() < channels_.requested()) asked_at_ = shared_->now();
+      if (channels_.has_changes()) work_.notify_all();  // there may be room for the next ones
+      acknowledged_.notify_all();
+    } else if (kind == "unsubscribe") {
+      channels_.acknowledge_end();
+      if (channels_.has_changes()) work_.notify_all();
+    } else if (kind != "message" || channel == shared_->probe_channel()) {
+      return;
+    } else if (channel == shared_->control_channel()) {
+      on_control(reply.elements[2].text);
+    } else if (const Channels::Channel* wanted = channels_.find(channel)) {
+      std::string& text = reply.elements[2].text;
+      const bool may_be_control = shared_->options().routing == Routing::per_room;
+      if (may_be_control && is_announcement(text)) return on_control(text);
+      incoming_.on_message(channel, channels_.listening(*wanted), text, heard_at_);
+    }
+  }
+  void on_control(const std::string& text) {
+    const auto away = incoming_.on_control(text, channels_);
+    if (away) publisher_->answer_since(shared_->now() - *away - shared_->options().command_timeout);
+  }
+
+  const std::shared_ptr<RedisPublisher> publisher_;
+  RedisIncoming incoming_;
+  std::vector<StateHook> state_hooks_;
+
+  std::atomic<RedisState> state_ = RedisState::stopped;
+  std::string why_;
+  Channels channels_;
+  std::uint64_t connection_ = 0;  // another for each
+  std::weak_ptr<RedisLink> link_;
+  std::optional<Clock::time_point> asked_at_;
+  WaitList acknowledged_;  // notified when something is or was sent, or is not waited for any more
+  WaitList work_;
+  Clock::time_point heard_at_{};
+  std::optional<Clock::time_point> lost_at_;  // since when messages may be missed
+  std::optional<Probe> probe_;
+};
+
+}  // namespace roost::detail

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "roost/base/build/config.hpp"
+#include "roost/socket/frame.hpp"
+#include "roost/socket/overflow.hpp"
+#include "roost/socket/socket_observer.hpp"
+
+namespace roost::detail {
+
+/// The frames still to be written to one connection, in order. It decides nothing about time or
+/// I/O: whoever owns it gathers, writes and consumes.
+class Outbox {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// What an overflow policy may drop, and what it may not.
+  enum class EntryClass : std::uint8_t { message, lossy, control };
+
+  struct Entry {
+    Frame frame;
+    time_point queued_at;
+    std::uint32_t key_hash = 0;  ///< A frame of the same key may replace it; 0: none may.
+    EntryClass entry_class = EntryClass::message;
+    bool started = false;  ///< Some of it may be on the wire: it must be finished.
+  };
+
+  Outbox() = default;
+  Outbox(const Outbox&) = delete;
+  Outbox& operator=(const Outbox&) = delete;
+  ~Outbox() { watch({}); }
+
+  /// Sets who is told of the marks and where the bytes are added up. What is queued already
+  /// counts from now on, and the observer is told how things stand.
+  void watch(OutboxWatch watch);
+
+  /// From now on an entry may be several frames that lie side by side in memory.
+  void join_frames() noexcept { joins_frames_ = true; }
+
+  /// Queues a frame.
+  /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
+  bool push(const Frame& frame, time_point now, EntryClass entry_class = EntryClass::message) {
+    const bool was_empty = empty();
+    if (entry_class == EntryClass::message && watch_.is_lossy) entry_class = EntryClass::lossy;
+    if (was_empty || !extend_last(frame, now, entry_class)) add(frame, now, entry_class);
+    grow(frame.size());
+    return was_empty;
+  }
+
+  /// Queues a frame that may be dropped, or takes the place of one with its key: where that stands,
+  /// so that a key which changes often is not behind all others each time.
+  ///
+  /// Before a flush was tried nothing is dropped: a burst of the server is not the peer's slowness.
+  ///
+  /// What it makes less is told when bytes are written: whoever offers may be walking over many.
+  /// @param on_removed  called with the position of each frame that is dropped for it
+  template <class OnRemoved>
+  Queueing offer(const Frame& frame, time_point now, const FramePolicy& policy,
+                 OnRemoved on_removed) {
+    using Result = Queueing::Result;
+    if (Entry* const older = find(frame, policy)) {
+      replace(*older, frame);
+      return {.result = Result::conflated};
+    }
+    if (!policy.may_queue) return {.result = Result::dropped};
+    std::size_t displaced = 0;
+    // What no flush was tried for says nothing about the peer.
+    if (blocked_ && bytes_ >= watch_.high_water) {
+      if (policy.overflow == Overflow::drop_newest) return {.result = Result::dropped};
+      if (policy.overflow == Overflow::drop_oldest) {
+        displaced = make_room(on_removed);
+        if (displaced == 0) return {.result = Result::dropped};
+      }
+    }
+    const bool is_lossy = policy.overflow != Overflow::close;
+    add(frame, now, is_lossy ? EntryClass::lossy : EntryClass::message);
+    entries_.back().key_hash = policy.key_hash;
+    grow(frame.size());
+    return {.displaced = displaced};
+  }
+
+  /// The next bytes to write, as many buffers as fit into @p out.
+  /// @returns how many were filled in. They stay valid until consumed.
+  std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
+    std::size_t count = 0;
+    for (std::size_t i = head_; i < entries_.size() && count < out.size(); ++i, ++count) {
+      entries_[i].started = true;
+      out[count] = entries_[i].frame.wire().subspan(i == head_ ? written_ : 0);
+    }
+    return count;
+  }
+
+  /// @p n bytes of what was gathered are written.
+  void consume(std::size_t n);
+
+  /// The peer did not take everything: from now on the age of the oldest byte counts.
+  void mark_blocked();
+
+  /// Some of the frame in front may be on the wire.
+  void start_front() noexcept { entries_[head_].started = true; }
+
+  /// After a close frame nothing may follow (RFC 6455, section 5.5.1).
+  void seal() noexcept { sealed_ = true; }
+  [[nodiscard]] bool is_sealed() const noexcept { return sealed_; }
+
+  /// Forgets all, and takes nothing any more.
+  void discard() noexcept;
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  /// Bytes consumed so far; with `bytes`, where what is pushed next begins.
+  [[nodiscard]] std::uint64_t consumed() const noexcept { return consumed_; }
+  /// What it costs in memory, about: small frames cost more than their bytes.
+  [[nodiscard]] std::size_t cost() const noexcept {
+    return std::max(bytes_, count() * sizeof(Entry));
+  }
+  [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
+  [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
+
+  /// When the oldest byte that is not written yet was queued.
+  [[nodiscard]] std::optional<time_point> oldest() const noexcept {
+    if (empty()) return std::nullopt;
+    return front().queued_at;
+  }
+
+ private:
+  [[nodiscard]] std::size_t count() const noexcept { return entries_.size() - head_; }
+
+  void add_up(std::size_t bytes, std::size_t entries) noexcept {
+    if (!watch_.total) return;
+    watch_.total->bytes += bytes;
+    watch_.total->entries += entries;
+  }
+  void subtract(std::size_t bytes, std::size_t entries) noexcept {
+    if (!watch_.total) return;
+    watch_.total->bytes -= bytes;
+    watch_.total->entries -= entries;
+  }
+
+  void grow(std::size_t n) {
+    bytes_ += n;
+    add_up(n, 0);
+    above_low_ = above_low_ || bytes_ > watch_.high_water / 2;
+    if (!above_high_ && bytes_ >= watch_.high_water) {
+      above_high_ = true;
+      busy_ = true;
+      notify(OutboxEvent::above_high_water);
+    }
+  }
+
+  void add(const Frame& frame, time_point now, EntryClass entry_class) {
+    if (head_ > 32 && head_ * 2 > entries_.size()) {
+      entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
+      head_ = 0;
+    }
+    entries_.push_back({.frame = frame, .queued_at = now, .entry_class = entry_class});
+    add_up(0, 1);
+  }
+
+  // All of an entry is of one age and one class; what may be dropped is dropped one by one.
+  bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
+    Entry& last = entries_.back();
+    return joins_frames_ && last.queued_at == now && last.entry_class == entry_class &&
+           entry_class != EntryClass::lossy && last.frame.extend_by(frame);
+  }
+
+  [[nodiscard]] Entry* find(const Frame& frame, const FramePolicy& policy) noexcept;
+
+  // It is as old as what it replaces: the peer has taken nothing since.
+  void replace(Entry& entry, const Frame& frame);
+
+  [[nodiscard]] static bool may_drop(const Entry& entry) noexcept {
+    return entry.entry_class == EntryClass::lossy && !entry.started;
+  }
+
+  // Until the outbox is below its mark; none where all would not be enough.
+  template <class OnRemoved>
+  std::size_t make_room(OnRemoved& on_removed) {
+    std::size_t left = bytes_;
+    for (std::size_t i = head_; i < entries_.size() && left >= watch_.high_water; ++i) {
+      if (may_drop(entries_[i])) left -= entries_[i].frame.size();
+    }
+    if (left >= watch_.high_water) return 0;
+    std::size_t kept = head_;
+    for (std::size_t i = head_; i < entries_.size(); ++i) {
+      if (bytes_ > left && may_drop(entries_[i])) {
+        bytes_ -= entries_[i].frame.size();
+        subtract(entries_[i].frame.size(), 1);
+        on_removed(kept - head_);
+      } else {
+        if (kept != i) entries_[kept] = std::move(entries_[i]);
+        ++kept;
+      }
+    }
+    const std::size_t removed = entries_.size() - kept;
+    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(kept), entries_.end());
+    return removed;
+  }
+
+  // An idle connection keeps next to nothing.
+  void release_storage() noexcept;
+
+  void notify(OutboxEvent event) {
+    if (watch_.observer) watch_.observer->on_outbox(event);
+  }
+
+  std::vector<Entry> entries_;
+  std::size_t head_ = 0;     // the first entry that is not written completely
+  std::size_t written_ = 0;  // how much of it is
+  std::size_t bytes_ = 0;
+  std::uint64_t consumed_ = 0;
+  OutboxWatch watch_;
+  bool joins_frames_ = false;
+  bool above_high_ = false;
+  bool above_low_ = false;
+  bool blocked_ = false;
+  bool busy_ = false;  // the observer waits for `emptied`
+  bool sealed_ = false;
+};
+
+}  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/socket/detail/outbox.ipp"
+#endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "roost/socket/close_code.hpp"
+
+namespace roost {
+
+/// Why a connection is no longer registered.
+enum class DisconnectReason {
+  peer_closed,        ///< The peer sent a close frame.
+  connection_lost,    ///< The transport ended without a close frame.
+  protocol_error,     ///< The peer broke RFC 6455.
+  message_too_big,    ///< The peer sent more than the limit on one message.
+  unsupported_data,   ///< The peer sent binary where text was asked for, or the reverse.
+  handler_ended,      ///< The session's handler returned.
+  handler_failed,     ///< The session's handler threw.
+  cancelled,          ///< The session was cancelled, or its coroutine destroyed.
+  disconnected,       ///< `disconnect` or `close` was called.
+  replaced,           ///< Another connection took its id.
+  send_failed,        ///< A send to it failed.
+  send_timeout,       ///< It took less than `min_progress_bytes` in `send_timeout`.
+  outbox_overflow,    ///< Over `max_outbox_bytes` is queued for it, and it does not take it.
+  outboxes_full,      ///< All outboxes together are over `max_total_outbox_bytes`.
+  rate_limited,       ///< The peer sent more than `inbound` allows.
+  heartbeat_timeout,  ///< Nothing was heard of it for the timeout of a `HeartbeatMonitor`.
+  closing_all,        ///< `close_all` was called.
+  draining,           ///< `drain` was called.
+  manager_stopped,    ///< The manager or its `io_context` was destroyed. Always the last.
+};
+
+/// The name of a reason, as in logs and metrics.
+[[nodiscard]] constexpr std::string_view to_string(DisconnectReason reason) noexcept {
+  switch (reason) {
+    case DisconnectReason::peer_closed: return "peer_closed";
+    case DisconnectReason::connection_lost: return "connection_lost";
+    case DisconnectReason::protocol_error: return "protocol_error";
+    case DisconnectReason::message_too_big: return "message_too_big";
+    case DisconnectReason::unsupported_data: return "unsupported_data";
+    case DisconnectReason::handler_ended: return "handler_ended";
+    case DisconnectReason::handler_failed: return "handler_failed";
+    case DisconnectReason::cancelled: return "cancelled";
+    case DisconnectReason::disconnected: return "disconnected";
+    case DisconnectReason::replaced: return "replaced";
+    case DisconnectReason::send_failed: return "send_failed";
+    case DisconnectReason::send_timeout: return "send_timeout";
+    case DisconnectReason::outbox_overflow: return "outbox_overflow";
+    case DisconnectReason::outboxes_full: return "outboxes_full";
+    case DisconnectReason::rate_limited: return "rate_limited";
+    case DisconnectReason::heartbeat_timeout: return "heartbeat_timeout";
+    case DisconnectReason::closing_all: return "closing_all";
+    case DisconnectReason::draining: return "draining";
+    case DisconnectReason::manager_stopped: return "manager_stopped";
+  }
+  return "unknown";
+}
+
+/// How a connection ended.
+struct Disconnect {
+  DisconnectReason reason = DisconnectReason::connection_lost;  ///< Why.
+  std::uint16_t code = close_code::abnormal;  ///< The close code, the peer's or ours.
+  std::string text = {};  ///< The reason text of the close frame, or why a send failed.
+};
+
+/// What `session` returns: a peer that leaves is an outcome, not an error.
+using SessionOutcome = Disconnect;
+
+}  // namespace roost

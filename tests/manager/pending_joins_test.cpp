@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Whether a join that is given up is undone, when others asked for the same.
+#include <roost/manager/lifecycle/pending_joins.hpp>
+
+#include <optional>
+
+#include "catch.hpp"
+
+namespace roost::detail {
+namespace {
+
+struct Joins {
+  Arrivals arrivals;
+  int alice = 0, bob = 0;  // as connections
+
+  using Waiting = std::optional<Arrivals::Waiting>;
+  void join(Waiting& waiting, const int& who, const char* room, bool is_new) {
+    waiting.emplace(arrivals, &who, room, is_new);
+  }
+};
+
+TEST_CASE("a join that alone is given up is undone", "[arrivals]") {
+  Joins joins;
+  Joins::Waiting first;
+  joins.join(first, joins.alice, "lobby", true);
+  CHECK(first->is_last());
+  Joins::Waiting other_room, somebody_else;
+  joins.join(other_room, joins.alice, "attic", true);
+  joins.join(somebody_else, joins.bob, "lobby", true);
+  CHECK(first->is_last());
+}
+
+TEST_CASE("of several joins only the last that is given up is undone, in any order", "[arrivals]") {
+  Joins joins;
+  Joins::Waiting first, second;
+  joins.join(first, joins.alice, "lobby", true);
+  joins.join(second, joins.alice, "lobby", false);
+  const bool is_first = GENERATE(true, false);
+  Joins::Waiting& sooner = is_first ? first : second;
+  Joins::Waiting& later = is_first ? second : first;
+  CHECK_FALSE(sooner->is_last());
+  sooner.reset();
+  CHECK(later->is_last());
+}
+
+TEST_CASE("a join that was told it is in keeps the room for the others", "[arrivals]") {
+  Joins joins;
+  Joins::Waiting first, second;
+  joins.join(first, joins.alice, "lobby", true);
+  joins.join(second, joins.alice, "lobby", false);
+  second->keep();
+  second.reset();
+  CHECK_FALSE(first->is_last());
+  first.reset();
+  joins.join(first, joins.alice, "lobby", true);  // it has left since
+  CHECK(first->is_last());
+}
+
+TEST_CASE("who was in the room before stays in it", "[arrivals]") {
+  Joins joins;
+  Joins::Waiting first;
+  joins.join(first, joins.alice, "lobby", false);
+  CHECK_FALSE(first->is_last());
+}
+
+TEST_CASE("who has left and joined again is no business of the first join", "[arrivals]") {
+  Joins joins;
+  Joins::Waiting first, second, third;
+  joins.join(first, joins.alice, "lobby", true);
+  joins.join(second, joins.alice, "lobby", true);
+  CHECK_FALSE(first->is_last());
+  first.reset();
+  joins.join(third, joins.alice, "lobby", false);
+  CHECK_FALSE(second->is_last());
+  second.reset();
+  CHECK(third->is_last());
+}
+
+}  // namespace
+}  // namespace roost::detail

@@ -14,7 +14,7 @@
 #include "roost/access/rate_limit.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/manager/registry/room_index.hpp"
+#include "roost/base/text/string_hash.hpp"
 
 namespace roost {
 

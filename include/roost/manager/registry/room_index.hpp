@@ -11,15 +11,9 @@
 #include <vector>
 
 #include "roost/base/build/config.hpp"
+#include "roost/base/text/string_hash.hpp"
 
 namespace roost::detail {
-
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const noexcept {
-    return std::hash<std::string_view>()(text);
-  }
-};
 
 /// What can be in rooms: knows where in each of them it stands, so that leaving is no search.
 class RoomMember {

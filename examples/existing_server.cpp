@@ -17,7 +17,7 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <csignal>
-#include <roost/beast.hpp>  // +
+#include <roost/beast.hpp>
 #include <thread>
 #include <vector>
 

@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <roost/base/line_writer.hpp>
+#include <roost/base/log_sinks.hpp>
 #include <sstream>
 #include <string_view>
 #include <system_error>

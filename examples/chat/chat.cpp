@@ -6,7 +6,6 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
-#include <roost/base/line_writer.hpp>
 #include <roost/base/log_sinks.hpp>
 #include <roost/beast/tls.hpp>
 #include <sstream>

@@ -5,7 +5,6 @@
 /// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
 /// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
 
-#include "roost/access/address_key.hpp"
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"
 #include "roost/access/rate_limit.hpp"
@@ -15,7 +14,6 @@
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"
-#include "roost/base/line_writer.hpp"
 #include "roost/base/log.hpp"
 #include "roost/base/log_sinks.hpp"
 #include "roost/base/names.hpp"
@@ -23,15 +21,12 @@
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/connection_manager.hpp"
-#include "roost/manager/drain_options.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/service/service.hpp"
-#include "roost/socket/close_code.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/frame.hpp"
-#include "roost/socket/message.hpp"
 #include "roost/socket/socket_observer.hpp"
 #include "roost/socket/websocket_like.hpp"
 #include "roost/version.hpp"

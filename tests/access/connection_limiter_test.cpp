@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <optional>
-#include <roost/access/address_key.hpp>
 #include <roost/base/logging/log_throttle.hpp>
 #include <string>
 #include <utility>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <roost/access/origin_policy.hpp>
 #include <roost/base/error.hpp>
-#include <roost/base/text/escape.hpp>
+#include <roost/base/text/text.hpp>
 
 #include <optional>
 #include <string>

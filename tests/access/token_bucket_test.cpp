@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <roost/access/detail/token_bucket.hpp>
+#include <roost/access/rate_limit.hpp>
 
 #include <chrono>
 #include <cstddef>

@@ -4,8 +4,7 @@
 #include <roost/backplane/wire/wire_fields.hpp>
 #include <roost/backplane/wire/wire_message.hpp>
 #include <roost/base/error.hpp>
-#include <roost/base/text/json_scanner.hpp>
-#include <roost/base/text/json_string.hpp>
+#include <roost/base/text/json.hpp>
 #include <roost/socket/detail/encode.hpp>
 
 #include <algorithm>

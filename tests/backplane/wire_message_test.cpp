@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What replicas tell each other, in both directions.
 #include <roost/backplane/wire/wire_message.hpp>
-#include <roost/base/text/base64.hpp>
+#include <roost/base/text/text.hpp>
 
 #include <nlohmann/json.hpp>
 #include <optional>

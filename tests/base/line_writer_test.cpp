@@ -14,7 +14,6 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
-#include <roost/base/line_writer.hpp>
 #include <roost/base/log_sinks.hpp>
 #include <roost/roost.hpp>
 #include <string>

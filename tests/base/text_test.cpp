@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <roost/base/error.hpp>
 #include <roost/base/log.hpp>
-#include <roost/base/text/escape.hpp>
-#include <roost/base/text/json_depth.hpp>
-#include <roost/base/text/random_id.hpp>
-#include <roost/base/text/utf8.hpp>
+#include <roost/base/text/json.hpp>
+#include <roost/base/text/text.hpp>
 #include <roost/socket/detail/encode.hpp>
 
 #include <cstdint>

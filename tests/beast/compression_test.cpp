@@ -2,7 +2,7 @@
 // permessage-deflate (RFC 7692), as it is agreed on and as it goes over real sockets.
 #include <boost/beast/zlib/deflate_stream.hpp>
 #include <roost/beast/conversation/deflate.hpp>
-#include <roost/beast/http/negotiation.hpp>
+#include <roost/beast/http/handshake.hpp>
 
 #include <optional>
 #include <string>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What a client sends, from bytes to messages: the same however the bytes are cut, nothing that is
 // not allowed, and whatever a well-behaved client sends arrives.
-#include <roost/base/text/utf8.hpp>
+#include <roost/base/text/text.hpp>
 #include <roost/beast/conversation/deflate.hpp>
 #include <roost/beast/conversation/message_reader.hpp>
-#include <roost/socket/close_code.hpp>
+#include <roost/socket/disconnect.hpp>
 
 #include <array>
 #include <span>

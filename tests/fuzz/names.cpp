@@ -2,8 +2,7 @@
 // Names of rooms, origins of pages, and patterns for these: nothing passes that must not.
 #include <roost/access/origin_policy.hpp>
 #include <roost/base/error.hpp>
-#include <roost/base/text/utf8.hpp>
-#include <roost/base/text/validate_names.hpp>
+#include <roost/base/text/text.hpp>
 
 #include <algorithm>
 #include <optional>

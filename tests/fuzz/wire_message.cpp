@@ -3,8 +3,7 @@
 // written is read again.
 #include <roost/backplane/wire/backplane_message.hpp>
 #include <roost/backplane/wire/wire_message.hpp>
-#include <roost/base/text/base64.hpp>
-#include <roost/base/text/utf8.hpp>
+#include <roost/base/text/text.hpp>
 
 #include <nlohmann/json.hpp>
 #include <string>

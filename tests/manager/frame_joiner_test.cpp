@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <roost/manager/sending/frame_joiner.hpp>
+#include <roost/manager/sending/frame_memory.hpp>
 
 #include <cstddef>
 #include <string>

@@ -11,7 +11,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <roost/runtime/detail/child.hpp>
+#include <roost/runtime/detail/tasks.hpp>
 #include <string>
 #include <utility>
 #include <vector>

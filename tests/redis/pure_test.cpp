@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 // What the Redis backplane decides without a Redis.
 #include <roost/redis/connection/codec.hpp>
+#include <roost/redis/connection/reconnecting.hpp>
 #include <roost/redis/connection/url.hpp>
 #include <roost/redis/detail/shared.hpp>
-#include <roost/redis/detail/validate.hpp>
 #include <roost/redis/numbering/sequences.hpp>
 #include <roost/redis/numbering/stamp.hpp>
 #include <roost/redis/publishing/spool.hpp>
 #include <roost/redis/subscribing/channels.hpp>
 #include <roost/redis/subscribing/incoming.hpp>
-#include <roost/redis/subscribing/probe.hpp>
-#include <roost/runtime/detail/backoff.hpp>
+#include <roost/redis/subscribing/subscriber.hpp>
 
 #include <boost/asio/io_context.hpp>
 #include <chrono>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the numbers of messages say, which of them are announced, and which failures are logged.
-#include <roost/redis/connection/failure_log.hpp>
+#include <roost/redis/connection/reconnecting.hpp>
 #include <roost/redis/numbering/sequences.hpp>
 #include <roost/redis/numbering/stamp.hpp>
 #include <roost/redis/subscribing/announcements.hpp>

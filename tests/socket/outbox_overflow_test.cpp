@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cstddef>
 #include <random>
-#include <roost/manager/sending/frame_joiner.hpp>
-#include <roost/socket/detail/frame_account.hpp>
+#include <roost/manager/sending/frame_memory.hpp>
+#include <roost/socket/frame.hpp>
 #include <span>
 #include <string>
 #include <string_view>

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <random>
-#include <roost/manager/sending/frame_joiner.hpp>
+#include <roost/manager/sending/frame_memory.hpp>
 #include <span>
 #include <string>
 #include <vector>

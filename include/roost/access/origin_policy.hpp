@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "roost/access/detail/origin_pattern.hpp"
-#include "roost/access/detail/page_origin.hpp"
+#include "roost/access/detail/origin.hpp"
 #include "roost/base/build/config.hpp"
+#include "roost/base/log.hpp"
 
 namespace roost {
 
@@ -75,6 +75,22 @@ class OriginPolicy {
 };
 
 }  // namespace roost
+
+namespace roost::detail {
+
+/// Whether @p policy allows a request with these headers.
+/// @param log  is told of a refusal: severity, event and fields
+template <class Log>
+bool check_origin(const OriginPolicy& policy, std::optional<std::string_view> origin,
+                  std::optional<std::string_view> host, const Log& log) {
+  if (policy.allows(origin, host)) return true;
+  // With the host: a proxy that rewrites it refuses everybody, and this tells why.
+  log(Severity::warning, "origin_denied",
+      {{"origin", origin.value_or("(none)")}, {"host", host.value_or("(none)")}});
+  return false;
+}
+
+}  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #include "roost/access/origin_policy.ipp"

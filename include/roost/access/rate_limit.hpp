@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <string>
 
@@ -32,3 +34,43 @@ inline void validate(const RateLimit& limit, const char* field) {
 
 }  // namespace detail
 }  // namespace roost
+
+namespace roost::detail {
+
+/// What is left of a `RateLimit`, in the form of the time at which nothing is owed any more: eight
+/// bytes, no timer, and full at first.
+class TokenBucket {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  using duration = std::chrono::steady_clock::duration;
+
+  /// Takes @p n if there are as many. @returns whether there were.
+  bool try_take(const RateLimit& limit, time_point now, std::size_t n = 1) noexcept {
+    if (ready_at(limit, n) > now) return false;
+    take(limit, now, n);
+    return true;
+  }
+  /// Takes @p n, into debt if need be.
+  void take(const RateLimit& limit, time_point now, std::size_t n) noexcept {
+    if (limit.per_second == 0) return;
+    full_at_ = std::max(full_at_, now) + time_for(limit, n);
+  }
+  /// From when on there are @p n, which may be past; for more than a burst: a whole one.
+  [[nodiscard]] time_point ready_at(const RateLimit& limit, std::size_t n = 1) const noexcept {
+    if (limit.per_second == 0) return time_point::min();
+    const std::size_t burst = limit.burst > 0 ? limit.burst : limit.per_second;
+    return full_at_ - time_for(limit, burst - std::min(n, burst));
+  }
+  /// As good as a new one.
+  [[nodiscard]] bool is_full(time_point now) const noexcept { return full_at_ <= now; }
+
+ private:
+  static duration time_for(const RateLimit& limit, std::size_t n) noexcept {
+    const double seconds = static_cast<double>(n) / static_cast<double>(limit.per_second);
+    return std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds));
+  }
+
+  time_point full_at_{};
+};
+
+}  // namespace roost::detail

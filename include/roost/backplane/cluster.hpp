@@ -17,7 +17,7 @@
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/error.hpp"
-#include "roost/base/text/json_depth.hpp"
+#include "roost/base/text/json.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/socket/detail/encode.hpp"

@@ -5,9 +5,7 @@
 #include <string>
 
 #include "roost/backplane/cluster.hpp"
-#include "roost/base/text/base64.hpp"
-#include "roost/base/text/utf8.hpp"
-#include "roost/base/text/validate_names.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/sending/fan_out.hpp"
 
 namespace roost {

@@ -10,7 +10,7 @@
 #include "roost/backplane/detail/local_hub.hpp"
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/base/error.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost {
 

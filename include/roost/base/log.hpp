@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "roost/base/build/config.hpp"
+#include "roost/base/text/text.hpp"
 
 namespace roost {
 
@@ -53,13 +54,33 @@ using Logger = std::function<void(const LogEvent&)>;
 
 namespace detail {
 
-ROOST_WHEN_USED void log(const Logger& logger, Severity severity, std::string_view event,
-                         std::initializer_list<LogField> fields = {}) noexcept;
+void log(const Logger& logger, Severity severity, std::string_view event,
+         std::initializer_list<LogField> fields = {}) noexcept;
+
+}  // namespace detail
+
+inline LogField::LogField(std::string_view field_key, std::string_view raw)
+    : key(field_key), value(detail::escape_for_log(raw)) {}
+
+inline std::string LogEvent::to_string() const {
+  std::string line(event);
+  for (const LogField& field : fields) {
+    line.append(" ").append(field.key).append("=\"").append(field.value).append("\"");
+  }
+  return line;
+}
+
+namespace detail {
+
+inline void log(const Logger& logger, Severity severity, std::string_view event,
+                std::initializer_list<LogField> fields) noexcept {
+  if (!logger) return;
+  try {
+    logger({severity, event, {fields.begin(), fields.size()}});
+  } catch (...) {  // a log that fails has nowhere to report to, and must not end a connection
+  }
+}
 
 }  // namespace detail
 
 }  // namespace roost
-
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/base/log.ipp"
-#endif

@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <memory>
+#include <string>
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
@@ -46,6 +49,58 @@ struct LogSinkOptions {
 /// @par Errors         `errc::invalid_option`, naming the field.
 /// @par Thread safety  From any thread; lines do not mix.
 [[nodiscard]] Logger log_to_stderr(LogSinkOptions options = {});
+
+/// How a `LineWriter` writes.
+struct LineWriterOptions {
+  /// Where the lines go. Not null; must be open as long as the writer lives.
+  std::FILE* file = stderr;
+  /// Bytes that may wait until the other end takes them; lines that find no room are lost. 4 096 to
+  /// 1 GiB.
+  std::size_t max_queued_bytes = 1'048'576;
+  /// How long the last lines may take at the end: in the destructor, or when the process calls
+  /// `exit` or returns from `main`. 0: they are not waited for; at most 1 min.
+  std::chrono::milliseconds exit_timeout = std::chrono::seconds(1);
+  /// What is written, as a line, in the place of lines that were lost; given how many they are.
+  /// Called by the thread that writes. Empty: nothing is written there.
+  std::function<std::string(std::uint64_t lost)> notice = {};
+};
+
+/// Writes lines to a file, a pipe or a terminal, without ever waiting for it: they are queued, and
+/// written by a thread of the writer's own.
+///
+/// Whatever becomes of the other end, the process goes on as if nothing was written: a pipe that
+/// nobody empties, or a terminal that is stopped, fills the queue, and a pipe that was closed, or a
+/// disk that is full, takes nothing; no signal is raised. Lines that are lost so are counted, and
+/// told in their place once something can be written again. The file keeps its flags: whether it
+/// blocks is nobody else's business.
+///
+/// Lines that are queued are written before the process exits, if the other end takes them within
+/// `exit_timeout`. They are lost with `_exit`, `abort` or a signal that kills; each is on its way
+/// as soon as `write` returns, though.
+///
+/// After a `fork` parent and child have a queue and a thread each. What was queued before is
+/// written by the parent.
+/// @par Thread safety  From any thread. Lines do not mix: up to 4 096 bytes are one `write`, which
+///                     also other processes with the same pipe cannot interrupt.
+class LineWriter {
+ public:
+  /// @par Errors  `errc::invalid_option`, naming the field.
+  explicit LineWriter(LineWriterOptions options = {});
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+  /// Waits for what is queued, at most `exit_timeout`.
+  ~LineWriter();
+
+  /// Queues a line. A line break is added; there should be none in it.
+  /// @returns false if it is lost, for there is no room.
+  bool write(std::string line) noexcept;
+  /// How many lines were lost so far, in this process.
+  [[nodiscard]] std::uint64_t lost() const noexcept;
+
+ private:
+  struct State;
+  const std::unique_ptr<State> state_;
+};
 
 }  // namespace roost
 

@@ -18,7 +18,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "roost/access/address_key.hpp"
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"
 #include "roost/base/build/config.hpp"

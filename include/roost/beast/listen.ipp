@@ -22,13 +22,13 @@
 #include <cerrno>
 #endif
 
-#include "roost/access/detail/check_origin.hpp"
+#include "roost/access/origin_policy.hpp"
 #include "roost/base/build/config.hpp"
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/beast/http/http.ipp"
 #include "roost/beast/listen.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/scoped_value.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost {

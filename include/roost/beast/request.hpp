@@ -10,7 +10,6 @@
 #include <string>
 #include <string_view>
 
-#include "roost/beast/http/header_value.hpp"
 #include "roost/beast/http/target.hpp"
 
 namespace roost {

@@ -19,12 +19,11 @@
 #include "roost/base/build/config.hpp"
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/beast/http/handshake.hpp"
-#include "roost/beast/http/header_value.hpp"
 #include "roost/beast/http/http.hpp"
 #include "roost/beast/http/target.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/transport/link.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost {
 

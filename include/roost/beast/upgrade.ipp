@@ -17,10 +17,10 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/error.hpp"
-#include "roost/base/text/escape.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/beast/conversation/link_conversation.hpp"
-#include "roost/beast/http/link_stream.hpp"
-#include "roost/beast/http/negotiation.hpp"
+#include "roost/beast/http/handshake.hpp"
+#include "roost/beast/http/http.hpp"
 #include "roost/beast/upgrade.hpp"
 
 namespace roost {

@@ -4,7 +4,7 @@
 #include "roost/heartbeat/detail/heartbeat_state.hpp"
 #include "roost/heartbeat/heartbeat_monitor.hpp"
 #include "roost/manager/connection_manager.ipp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost {
 

@@ -6,7 +6,7 @@
 
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
-#include "roost/base/text/utf8.hpp"
+#include "roost/base/text/text.hpp"
 
 namespace roost {
 

@@ -14,12 +14,12 @@
 #include <utility>
 #include <vector>
 
-#include "roost/access/detail/token_bucket.hpp"
+#include "roost/access/rate_limit.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/socket/detail/encode.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"

@@ -15,10 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "roost/access/detail/check_origin.hpp"
+#include "roost/access/origin_policy.hpp"
 #include "roost/base/hook.hpp"
 #include "roost/manager/connection.hpp"
-#include "roost/manager/drain_options.hpp"
 #include "roost/manager/lifecycle/session_handler.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/stats.hpp"

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "roost/base/error.hpp"
-#include "roost/base/text/validate_names.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/lifecycle/closing.hpp"
@@ -15,7 +15,7 @@
 #include "roost/manager/receiving/receiving.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/sending/fan_out.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/socket/detail/encode.hpp"
 
 // Out of the class, so that who declares a manager `extern template` compiles none of it.

@@ -15,12 +15,54 @@
 #include "roost/access/rate_limit.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
+#include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"
 #include "roost/base/log.hpp"
 #include "roost/base/names.hpp"
+#include "roost/socket/disconnect.hpp"
 #include "roost/socket/overflow.hpp"
 
 namespace roost {
+
+/// How a manager lets its connections go before the process ends.
+struct DrainOptions {
+  /// When all must be over: what has not closed by then is aborted. 0 to 1 day. A peer that takes
+  /// nothing, or does not answer its close frame, is aborted after the manager's `close_timeout`
+  /// already, so that a drain rarely takes longer than `spread` and that. Keep it below the time
+  /// after which the process is killed: Docker's is 10 s, Kubernetes' 30 s.
+  Clock::duration deadline = std::chrono::seconds(30);
+  /// The close code that the connections get.
+  std::uint16_t code = close_code::service_restart;
+  /// The time over which the closes are paced, one after the other at equal distances of at most
+  /// 10 ms: few are not kept waiting. Cut to half of the deadline, so that the last has time to
+  /// answer. 0: all at once; at most 1 day.
+  Clock::duration spread = std::chrono::seconds(5);
+  /// How long clients are asked to wait before they come back: the close reason is `retry-ms=N`,
+  /// with N spread evenly over `retry_spread` from here on, so that they do not come all at once.
+  /// 0 to 1 day.
+  Clock::duration retry_after = std::chrono::seconds(1);
+  /// See `retry_after`. 0 to 1 day.
+  Clock::duration retry_spread = std::chrono::seconds(10);
+};
+
+/// How those left who were registered when a drain began. `closed`, `left` and `aborted` add up to
+/// `connections`.
+struct DrainReport {
+  std::size_t connections = 0;  ///< How many there were.
+  std::size_t closed = 0;       ///< Got their close frame, and were gone before the deadline.
+  std::size_t left = 0;         ///< Left by themselves, or were dropped, before it was their turn.
+  std::size_t aborted = 0;      ///< Were cut off at the deadline, or after `close_timeout`.
+  /// Handlers of connections that still run: they ignore that they were cancelled.
+  std::size_t unfinished = 0;
+};
+
+static_assert(std::is_trivially_destructible_v<DrainOptions>);
+
+namespace detail {
+
+void validate(const DrainOptions& options);
+
+}  // namespace detail
 
 template <class Ws>
 class Connection;
@@ -223,6 +265,33 @@ void validate(const ManagerOptions<Ws>& options) {
 }  // namespace detail
 }  // namespace roost
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/manager/options.ipp"
-#endif
+namespace roost::detail {
+
+inline void validate(const DrainOptions& options) {
+  const auto check = [](bool ok, const char* what) {
+    if (!ok) throw Error(errc::invalid_option, what);
+  };
+  constexpr Clock::duration zero{};
+  constexpr std::chrono::hours day(24);
+  check(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
+  check(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
+  check(close_code::may_be_sent(options.code), "code must be one that may be sent");
+  check(options.retry_after >= zero && options.retry_after <= day,
+        "retry_after must be 0 to 1 day");
+  check(options.retry_spread >= zero && options.retry_spread <= day,
+        "retry_spread must be 0 to 1 day");
+}
+
+inline void check_option(bool ok, const char* what) {
+  if (!ok) throw Error(errc::invalid_option, what);
+}
+
+inline bool is_limit(Clock::duration d) noexcept {
+  return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
+}
+
+inline bool is_wait(Clock::duration d) noexcept {
+  return d >= Clock::duration::zero() && d <= std::chrono::hours(24);
+}
+
+}  // namespace roost::detail

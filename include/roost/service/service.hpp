@@ -14,8 +14,8 @@
 #include "roost/backplane/cluster.hpp"
 #include "roost/heartbeat/heartbeat_monitor.hpp"
 #include "roost/manager/connection_manager.hpp"
-#include "roost/manager/drain_options.hpp"
-#include "roost/service/detail/context_attachment.hpp"
+#include "roost/manager/options.hpp"
+#include "roost/service/detail/service_state.hpp"
 #include "roost/service/service_options.hpp"
 
 namespace roost {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "roost/base/error.hpp"
-#include "roost/service/detail/context_attachment.hpp"
 #include "roost/service/detail/service_state.hpp"
 #include "roost/service/service.hpp"
 

@@ -5,7 +5,7 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
-#include "roost/manager/drain_options.hpp"
+#include "roost/manager/options.hpp"
 
 namespace roost {
 

@@ -17,11 +17,10 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
-#include "roost/socket/close_code.hpp"
+#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/disconnect.hpp"
-#include "roost/socket/message.hpp"
 #include "roost/socket/socket_observer.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost::testing {
 

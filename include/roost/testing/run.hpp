@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "roost/base/build/config.hpp"
-#include "roost/runtime/detail/child.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 
 namespace roost::testing {
 
@@ -47,8 +47,14 @@ T run(boost::asio::io_context& context, boost::asio::awaitable<T> coroutine) {
   return child->take();
 }
 
-}  // namespace roost::testing
+inline std::size_t run_ready(boost::asio::io_context& context) {
+  std::size_t total = 0;
+  for (;;) {
+    context.restart();
+    const std::size_t ran = context.poll();
+    if (ran == 0) return total;
+    total += ran;
+  }
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/testing/run.ipp"
-#endif
+}  // namespace roost::testing

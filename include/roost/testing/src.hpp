@@ -12,7 +12,6 @@
 #include "roost/testing.hpp"
 #include "roost/testing/fake_websocket.ipp"
 #include "roost/testing/manual_clock.ipp"
-#include "roost/testing/run.ipp"
 
 namespace roost {
 ROOST_INSTANCES(, testing::FakeWebSocket);

@@ -8,7 +8,7 @@
 #include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <memory>
-#include <roost/socket/message.hpp>
+#include <roost/socket/websocket_like.hpp>
 #include <string>
 #include <vector>
 

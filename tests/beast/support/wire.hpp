@@ -8,7 +8,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
-#include <roost/runtime/detail/wait_list.hpp>
+#include <roost/runtime/detail/wait.hpp>
 #include <span>
 #include <string>
 #include <string_view>

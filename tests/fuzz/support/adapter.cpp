@@ -7,9 +7,7 @@
 #include <roost/beast/conversation/message_reader.ipp>
 #include <roost/beast/http/handshake.ipp>
 #include <roost/beast/http/http.ipp>
-#include <roost/beast/http/negotiation.ipp>
 #include <roost/beast/listen.ipp>
-#include <roost/beast/transport/kernel_progress.ipp>
 #include <roost/beast/transport/link.ipp>
 #include <roost/beast/transport/read_poller.ipp>
 #include <roost/beast/transport/transport.ipp>

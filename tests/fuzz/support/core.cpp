@@ -2,4 +2,3 @@
 // over its fake are not used and take long to build.
 #include <roost/src.hpp>
 #include <roost/testing/manual_clock.ipp>
-#include <roost/testing/run.ipp>

@@ -13,8 +13,8 @@
 
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/base/error.hpp"
-#include "roost/base/text/describe.hpp"
-#include "roost/runtime/detail/running_count.hpp"
+#include "roost/base/text/text.hpp"
+#include "roost/runtime/running.hpp"
 
 namespace roost::detail {
 

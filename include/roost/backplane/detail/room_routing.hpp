@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "roost/base/build/config.hpp"
 #include "roost/manager/registry/room_index.hpp"
@@ -43,8 +44,23 @@ class RoomInterest final : public RoomObserver {
   std::set<std::string, std::less<>> rooms_;
 };
 
-}  // namespace roost::detail
+inline RoomInterest::RoomInterest(std::shared_ptr<RoomRouting> routing)
+    : routing_(std::move(routing)) {}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/detail/room_routing.ipp"
-#endif
+inline RoomInterest::~RoomInterest() {
+  for (const std::string& room : rooms_) routing_->leave(room);
+}
+
+inline void RoomInterest::on_room_opened(std::string_view name) {
+  if (!rooms_.emplace(name).second) return;
+  routing_->enter(name);
+}
+
+inline void RoomInterest::on_room_closed(std::string_view name) noexcept {
+  const auto found = rooms_.find(name);
+  if (found == rooms_.end()) return;
+  rooms_.erase(found);
+  routing_->leave(name);
+}
+
+}  // namespace roost::detail

@@ -6,11 +6,8 @@
 #include <vector>
 
 #include "roost/backplane/wire/wire_fields.hpp"
-#include "roost/base/text/base64.hpp"
-#include "roost/base/text/json_depth.hpp"
-#include "roost/base/text/json_scanner.hpp"
-#include "roost/base/text/json_string.hpp"
-#include "roost/base/text/utf8.hpp"
+#include "roost/base/text/json.hpp"
+#include "roost/base/text/text.hpp"
 
 namespace roost::detail {
 

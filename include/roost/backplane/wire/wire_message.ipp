@@ -6,10 +6,8 @@
 
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/error.hpp"
-#include "roost/base/text/base64.hpp"
-#include "roost/base/text/json_depth.hpp"
-#include "roost/base/text/json_string.hpp"
-#include "roost/base/text/utf8.hpp"
+#include "roost/base/text/json.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "roost/beast/conversation/link_conversation.hpp"
-#include "roost/runtime/detail/running_count.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/runtime/running.hpp"
 
 namespace roost::detail {
 

@@ -11,9 +11,9 @@
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
-#include "roost/socket/close_code.hpp"
+#include "roost/socket/disconnect.hpp"
 #include "roost/socket/frame.hpp"
-#include "roost/socket/message.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
 

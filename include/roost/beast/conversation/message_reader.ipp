@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "roost/base/text/utf8.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/beast/conversation/deflate.hpp"
 #include "roost/beast/conversation/message_reader.hpp"
 

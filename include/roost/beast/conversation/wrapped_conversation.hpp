@@ -18,7 +18,6 @@
 
 #include "roost/beast/conversation/reading.hpp"
 #include "roost/beast/transport/channel.hpp"
-#include "roost/beast/transport/kernel_progress.hpp"
 #include "roost/beast/transport/transport.hpp"
 
 namespace roost::detail {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +84,40 @@ ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std:
 /// @par Errors  `RefusedRequest` and what else Beast reports, after the peer was told.
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link);
+
+/// A `Link` as Beast wants its next layer, for the upgrade: an asynchronous stream.
+class LinkStream {
+ public:
+  using executor_type = boost::asio::any_io_executor;
+
+  explicit LinkStream(std::shared_ptr<Link> link) : link_(std::move(link)) {}
+
+  [[nodiscard]] executor_type get_executor() const noexcept { return link_->get_executor(); }
+  [[nodiscard]] Link& link() const noexcept { return *link_; }
+
+  template <class MutableBuffers, class Token>
+  auto async_read_some(const MutableBuffers& buffers, Token&& token) {
+    return boost::asio::async_initiate<Token, void(error_code, std::size_t)>(
+        [](auto handler, const std::shared_ptr<Link>& link, const MutableBuffers& b) {
+          link->read(b, std::move(handler));
+        },
+        token, link_, buffers);
+  }
+  template <class ConstBuffers, class Token>
+  auto async_write_some(const ConstBuffers& buffers, Token&& token) {
+    return boost::asio::async_initiate<Token, void(error_code, std::size_t)>(
+        [](auto handler, const std::shared_ptr<Link>& link, const ConstBuffers& b) {
+          link->write(b, std::move(handler));
+        },
+        token, link_, buffers);
+  }
+
+ private:
+  std::shared_ptr<Link> link_;
+};
+
+// Beast finds it by argument-dependent lookup.
+inline void beast_close_socket(LinkStream& stream) { stream.link().abort(); }
 
 }  // namespace roost::detail
 

@@ -21,9 +21,8 @@
 #include "roost/base/build/config.hpp"
 #include "roost/base/error.hpp"
 #include "roost/beast/http/handshake.hpp"
-#include "roost/beast/http/header_value.hpp"
 #include "roost/beast/http/http.hpp"
-#include "roost/beast/http/link_stream.hpp"
+#include "roost/beast/http/target.hpp"
 
 namespace roost::detail {
 

@@ -10,9 +10,9 @@
 #include "roost/base/clock.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/transport/flusher.hpp"
-#include "roost/beast/transport/kernel_progress.hpp"
-#include "roost/runtime/detail/running_count.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/beast/transport/transport.hpp"
+#include "roost/runtime/detail/wait.hpp"
+#include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/websocket_like.hpp"
 

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/per_executor.hpp"
-#include "roost/runtime/detail/prefetch.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

@@ -19,7 +19,6 @@
 #include "roost/beast/transport/transport.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
 #include "roost/socket/detail/outbox.hpp"
 
 namespace roost::detail {

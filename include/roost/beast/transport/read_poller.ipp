@@ -15,7 +15,7 @@
 #endif
 
 #include "roost/beast/transport/read_poller.hpp"
-#include "roost/runtime/detail/per_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

@@ -16,17 +16,16 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/heartbeat/detail/heartbeat_schedule.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/registry/registry_observer.hpp"
 #include "roost/manager/stats.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
-#include "roost/runtime/detail/running_count.hpp"
-#include "roost/runtime/detail/scoped_value.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/runtime/running.hpp"
 #include "roost/socket/frame.hpp"
 
 namespace roost::detail {

@@ -16,10 +16,7 @@
 #include <vector>
 
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/base/text/describe.hpp"
-#include "roost/base/text/escape.hpp"
-#include "roost/base/text/random_id.hpp"
-#include "roost/base/text/validate_names.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/lifecycle/pending_joins.hpp"

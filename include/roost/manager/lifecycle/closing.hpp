@@ -16,11 +16,8 @@
 #include "roost/base/clock.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
-#include "roost/runtime/detail/patience.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/close_code.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 

@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "roost/manager/connection.hpp"
-#include "roost/manager/drain_options.hpp"
+#include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {

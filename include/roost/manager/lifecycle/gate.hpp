@@ -10,7 +10,7 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/task_group.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 
 namespace roost::detail {
 

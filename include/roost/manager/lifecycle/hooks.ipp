@@ -2,10 +2,52 @@
 #pragma once
 
 #include <utility>
+#include <vector>
 
 #include "roost/manager/lifecycle/hooks.hpp"
+#include "roost/runtime/detail/tasks.hpp"
+#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
+
+template <class>
+struct HookCalls::Call {
+  HookCalls& calls;
+  const std::shared_ptr<Child<bool>> child;
+
+  Call(HookCalls& c, std::shared_ptr<Child<bool>> started) : calls(c), child(std::move(started)) {
+    calls.under_way_.insert(child);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  ~Call() {  // also where the caller is cancelled
+    child->cancel();
+    calls.under_way_.erase(child);
+    if (calls.under_way_.empty()) calls.idle_.notify_all();
+  }
+};
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::run(
+    boost::asio::awaitable<bool> hook, boost::asio::any_io_executor executor, Clock& clock,
+    Clock::duration limit) {
+  const Clock::time_point deadline = clock.now() + limit;
+  const Call<> call(*this, Child<bool>::start(executor, std::move(hook)));
+  co_return co_await result_of(call.child, executor, clock, deadline);
+}
+
+ROOST_WHEN_USED_DEF void HookCalls::cancel() {
+  const std::vector<std::shared_ptr<Child<bool>>> all(under_way_.begin(), under_way_.end());
+  for (const auto& child : all) child->cancel();
+}
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::wait_idle(
+    boost::asio::any_io_executor executor, Clock& clock, Clock::time_point deadline) {
+  bool is_in_time = true;
+  while (is_in_time && !under_way_.empty()) {
+    is_in_time = co_await wait(idle_, executor, clock, deadline);
+  }
+  co_return is_in_time;
+}
 
 ROOST_WHEN_USED_DEF bool HookProgress::push(HookKind kind, std::string_view room) {
   const bool is_first = !waiting;

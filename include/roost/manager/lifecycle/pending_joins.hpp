@@ -50,8 +50,28 @@ class Arrivals {
   std::map<Key, std::shared_ptr<Membership>> waiting_;
 };
 
-}  // namespace roost::detail
+inline Arrivals::Waiting::Waiting(Arrivals& arrivals, const void* connection,
+                                  const std::string& room, bool is_new)
+    : arrivals_(arrivals), key_(connection, room) {
+  const auto found = arrivals_.waiting_.find(key_);
+  const bool is_found = found != arrivals_.waiting_.end();
+  if (is_new) {
+    if (is_found) found->second->is_replaced = true;
+    membership_ = arrivals_.waiting_[key_] = std::make_shared<Membership>();
+  } else if (is_found) {
+    membership_ = found->second;
+  }
+  if (membership_) ++membership_->waiting;
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/manager/lifecycle/pending_joins.ipp"
-#endif
+inline Arrivals::Waiting::~Waiting() {
+  if (!membership_ || --membership_->waiting > 0 || membership_->is_replaced) return;
+  arrivals_.waiting_.erase(key_);
+}
+
+inline bool Arrivals::Waiting::is_last() const noexcept {
+  return membership_ && membership_->waiting == 1 && !membership_->is_kept &&
+         !membership_->is_replaced;
+}
+
+}  // namespace roost::detail

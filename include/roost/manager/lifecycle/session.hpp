@@ -12,15 +12,15 @@
 #include <utility>
 #include <variant>
 
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/lifecycle/session_handler.hpp"
+#include "roost/manager/receiving/receiving.hpp"
 #include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/detail/how_it_ended.hpp"
 
 namespace roost::detail {
 

@@ -13,16 +13,24 @@
 #include <string>
 #include <utility>
 
-#include "roost/base/text/escape.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
-#include "roost/runtime/detail/scoped_value.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/detail/how_it_ended.hpp"
-#include "roost/socket/message.hpp"
+#include "roost/socket/disconnect.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
+
+/// How a socket says that it ended; a lost connection if it cannot say.
+template <class Ws>
+[[nodiscard]] Disconnect how_it_ended(const Ws& socket) {
+  if constexpr (KnowsItsEnd<Ws>) {
+    if (const std::optional<Disconnect> how = socket.ended()) return *how;
+  }
+  return {};
+}
 
 /// Spares a receive the coroutine of the socket, which is there as often as there are connections.
 template <class Ws>

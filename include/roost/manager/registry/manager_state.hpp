@@ -19,12 +19,10 @@
 #include <vector>
 
 #include "roost/base/logging/log_throttle.hpp"
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
-#include "roost/manager/drain_options.hpp"
 #include "roost/manager/lifecycle/closing.hpp"
 #include "roost/manager/lifecycle/gate.hpp"
-#include "roost/manager/lifecycle/hook_calls.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/lifecycle/pending_joins.hpp"
 #include "roost/manager/options.hpp"
@@ -33,10 +31,9 @@
 #include "roost/manager/sending/congestion.hpp"
 #include "roost/manager/sending/frame_memory.hpp"
 #include "roost/manager/stats.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/task_group.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "roost/base/build/config.hpp"
-#include "roost/base/text/string_hash.hpp"
+#include "roost/base/text/text.hpp"
 
 namespace roost::detail {
 

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "roost/base/build/config.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/frame.hpp"
 
 namespace roost::detail {
@@ -78,13 +78,13 @@ class Backpressure {
 
   /// Keeps a frame behind those that wait already. Those of awaiting senders are theirs to hold,
   /// one each; the others count as queued.
-  ROOST_WHEN_USED void park(Frame frame, std::shared_ptr<Delivery> delivery);
+  void park(Frame frame, std::shared_ptr<Delivery> delivery);
 
   /// The next parked frame that may go to the outbox now.
-  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> unpark();
+  [[nodiscard]] std::optional<Parked> unpark();
 
   /// The next parked frame whatever the state: for a last flush, or to tell its sender.
-  ROOST_WHEN_USED [[nodiscard]] std::optional<Parked> take();
+  [[nodiscard]] std::optional<Parked> take();
 
   [[nodiscard]] std::size_t posted_bytes() const noexcept {
     return parked_ ? parked_->posted_bytes : 0;
@@ -96,7 +96,7 @@ class Backpressure {
     std::size_t posted_bytes = 0;
   };
 
-  ROOST_WHEN_USED std::optional<Parked> take_front();
+  std::optional<Parked> take_front();
 
   State state_ = State::open;
   bool in_episode_ = false;
@@ -106,8 +106,28 @@ class Backpressure {
   std::unique_ptr<Waiting> parked_;  // few connections ever need it
 };
 
-}  // namespace roost::detail
+inline void Backpressure::park(Frame frame, std::shared_ptr<Delivery> delivery) {
+  if (!parked_) parked_ = std::make_unique<Waiting>();
+  if (!delivery) parked_->posted_bytes += frame.size();
+  parked_->frames.push_back({std::move(frame), std::move(delivery)});
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/manager/sending/backpressure.ipp"
-#endif
+inline std::optional<Backpressure::Parked> Backpressure::unpark() {
+  if (state_ == State::congested) return std::nullopt;
+  auto front = take_front();
+  if (front) released_bytes_ += front->frame.size();
+  return front;
+}
+
+inline std::optional<Backpressure::Parked> Backpressure::take() { return take_front(); }
+
+inline std::optional<Backpressure::Parked> Backpressure::take_front() {
+  if (!has_parked()) return std::nullopt;
+  Parked front = std::move(parked_->frames.front());
+  parked_->frames.pop_front();
+  if (!front.delivery) parked_->posted_bytes -= front.frame.size();
+  if (parked_->frames.empty()) parked_.reset();
+  return front;
+}
+
+}  // namespace roost::detail

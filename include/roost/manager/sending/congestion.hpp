@@ -13,9 +13,7 @@
 #include "roost/base/log.hpp"
 #include "roost/manager/sending/pace.hpp"
 #include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 

@@ -1,19 +1,40 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
 #include "roost/manager/registry/room_index.hpp"
-#include "roost/manager/sending/frame_joiner.hpp"
-#include "roost/socket/detail/frame_account.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"
 
 namespace roost::detail {
+
+/// Places small frames that follow each other to the same audience side by side in memory, so that
+/// an `Outbox` holds them, and the kernel gets them, as one piece.
+class FrameJoiner {
+ public:
+  /// The same frame, behind the one before if there is room; a large one as it is.
+  [[nodiscard]] Frame join(const Frame& frame, FrameAccount* account = nullptr);
+
+  /// What it holds of the account for itself.
+  [[nodiscard]] std::size_t idle_bytes() const noexcept {
+    return chunk_ && !chunk_.is_shared() ? chunk_.charged_bytes() : 0;
+  }
+
+ private:
+  static constexpr std::size_t largest_joined = 1'024;
+  static constexpr std::size_t smallest_chunk = 1'024;
+  static constexpr std::size_t largest_chunk = 8'192;
+
+  Frame chunk_;
+  std::size_t used_ = 0;
+};
 
 /// The frames of one manager in memory: where small ones are placed side by side, and what all that
 /// are still queued cost.
@@ -45,8 +66,26 @@ class FrameMemory {
   const FrameAccount::Ptr account_ = FrameAccount::open();
 };
 
-}  // namespace roost::detail
+inline Frame FrameJoiner::join(const Frame& frame, FrameAccount* account) {
+  const std::size_t size = frame.size();
+  if (size > largest_joined) return frame;
+  if (!chunk_.is_shared()) used_ = 0;  // nobody has any of it still to write
+  if (chunk_.size() - used_ < size) {
+    // As large as the burst is so far: whoever is slow keeps all of it in memory.
+    const std::size_t capacity = std::clamp(2 * used_, smallest_chunk, largest_chunk);
+    chunk_ = Frame::raw(std::max(capacity, size));
+    if (account) chunk_.charge_to(*account);
+    used_ = 0;
+  }
+  std::memcpy(chunk_.data() + used_, frame.wire().data(), size);
+  used_ += size;
+  return chunk_.slice(used_ - size, frame);
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/manager/sending/frame_memory.ipp"
-#endif
+inline std::size_t FrameMemory::bytes() const noexcept {
+  std::size_t bytes = at_most();
+  for (const FrameJoiner& joiner : joiners_) bytes -= joiner.idle_bytes();
+  return bytes;
+}
+
+}  // namespace roost::detail

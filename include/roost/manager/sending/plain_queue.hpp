@@ -14,13 +14,10 @@
 #include <utility>
 
 #include "roost/base/clock.hpp"
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/manager/sending/backpressure.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
-#include "roost/runtime/detail/patience.hpp"
-#include "roost/runtime/detail/running_count.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
+#include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"

@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/log.hpp"
 #include "roost/manager/registry/liveness.hpp"
@@ -20,8 +21,7 @@
 #include "roost/manager/sending/backpressure.hpp"
 #include "roost/manager/sending/pace.hpp"
 #include "roost/manager/sending/plain_queue.hpp"
-#include "roost/runtime/detail/patience.hpp"
-#include "roost/runtime/detail/prefetch.hpp"
+#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"

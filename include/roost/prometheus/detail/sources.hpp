@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "roost/prometheus/detail/tables.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

@@ -30,9 +30,8 @@
 #include <vector>
 
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
 
 namespace roost::detail {
 

@@ -4,22 +4,79 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "roost/redis/connection/failure_log.hpp"
+#include "roost/base/clock.hpp"
 #include "roost/redis/connection/session.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/runtime/detail/backoff.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
+
+/// How long to wait before the next attempt: anything up to a bound that doubles with each failure.
+///
+/// The whole delay is random ("full jitter"), so that replicas that have lost the same server do
+/// not come back in lockstep.
+class Backoff {
+ public:
+  /// @param shortest, longest  the bound after the first failure, and the highest one
+  Backoff(Clock::duration shortest, Clock::duration longest) noexcept
+      : shortest_(shortest), longest_(longest), bound_(shortest) {}
+
+  /// @param random  evenly distributed, 0 <= random < 1
+  [[nodiscard]] Clock::duration next(double random) noexcept {
+    const Clock::duration bound = bound_;
+    bound_ = bound > longest_ / 2 ? longest_ : bound * 2;
+    return Clock::duration(
+        static_cast<Clock::duration::rep>(static_cast<double>(bound.count()) * random));
+  }
+  void reset() noexcept { bound_ = shortest_; }
+
+ private:
+  const Clock::duration shortest_;
+  const Clock::duration longest_;
+  Clock::duration bound_;
+};
+
+/// Which of the attempts to connect are logged: the first that fails, as a loss; later ones when
+/// the reason is another, but not more often than each few seconds, or else once a minute.
+class FailureLog {
+ public:
+  enum class What { nothing, loss, attempt };
+
+  What note(const std::string& why, Clock::time_point now) {
+    ++failures_;
+    const auto since = logged_ ? now - *logged_ : Clock::duration::max();
+    const bool is_due =
+        since >= std::chrono::minutes(1) || (why != why_ && since >= std::chrono::seconds(5));
+    if (!is_due) return What::nothing;
+    const What what = logged_ ? What::attempt : What::loss;
+    logged_ = now;
+    why_ = why;
+    return what;
+  }
+  /// It has connected, or is ended.
+  void clear() {
+    failures_ = 0;
+    logged_.reset();
+    why_.clear();
+  }
+  /// How many have failed, one after the other; the loss is the first.
+  [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
+
+ private:
+  std::uint64_t failures_ = 0;
+  std::optional<Clock::time_point> logged_;
+  std::string why_;
+};
 
 /// Keeps one connection: makes it, and makes it again after each loss, with growing delays, until
 /// it is ended. What it is for is up to who derives from this.

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "roost/base/error.hpp"
-#include "roost/base/text/escape.hpp"
+#include "roost/base/text/text.hpp"
 
 namespace roost::detail {
 

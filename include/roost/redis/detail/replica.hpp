@@ -20,15 +20,13 @@
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/redis/detail/validate.hpp"
 #include "roost/redis/options.hpp"
-#include "roost/redis/publishing/outcome.hpp"
 #include "roost/redis/publishing/publisher.hpp"
+#include "roost/redis/publishing/spool.hpp"
 #include "roost/redis/subscribing/room_channels.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {

@@ -26,7 +26,6 @@
 #include "roost/redis/connection/session.hpp"
 #include "roost/redis/detail/shared.hpp"
 #include "roost/redis/numbering/stamp.hpp"
-#include "roost/redis/publishing/outcome.hpp"
 #include "roost/redis/publishing/spool.hpp"
 #include "roost/redis/subscribing/announcements.hpp"
 #include "roost/runtime/detail/wait.hpp"

@@ -13,7 +13,7 @@
 #include "roost/redis/detail/shared.hpp"
 #include "roost/redis/options.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

@@ -15,7 +15,7 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

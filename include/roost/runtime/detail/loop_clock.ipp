@@ -6,8 +6,8 @@
 #include <boost/asio/query.hpp>
 #include <boost/system/error_code.hpp>
 
+#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/per_executor.hpp"
 
 namespace roost::detail {
 

@@ -1,20 +1,69 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/system/error_code.hpp>
+#include <cstddef>
 #include <memory>
 #include <utility>
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/wait_list.hpp"
 
 namespace roost::detail {
+
+/// Whoever awaits it goes on in a later turn of its executor: what is under way now comes first.
+ROOST_WHEN_USED boost::asio::awaitable<void> next_turn();
+
+class WaitList;
+
+/// Something that waits in a `WaitList`; leaves it when destroyed.
+class Waiter {
+ public:
+  Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  [[nodiscard]] bool is_woken() const noexcept { return woken_; }
+
+ protected:
+  virtual ~Waiter() { unlink(); }
+
+ private:
+  friend class WaitList;
+  virtual void wake() = 0;
+
+  void unlink() noexcept;
+
+  Waiter** previous_ = nullptr;  // the pointer that points here
+  Waiter* next_ = nullptr;
+  bool woken_ = false;
+};
+
+/// Who waits for something to happen. Holds pointers only, no I/O object of its own: its owner
+/// may outlive the `io_context`.
+class WaitList {
+ public:
+  WaitList() = default;
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+  ~WaitList() { notify_all(); }
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+
+  void add(Waiter& waiter) noexcept;
+
+  /// Wakes all; they run later, on their executors.
+  void notify_all();
+
+ private:
+  Waiter* head_ = nullptr;
+};
 
 /// A waiter with a deadline; the timer is how it sleeps and how it is woken.
 class TimedWaiter final : public Waiter {
@@ -87,6 +136,50 @@ void when_notified(WaitList& list, const boost::asio::any_io_executor& executor,
 /// Waits until @p deadline.
 ROOST_WHEN_USED boost::asio::awaitable<void> sleep_until(boost::asio::any_io_executor executor,
                                                          Clock& clock, Clock::time_point deadline);
+
+/// How long something may take.
+struct TimeLimit {
+  /// Altogether.
+  Clock::duration total;
+  /// Before the peer takes more bytes, or does the last that is wanted of it.
+  Clock::duration without_progress;
+};
+
+/// How long a connection that ends is waited for: its peer may be slow, but must not stand still.
+class Patience {
+ public:
+  using time_point = Clock::time_point;
+
+  /// @param unsent  bytes that the peer has still to take
+  Patience(time_point now, const TimeLimit& limit, std::size_t unsent) noexcept
+      : deadline_(now + limit.total), without_progress_(limit.without_progress), unsent_(unsent) {
+    give_up_ = now + without_progress_;
+    plan_look(now);
+  }
+
+  [[nodiscard]] time_point deadline() const noexcept { return deadline_; }
+  /// When to call `is_over` at the latest.
+  [[nodiscard]] time_point next_look() const noexcept { return next_look_; }
+  /// Looks whether the peer has taken something since the last look.
+  [[nodiscard]] bool is_over(time_point now, std::size_t unsent) noexcept {
+    if (std::exchange(unsent_, unsent) > unsent) give_up_ = now + without_progress_;
+    plan_look(now);
+    return now >= std::min(give_up_, deadline_);
+  }
+
+ private:
+  // With something to take it is looked at now and then, so that it is known when it took the last.
+  void plan_look(time_point now) noexcept {
+    next_look_ = std::min(give_up_, deadline_);
+    if (unsent_ > 0) next_look_ = std::min(next_look_, now + without_progress_ / 8);
+  }
+
+  time_point deadline_;
+  time_point give_up_;
+  time_point next_look_;
+  Clock::duration without_progress_;
+  std::size_t unsent_;
+};
 
 }  // namespace roost::detail
 

@@ -2,11 +2,40 @@
 #pragma once
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<void> next_turn() {
+  return boost::asio::post(boost::asio::use_awaitable);
+}
+
+ROOST_DECL void Waiter::unlink() noexcept {
+  if (!previous_) return;
+  *previous_ = next_;
+  if (next_) next_->previous_ = previous_;
+  previous_ = nullptr;
+  next_ = nullptr;
+}
+
+ROOST_DECL void WaitList::add(Waiter& waiter) noexcept {
+  waiter.next_ = head_;
+  waiter.previous_ = &head_;
+  if (head_) head_->previous_ = &waiter.next_;
+  head_ = &waiter;
+}
+
+ROOST_DECL void WaitList::notify_all() {
+  while (Waiter* waiter = head_) {
+    waiter->unlink();
+    waiter->woken_ = true;
+    waiter->wake();
+  }
+}
 
 ROOST_DECL void TimedWaiter::wake() { timer.cancel(); }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/system/error_code.hpp>
 #include <csignal>
@@ -14,21 +15,28 @@
 #include <utility>
 
 #include "roost/backplane/cluster.hpp"
+#include "roost/base/build/config.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/log.hpp"
-#include "roost/base/text/describe.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/heartbeat/heartbeat_monitor.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/manager/lifecycle/drain.hpp"
-#include "roost/runtime/detail/child.hpp"
-#include "roost/runtime/detail/next_turn.hpp"
-#include "roost/runtime/detail/on_executor.hpp"
-#include "roost/runtime/detail/scoped_value.hpp"
-#include "roost/runtime/detail/task_group.hpp"
-#include "roost/service/detail/signals.hpp"
+#include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/detail/tasks.hpp"
+#include "roost/runtime/detail/wait.hpp"
 #include "roost/service/service_options.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
+
+/// The next of the signals of @p set; nothing if the set is cancelled.
+ROOST_WHEN_USED boost::asio::awaitable<std::optional<int>> next_signal(
+    boost::asio::signal_set& set);
+
+/// Keeps signals from having their default effect, without waiting for them, until the context is
+/// destroyed. On the executor of @p set.
+ROOST_WHEN_USED void keep_watched(std::unique_ptr<boost::asio::signal_set> set);
 
 /// What a `Service` shares with its coroutines.
 template <class Ws>
@@ -174,3 +182,50 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
 };
 
 }  // namespace roost::detail
+
+namespace roost {
+
+template <WebSocketLike Ws>
+class Service;
+
+namespace detail {
+
+/// How Asio keeps a `Service`, for the life of its context.
+template <class Ws>
+class Attached final : public boost::asio::execution_context::service {
+ public:
+  using key_type = Attached;
+  static inline boost::asio::execution_context::id id;
+
+  /// What Asio calls for a context that has none.
+  explicit Attached(boost::asio::execution_context& context)
+      : boost::asio::execution_context::service(context) {
+    throw Error(errc::not_attached, "init_websockets was not called for this context");
+  }
+  Attached(boost::asio::execution_context& context, std::shared_ptr<Serving<Ws>> serving)
+      : boost::asio::execution_context::service(context),
+        service_(std::make_unique<Service<Ws>>(std::move(serving))) {}
+
+  [[nodiscard]] Service<Ws>& service() noexcept { return *service_; }
+
+ private:
+  // Manager and monitor let go of the context by themselves.
+  void shutdown() noexcept override {}
+
+  const std::unique_ptr<Service<Ws>> service_;
+};
+
+template <class Ws, class Make>
+Service<Ws>& attach(boost::asio::execution_context& context, Make make) {
+  if (boost::asio::has_service<Attached<Ws>>(context)) {
+    throw Error(errc::already_attached, "init_websockets was called before for this context");
+  }
+  return boost::asio::make_service<Attached<Ws>>(context, make()).service();
+}
+
+}  // namespace detail
+}  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/service/detail/service_state.ipp"
+#endif

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
-#include "roost/base/text/json_depth.hpp"
+#include "roost/base/text/json.hpp"
 #include "roost/socket/frame.hpp"
 
 namespace roost::detail {

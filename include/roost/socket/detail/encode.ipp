@@ -2,8 +2,8 @@
 #pragma once
 
 #include "roost/base/error.hpp"
-#include "roost/base/text/json_string.hpp"
-#include "roost/base/text/utf8.hpp"
+#include "roost/base/text/json.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {

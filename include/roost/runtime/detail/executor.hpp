@@ -11,20 +11,38 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
-#include "roost/runtime/detail/running_count.hpp"
+#include "roost/base/build/config.hpp"
+#include "roost/runtime/running.hpp"
 
 namespace roost::detail {
+
+/// A flag that is set, or a pointer that points, for the life of this.
+template <class T>
+class ScopedValue {
+ public:
+  ScopedValue(T& place, std::type_identity_t<T> value) noexcept : place_(place) { place_ = value; }
+  ScopedValue(const ScopedValue&) = delete;
+  ScopedValue& operator=(const ScopedValue&) = delete;
+  ~ScopedValue() { place_ = T{}; }
+
+ private:
+  T& place_;
+};
 
 // Results need a default on their way between executors.
 template <class T>
@@ -84,4 +102,73 @@ boost::asio::awaitable<T> on_executor(boost::asio::any_io_executor executor,
   if constexpr (!std::is_void_v<T>) co_return std::move(*result);
 }
 
+/// What wants to be told that its `io_context` is being destroyed, so that it can let go of the
+/// sockets while these can still be destroyed.
+class ContextGuard {
+ public:
+  explicit ContextGuard(boost::asio::execution_context& context);
+  ContextGuard(const ContextGuard&) = delete;
+  ContextGuard& operator=(const ContextGuard&) = delete;
+
+ protected:
+  virtual ~ContextGuard();
+
+  void leave_context() noexcept;
+
+ private:
+  virtual void on_context_destroyed() noexcept = 0;
+
+  class Service;
+  Service* service_;
+};
+
+/// One object for all who share an executor, and what else it is made of, which `is_for` compares:
+/// made when the first asks, gone with the last. It has a `get_executor`; none is kept here, for
+/// that may be work for its context.
+template <class T>
+class PerExecutor final : public boost::asio::execution_context::service {
+ public:
+  using key_type = PerExecutor;
+  static inline boost::asio::execution_context::id id;
+  explicit PerExecutor(boost::asio::execution_context& context)
+      : boost::asio::execution_context::service(context) {}
+
+  /// From any thread.
+  template <class... Args>
+  static std::shared_ptr<T> of(const boost::asio::any_io_executor& executor, Args&... args) {
+    auto& context = boost::asio::query(executor, boost::asio::execution::context);
+    return boost::asio::use_service<PerExecutor>(context).find(executor, args...);
+  }
+
+ private:
+  template <class... Args>
+  std::shared_ptr<T> find(const boost::asio::any_io_executor& executor, Args&... args) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(objects_, [](const auto& object) { return object.expired(); });
+    for (const auto& weak : objects_) {
+      auto object = weak.lock();
+      if (object && object->get_executor() == executor && is_for(*object, args...)) return object;
+    }
+    auto object = std::make_shared<T>(executor, args...);
+    objects_.push_back(object);
+    return object;
+  }
+  template <class... Args>
+  static bool is_for(const T& object, Args&... args) {
+    if constexpr (sizeof...(args) == 0) {
+      return true;
+    } else {
+      return object.is_for(args...);
+    }
+  }
+  void shutdown() noexcept override {}
+
+  std::mutex mutex_;  // sockets are made from several threads
+  std::vector<std::weak_ptr<T>> objects_;
+};
+
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/runtime/detail/executor.ipp"
+#endif

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "roost/service/detail/signals.hpp"
+#include "roost/service/detail/service_state.hpp"
 
 namespace roost::detail {
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "roost/runtime/detail/task_group.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {

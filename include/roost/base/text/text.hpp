@@ -3,11 +3,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
 
 namespace roost::detail {
+
+/// For maps that are searched with a `std::string_view`.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const noexcept {
+    return std::hash<std::string_view>()(text);
+  }
+};
 
 /// The length of the well-formed UTF-8 sequence that @p text starts with, or 0 (RFC 3629: no
 /// overlong forms, no surrogates, nothing above U+10FFFF).
@@ -49,8 +62,29 @@ namespace roost::detail {
 /// Whether there is a control character, or a line break, in @p text. @pre `is_utf8(text)`
 [[nodiscard]] bool has_control(std::string_view text) noexcept;
 
+/// Base64 with padding (RFC 4648, section 4).
+[[nodiscard]] std::string base64_encode(std::span<const std::byte> bytes);
+
+/// The bytes that @p text encodes; nothing unless it is exactly what `base64_encode` makes of them:
+/// padded, without white space, the bits that encode nothing all zero (RFC 4648, section 3.5).
+[[nodiscard]] std::optional<std::string> base64_decode(std::string_view text);
+
+/// @p value made safe for one line of a log: control characters, quotes, backslashes and bytes
+/// that are no UTF-8 become `\xNN`; what is longer than 256 bytes is cut.
+[[nodiscard]] std::string escape_for_log(std::string_view value);
+
+/// What an exception says, for a log or an error message.
+[[nodiscard]] std::string describe(const std::exception_ptr& error);
+
+/// 128 random bits from the system's generator as 32 hex digits: nobody can guess another's id.
+ROOST_WHEN_USED [[nodiscard]] std::string random_id();
+
+void validate_room_name(std::string_view name, std::size_t max_bytes);
+
+void validate_connection_id(std::string_view id);
+
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/base/text/utf8.ipp"
+#include "roost/base/text/text.ipp"
 #endif

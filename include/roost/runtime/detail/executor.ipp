@@ -4,7 +4,7 @@
 #include <mutex>
 #include <vector>
 
-#include "roost/runtime/detail/context_guard.hpp"
+#include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
@@ -51,8 +52,30 @@ const char* parse_origin(std::string_view text, PageOrigin& out) noexcept;
 /// name with a dot at its end is another.
 bool is_same_host(std::string_view a, std::string_view b) noexcept;
 
+/// Which pages an entry of `allowed_origins` stands for: those of one origin, or with
+/// `https://*.example.com` those of all subdomains of a domain.
+class OriginPattern {
+ public:
+  /// @par Errors  `errc::invalid_option`, naming the pattern and what is wrong with it.
+  explicit OriginPattern(std::string_view text);
+
+  [[nodiscard]] bool matches(const PageOrigin& origin) const noexcept;
+
+ private:
+  /// What people write who mean something else.
+  static const char* fault_of(std::string_view text) noexcept;
+
+  /// Anybody can have a subdomain of `com`.
+  static const char* fault_of_domain(std::string_view host) noexcept;
+
+  std::string scheme_;
+  std::string host_;
+  std::uint16_t port_ = 0;
+  bool is_wildcard_ = false;
+};
+
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/access/detail/page_origin.ipp"
+#include "roost/access/detail/origin.ipp"
 #endif

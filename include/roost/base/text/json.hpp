@@ -2,12 +2,37 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
-#include "roost/base/text/json_depth.hpp"
 
 namespace roost::detail {
+
+/// How deep what a peer sends may be nested: recursion over deeper values overflows the stack.
+inline constexpr std::size_t max_json_depth = 64;
+
+/// How deep arrays and objects of the JSON @p text are nested. Looks at brackets and strings only,
+/// so that it can run before a parser sees the text.
+[[nodiscard]] constexpr std::size_t json_depth(std::string_view text) noexcept {
+  std::size_t depth = 0;
+  std::size_t deepest = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > deepest) deepest = depth;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
+}
 
 /// Walks over the JSON in a text without making values of it.
 ///
@@ -72,8 +97,21 @@ class JsonScanner {
   const char* end_;
 };
 
+/// Appends @p text as a JSON string, as nlohmann/json writes it. @pre it is UTF-8
+void append_json_string(std::string& out, std::string_view text);
+
+/// What a JSON string says. Half of a surrogate pair, which has no UTF-8, becomes U+FFFD.
+/// @pre `JsonScanner` took it: its quotes are there, its escapes are whole
+[[nodiscard]] std::string json_string_value(std::string_view quoted);
+
+/// Replaces each escape of half a surrogate pair in a JSON text by that of U+FFFD: a browser that
+/// cuts an emoji in two sends such an escape, RFC 8259 (section 8.2) allows it, and parsers that
+/// make UTF-8 of it refuse the whole text.
+/// @returns whether there was one
+bool mend_surrogates(std::string& json) noexcept;
+
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/base/text/json_scanner.ipp"
+#include "roost/base/text/json.ipp"
 #endif

@@ -17,11 +17,14 @@ set(clang "$<CXX_COMPILER_ID:Clang,AppleClang>")
 
 # That a warning is an error is the presets' choice (CMAKE_COMPILE_WARNING_AS_ERROR): `release` is
 # built by people with compilers newer than ours.
-add_library(roost_dev_flags INTERFACE)
-target_compile_options(roost_dev_flags INTERFACE
+add_library(roost_warnings INTERFACE)
+target_compile_options(roost_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   # g++ 12 takes the frames of optimised coroutines for a mismatch.
   $<${gcc}:-Wno-mismatched-new-delete>)
+
+add_library(roost_dev_flags INTERFACE)
+target_link_libraries(roost_dev_flags INTERFACE roost_warnings)
 
 if(ROOST_SANITIZE)
   # -O0: a file that includes Beast takes twice as long to build with -O1. -g1 is enough for a

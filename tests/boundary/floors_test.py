@@ -15,7 +15,7 @@ FLOORS = [
 FLOOR = {folder: floor for floor, folders in enumerate(FLOORS, 1) for folder in folders}
 INCLUDE = re.compile(r'\s*#\s*include\s*[<"]roost/([^">]+)[">]')
 # What users include, and what compiles all of a component: these stand above the floors.
-ABOVE = {"beast/src.hpp", "beast/tls.hpp", "beast/tls_src.hpp", "testing/src.hpp"}
+ABOVE = {"beast/src.hpp", "beast/tls.hpp", "beast/tls_src.hpp", "redis/src.hpp", "testing/src.hpp"}
 
 
 def faults(roost):

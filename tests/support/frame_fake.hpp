@@ -128,3 +128,11 @@ class FrameFake {
 };
 
 }  // namespace roost::test
+
+#if defined(ROOST_SEPARATE_COMPILATION)
+// Compiled once, by `test_sockets.cpp`.
+namespace roost {
+extern template class Connection<test::FrameFake>;
+extern template class ConnectionManager<test::FrameFake>;
+}  // namespace roost
+#endif

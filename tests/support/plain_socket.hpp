@@ -5,7 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <roost/socket/websocket_like.hpp>
+#include <roost/roost.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,3 +38,11 @@ static_assert(!TakesFrames<PlainSocket>);
 static_assert(!Aborts<PlainSocket>);
 
 }  // namespace roost::test
+
+#if defined(ROOST_SEPARATE_COMPILATION)
+// Compiled once, by `test_sockets.cpp`.
+namespace roost {
+extern template class Connection<test::PlainSocket>;
+extern template class ConnectionManager<test::PlainSocket>;
+}  // namespace roost
+#endif

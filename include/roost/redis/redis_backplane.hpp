@@ -6,22 +6,19 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
-#include <utility>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/backplane_message.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
-#include "roost/base/error.hpp"
-#include "roost/redis/detail/replica.hpp"
-#include "roost/redis/numbering/stamp.hpp"
+#include "roost/base/build/config.hpp"
 #include "roost/redis/options.hpp"
-#include "roost/redis/subscribing/room_channels.hpp"
+#include "roost/redis/stats.hpp"
 
 namespace roost {
+
+namespace detail {
+class RedisReplica;
+}
 
 /// The `Backplane` between processes: over a channel of Redis, in the format of
 /// hawkapi-websockets, whose replicas may share it.
@@ -56,18 +53,15 @@ class RedisBackplane {
 
   /// @param executor  where handlers are called: an `io_context` that one thread runs, or a strand
   /// @par Errors      `errc::invalid_url`; `invalid_option`, naming the field.
-  explicit RedisBackplane(boost::asio::any_io_executor executor, Options options = {})
-      : replica_(std::make_shared<detail::RedisReplica>(std::move(executor), std::move(options))) {}
+  explicit RedisBackplane(boost::asio::any_io_executor executor, Options options = {});
   RedisBackplane(const RedisBackplane&) = delete;
   RedisBackplane& operator=(const RedisBackplane&) = delete;
-  ~RedisBackplane() { replica_->close(); }
+  ~RedisBackplane();
 
   /// None once its `io_context` is gone.
-  [[nodiscard]] boost::asio::any_io_executor get_executor() const {
-    return replica_->shared->executor();
-  }
+  [[nodiscard]] boost::asio::any_io_executor get_executor() const;
   /// Those of the constructor.
-  [[nodiscard]] const Options& options() const noexcept { return replica_->shared->options(); }
+  [[nodiscard]] const Options& options() const noexcept;
 
   /// Connects and subscribes, and keeps that up until `stop`. Where it is under way already, waits
   /// for it.
@@ -77,18 +71,16 @@ class RedisBackplane {
   /// @par Suspends      until Redis has acknowledged the subscription; not with
   ///                    `require_connection` off.
   /// @par Cancellation  undoes it.
-  awaitable<void> start() {
-    return detail::RedisReplica::start(replica_, options().require_connection);
-  }
+  awaitable<void> start();
   /// The same as if `require_connection` were off.
-  awaitable<void> start_anyway() { return detail::RedisReplica::start(replica_, false); }
+  awaitable<void> start_anyway();
 
   /// The handlers get nothing any more, not even what waits for them; what is under way, a
   /// coroutine, is left to itself. What was published and is on its way to Redis may still arrive;
   /// what waits for Redis to come back is dropped. `start` begins anew.
   /// @par Suspends  until nothing of it runs any more: at once, but for what is on its way to a
   ///                Redis that does not answer, which gets a second.
-  awaitable<void> stop() { return detail::RedisReplica::stop(replica_); }
+  awaitable<void> stop();
 
   /// Brings @p message to every handler of the started backplanes on the channel, whether this one
   /// has started or not.
@@ -102,72 +94,42 @@ class RedisBackplane {
   ///                    backplane's own) and `message_too_big`.
   /// @par Suspends      until Redis has answered; not while it is known to be down.
   /// @par Cancellation  stops waiting; the message is published nevertheless.
-  awaitable<Published> publish(const nlohmann::json& message) {
-    std::string text = detail::serialize_message(message, options().max_message_bytes);
-    if (const char* field = detail::reserved_field(message)) {
-      throw Error(errc::invalid_json, "the field \"" + std::string(field) + "\" is reserved");
-    }
-    return detail::RedisReplica::publish(replica_,
-                                         {.text = std::move(text), .room = only_room(message)});
-  }
+  awaitable<Published> publish(const nlohmann::json& message);
 
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
   /// @returns what removes it; it may be ignored.
   /// @par Errors  `errc::invalid_option` if the handler is empty.
-  Subscription on(BackplaneHandler handler) { return replica_->inbound->on(std::move(handler)); }
+  Subscription on(BackplaneHandler handler);
 
   /// @private For `Cluster`.
-  awaitable<Published> publish_wire(detail::OutgoingMessage message) {
-    detail::check_size(message.text, options().max_message_bytes);
-    return detail::RedisReplica::publish(replica_, std::move(message));
-  }
+  awaitable<Published> publish_wire(detail::OutgoingMessage message);
   /// @private
-  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr) {
-    return replica_->inbound->on(std::move(handler), member);
-  }
+  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr);
   /// @private Null unless there is a channel per room.
-  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const {
-    if (options().routing == Routing::shared_channel) return nullptr;
-    return std::make_shared<detail::RedisRooms>(replica_->shared, replica_->subscriber);
-  }
+  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const;
 
   /// How it hears the others; good for a readiness check.
-  [[nodiscard]] RedisState state() const noexcept { return replica_->subscriber->state(); }
+  [[nodiscard]] RedisState state() const noexcept;
   /// Waits until it is subscribed.
   /// @par Errors  `errc::backplane_unavailable` if it is not started, or stopped meanwhile.
-  awaitable<void> ready() { return detail::RedisReplica::ready(replica_); }
+  awaitable<void> ready();
   /// @p hook is called with each new state, on the executor. For the life of the backplane.
-  void on_state(std::function<void(RedisState)> hook) {
-    replica_->subscriber->on_state(std::move(hook));
-  }
+  void on_state(std::function<void(RedisState)> hook);
   /// @p hook is called when messages of another backplane were lost on their way here, came twice,
   /// or when it is not known whether some were lost. For the life of the backplane.
-  void on_loss(std::function<void(const RedisLoss&)> hook) {
-    replica_->subscriber->on_loss(std::move(hook));
-  }
+  void on_loss(std::function<void(const RedisLoss&)> hook);
 
   /// What was counted so far.
-  [[nodiscard]] RedisStats stats() const {
-    RedisStats stats = replica_->shared->stats;
-    replica_->publisher->fill(stats);
-    const detail::Inbound::Counts counts = replica_->inbound->counts();
-    stats.received = counts.received;
-    stats.dropped = counts.dropped;
-    stats.failed = counts.failed;
-    return stats;
-  }
+  [[nodiscard]] RedisStats stats() const;
 
  private:
-  static std::optional<std::string> only_room(const nlohmann::json& message) {
-    const nlohmann::json* const room = detail::find_field(message, "room");
-    const bool is_union = detail::find_field(message, "rooms") != nullptr;
-    if (!room || !room->is_string() || is_union) return std::nullopt;
-    return room->get<std::string>();
-  }
-
   const std::shared_ptr<detail::RedisReplica> replica_;
 };
 
 static_assert(Backplane<RedisBackplane>);
 
 }  // namespace roost
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/redis/redis_backplane.ipp"
+#endif

@@ -157,9 +157,8 @@ struct Receiving {
     const Clock::time_point over = state.loop().to_base(begun) + waited;
     const auto settle = [&](TokenBucket& bucket) {
       bucket.settle(connection.connected_at());
-      bucket.settle(waited < LoopClock::catching_up
-                        ? std::min(bucket.full_at() + 2 * waited, over)
-                        : over);
+      bucket.settle(waited < LoopClock::catching_up ? std::min(bucket.full_at() + 2 * waited, over)
+                                                    : over);
     };
     if (limits.messages.per_second > 0) settle(connection.inbound_messages_);
     if (limits.bytes.per_second > 0) settle(connection.inbound_bytes_);

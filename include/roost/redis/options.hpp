@@ -57,7 +57,7 @@ struct RedisOptions {
   /// its share. Above 0.
   Clock::duration connect_timeout = std::chrono::seconds(5);
   /// For the answer to what is sent; of a long answer, or to many commands, for each part that
-  /// comes. Above 0.
+  /// comes, and of what is long to send for each 256 KiB. Above 0.
   Clock::duration command_timeout = std::chrono::seconds(5);
   /// The delay before a new attempt to connect is random, at most this after the first failure.
   /// Above 0.

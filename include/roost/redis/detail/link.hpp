@@ -90,22 +90,23 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     co_await self->stream_->write(boost::asio::buffer(self->outgoing_));
     self->outgoing_.clear();
   }
-  /// The same within the time for a command, else closes; without a coroutine of its own where
-  /// nothing has to wait.
+  /// Sends all that is `outgoing`, each part within the time for a command, else closes; without a
+  /// coroutine of its own where nothing has to wait.
   static boost::asio::awaitable<void> send(Ptr self, RedisTargetPtr target,
                                            boost::asio::any_io_executor executor) {
     std::string& bytes = self->outgoing_;
     bytes.erase(0, self->stream_->write_now(boost::asio::buffer(bytes)));
-    if (!bytes.empty()) {
-      const RedisOptions& options = target->options;
-      auto writing = write(self);
-      try {
+    const RedisOptions& options = target->options;
+    try {
+      for (std::size_t sent = 0; sent < bytes.size(); sent += part_bytes) {
+        auto writing = write_part(self, sent);
         co_await with_deadline(std::move(writing), executor, *options.clock,
                                options.command_timeout);
-      } catch (const boost::system::system_error& error) {
-        co_return self->close(describe(error, options.command_timeout));
       }
+    } catch (const boost::system::system_error& error) {
+      co_return self->close(describe(error, options.command_timeout));
     }
+    bytes.clear();
     constexpr std::size_t to_keep = 262'144;
     if (bytes.capacity() > to_keep) bytes = std::string();
   }
@@ -187,6 +188,13 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     auto looking = look_up(executor, url.host, url.port);
     co_return co_await with_deadline(std::move(looking), executor, clock,
                                      target->options.connect_timeout);
+  }
+
+  // A message of megabytes may take longer than a command, if it gets on.
+  static constexpr std::size_t part_bytes = 262'144;
+  static boost::asio::awaitable<void> write_part(Ptr self, std::size_t first) {
+    const std::string_view part = std::string_view(self->outgoing_).substr(first, part_bytes);
+    co_await self->stream_->write(boost::asio::buffer(part));
   }
 
   static boost::asio::awaitable<Attempt> try_address(boost::asio::any_io_executor executor,

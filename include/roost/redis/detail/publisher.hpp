@@ -185,6 +185,7 @@ class RedisPublisher final : public RedisConnection {
       if (!link->outgoing().empty()) {
         ++shared_->stats.writes;
         co_await RedisLink::send(link, shared_->target(), executor);
+        progress_at_ = shared_->now();
       } else if (is_stopping_ && !has_messages()) {
         link->close("stopped");
       } else {
@@ -216,6 +217,7 @@ class RedisPublisher final : public RedisConnection {
     }
     InFlight sent = std::move(in_flight_.front());
     in_flight_.pop_front();
+    progress_at_ = shared_->now();
     if (sent.kind == InFlight::Kind::role) {
       check_role(link, RedisRole(reply));
     } else if (reply.is_integer()) {
@@ -282,22 +284,25 @@ class RedisPublisher final : public RedisConnection {
 
   [[nodiscard]] Clock::time_point next_deadline() const {
     Clock::time_point next = std::min(announcements_.due(), ask_role_at_);
-    if (!in_flight_.empty()) {
-      next = std::min(next, in_flight_.front().since + shared_->options().command_timeout);
-    }
+    if (!in_flight_.empty()) next = std::min(next, answer_due());
     return is_stopping_ ? std::min(next, stop_deadline_) : next;
+  }
+  // What was sent last may have taken long, and Redis may have much to answer before.
+  [[nodiscard]] Clock::time_point answer_due() const {
+    return std::max(in_flight_.front().since, progress_at_) + shared_->options().command_timeout;
   }
   void enforce_deadlines(RedisLink& link) const {
     const Clock::time_point now = shared_->now();
     const Clock::duration limit = shared_->options().command_timeout;
     if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
-    if (!in_flight_.empty() && now >= in_flight_.front().since + limit) {
+    if (!in_flight_.empty() && now >= answer_due()) {
       link.close(RedisLink::describe(Error(errc::timed_out), limit));
     }
   }
 
   Spool spool_;
   std::deque<InFlight> in_flight_;
+  Clock::time_point progress_at_{};  // when a part of them was sent or answered
   bool must_probe_ = false;
   Announcements announcements_;
   std::optional<Clock::time_point> lost_at_;    // the connection, if it is not up again

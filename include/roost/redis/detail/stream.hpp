@@ -111,6 +111,8 @@ inline boost::asio::awaitable<boost::asio::ip::tcp::socket> connect_tcp(
   open_private(socket, endpoint.protocol());
   co_await socket.async_connect(endpoint, boost::asio::use_awaitable);
   socket.set_option(tcp::no_delay(true));
+  // What our kernel still holds counts as sent: it must not take long.
+  socket.set_option(boost::asio::socket_base::send_buffer_size(262'144));
   watch_peer(socket);
   co_return socket;
 }

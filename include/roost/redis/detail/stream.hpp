@@ -101,6 +101,8 @@ inline void watch_peer(boost::asio::ip::tcp::socket& socket) {
   set(TCP_KEEPINTVL, 5);
   set(TCP_KEEPCNT, 3);
   set(TCP_USER_TIMEOUT, 30'000);  // milliseconds, all others seconds
+  // What was written is nearly sent: the time for an answer begins then, also on a slow link.
+  set(TCP_NOTSENT_LOWAT, 131'072);  // bytes
 }
 
 /// @par Errors  those of Asio.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A Redis that is no primary, or is one no more; and a connection that only seems to work.
+// A Redis that is no primary, or is one no more, or will not have us; and a connection that only
+// seems to work.
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/socket_base.hpp>
 #include <cstddef>
 #include <filesystem>
@@ -280,6 +282,40 @@ TEST_CASE("a Redis that is loading or busy is tried again, and that is said", "[
   world.until([&] { return backplane->state() == RedisState::down; });
   fake.ping = "+PONG\r\n";
   world.until([&] { return backplane->state() == RedisState::subscribed; });
+}
+
+TEST_CASE("a Redis with no place for another client says so, each time", "[redis]") {
+  RedisServer server({"--maxclients", "1"});
+  RedisWorld world(server);
+  boost::asio::local::stream_protocol::socket other(world.context);
+  other.connect(server.socket());
+  for (int i = 0; i < 10; ++i) {  // it closes before or after we write
+    const auto backplane = world.make(RedisOptions{});
+    const std::string message = message_of([&] { world.run(backplane->start()); });
+    CHECK(contains(message, "max number of clients"));
+  }
+}
+
+TEST_CASE("a file for TLS that cannot be read is named", "[redis]") {
+  RedisWorld world;
+  FakeRedis fake(world.context);
+  const std::string url = "rediss://" + fake.url().substr(8);
+  const auto with_ca = world.make({.url = url, .ca_file = "/no/ca.pem"});
+  const std::string message = message_of([&] { world.run(with_ca->start()); });
+  CHECK(contains(message, "ca_file /no/ca.pem: No such file"));
+  const auto with_key = world.make(
+      {.url = url, .certificate_file = "/no/cert.pem", .private_key_file = "/no/key.pem"});
+  CHECK(contains(message_of([&] { world.run(with_key->start()); }), "certificate_file /no/cert"));
+}
+
+TEST_CASE("no time of the options may be so long that it overflows", "[redis]") {
+  RedisWorld world;
+  constexpr auto never = Clock::duration::max();
+  const std::string message =
+      message_of([&] { static_cast<void>(world.make({.connect_timeout = never})); });
+  CHECK(contains(message, "connect_timeout must be at most a year"));
+  CHECK_THROWS(world.make({.max_spool_age = never}));
+  CHECK_NOTHROW(world.make({.probe_interval = 24h * 365}));
 }
 
 TEST_CASE("answers that come one by one have the time of an answer each", "[redis]") {

@@ -22,7 +22,7 @@ enum class Routing {
   per_room,
 };
 
-/// The options of a `RedisBackplane`, fixed for its life.
+/// The options of a `RedisBackplane`, fixed for its life. No time may be over a year.
 struct RedisOptions {
   /// `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
   /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded. `valkey://`

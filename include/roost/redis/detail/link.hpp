@@ -10,8 +10,8 @@
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,10 +36,6 @@ struct RedisTarget {
 };
 using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
 
-/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
-struct RedisTrouble : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 /// It answers, but is a Redis that is of no use: a replica.
 struct RedisUnusable : RedisTrouble {
   using RedisTrouble::RedisTrouble;
@@ -254,11 +250,27 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     return sent;
   }
+  // Where nothing is to be read either, the error from before is the reason.
+  static boost::asio::awaitable<RedisReply> read_although(Ptr self, std::exception_ptr unsent) {
+    try {
+      co_return co_await read(self);
+    } catch (const boost::system::system_error& error) {
+      if (!unsent || error.code() == boost::asio::error::operation_aborted) throw;
+    }
+    std::rethrow_exception(unsent);
+  }
   static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
     const std::vector<std::string_view> sent = append_log_in(self->outgoing_, *target);
-    co_await write(self);
+    std::exception_ptr unsent;
+    try {
+      co_await write(self);
+    } catch (const boost::system::system_error& error) {
+      // A Redis that turns us away says why before it closes.
+      if (error.code() == boost::asio::error::operation_aborted) throw;
+      unsent = std::current_exception();
+    }
     for (const std::string_view command : sent) {
-      const RedisReply reply = co_await read(self);
+      const RedisReply reply = co_await read_although(self, unsent);
       if (command == "ROLE") self->role_ = RedisRole(reply);
       // Neither a name nor a ping is worth a permission; and what keeps a Redis from writing to its
       // disk (which it also answers to PING) does not keep it from passing messages on.

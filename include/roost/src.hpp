@@ -4,7 +4,8 @@
 /// @file
 /// For shorter builds: define `ROOST_SEPARATE_COMPILATION` for every file of a program, and include
 /// this in exactly one of them. Likewise the `src.hpp` of each part that is used, there or in
-/// another file: `roost/beast/src.hpp`, `roost/beast/tls_src.hpp`, `roost/redis/src.hpp`, `roost/testing/src.hpp`.
+/// another file: `roost/beast/src.hpp`, `roost/beast/tls_src.hpp`, `roost/redis/src.hpp`,
+/// `roost/testing/src.hpp`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"

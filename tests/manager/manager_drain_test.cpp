@@ -242,23 +242,58 @@ TEST_CASE("who does not answer its close is aborted after close_timeout, not at 
 
 TEST_CASE("a slow connection has until the deadline, as long as it gets on", "[drain]") {
   using detail::Patience;
-  Patience patience({}, {.total = 30s, .without_progress = 4s}, 100);
   const auto at = [](Clock::duration time) { return Clock::time_point(time); };
+  // Of 100 bytes.
+  const auto left = [](std::size_t n) { return SendProgress{.taken = 100 - n, .pending = n}; };
+  Patience patience({}, {.total = 30s, .without_progress = 4s}, left(100));
   SECTION("it stands still") {
     CHECK(patience.next_look() <= at(1s));
-    CHECK_FALSE(patience.is_over(at(3999ms), 100));
+    CHECK_FALSE(patience.is_over(at(3999ms), left(100)));
     CHECK(patience.next_look() == at(4s));
-    CHECK(patience.is_over(at(4s), 100));
+    CHECK(patience.is_over(at(4s), left(100)));
   }
   SECTION("it gets on") {
     std::size_t unsent = 100;
-    for (auto t = 1s; t < 30s; t += 1s) CHECK_FALSE(patience.is_over(at(t), --unsent));
-    CHECK(patience.is_over(at(30s), --unsent));
+    for (auto t = 1s; t < 30s; t += 1s) CHECK_FALSE(patience.is_over(at(t), left(--unsent)));
+    CHECK(patience.is_over(at(30s), left(--unsent)));
   }
   SECTION("it has nothing more to take") {
-    CHECK_FALSE(patience.is_over(at(500ms), 0));
+    CHECK_FALSE(patience.is_over(at(500ms), left(0)));
     CHECK(patience.next_look() == at(4500ms));
-    CHECK(patience.is_over(at(4500ms), 0));
+    CHECK(patience.is_over(at(4500ms), left(0)));
+  }
+}
+
+TEST_CASE("without a deadline a slow connection has as long as it takes enough", "[drain]") {
+  using detail::Patience;
+  const auto at = [](Clock::duration time) { return Clock::time_point(time); };
+  const auto left = [](std::size_t n) { return SendProgress{.taken = 100 - n, .pending = n}; };
+  const detail::TimeLimit limit{
+      .total = {}, .without_progress = 4s, .min_progress_bytes = 10, .in_the_end = 2s};
+  Patience patience({}, limit, left(100));
+  std::size_t unsent = 100;
+  SECTION("it takes enough, and then does what is wanted of it at the end") {
+    auto t = 0s;
+    for (; unsent > 0; t += 3s) CHECK_FALSE(patience.is_over(at(t), left(unsent -= 10)));
+    CHECK(patience.next_look() == at(t - 1s));
+    CHECK(patience.is_over(at(t - 1s), left(0)));
+  }
+  SECTION("it trickles") {
+    CHECK_FALSE(patience.is_over(at(2s), left(unsent -= 9)));
+    CHECK(patience.is_over(at(4s), left(unsent)));
+  }
+  SECTION("it takes enough, for ever") {
+    Patience patience_for_much({}, limit, left(10'000));
+    std::size_t rest = 10'000;
+    for (auto t = 1s; t < 50s; t += 1s)
+      CHECK_FALSE(patience_for_much.is_over(at(t), left(rest -= 10)));
+    CHECK(patience_for_much.is_over(at(50s), left(rest -= 10)));
+  }
+  SECTION("there is nothing to take from the beginning") {
+    Patience idle({}, limit, left(0));
+    CHECK(idle.next_look() == at(2s));
+    CHECK(idle.deadline() == at(2s));
+    CHECK(idle.is_over(at(2s), left(0)));
   }
 }
 

@@ -44,6 +44,17 @@ struct Limited : FakeBench {
       ++taken;
     }
   }
+  // How many until it is closed for the next.
+  int take_until_closed() {
+    for (int taken = 0;; ++taken) {
+      try {
+        run(manager.receive_text(*connection));
+      } catch (const Error& error) {
+        CHECK(error.code() == errc::rate_limited);
+        return taken;
+      }
+    }
+  }
 };
 
 TEST_CASE("without a rate everything is taken at once", "[inbound]") {
@@ -101,6 +112,55 @@ TEST_CASE("who closes at the rate closes with 1008", "[inbound]") {
   CHECK(peer.manager.stats().ended_by(DisconnectReason::rate_limited) == 1);
   CHECK(peer.manager.stats().rate_limited == 1);
   CHECK(peer.log.last("rate_limited") == R"(rate_limited id="alice")");
+}
+
+TEST_CASE("a peer is not closed for what comes together because the server did not take it",
+          "[inbound]") {
+  Limited peer({.messages = {.per_second = 10, .burst = 5}, .over_rate = OverRate::close});
+  const bool is_stalled = GENERATE(true, false);
+  CAPTURE(is_stalled);
+  CHECK(peer.take() == 0);
+  std::shared_ptr<detail::Child<std::optional<std::string>>> first;
+  if (is_stalled) {  // while somebody receives
+    first = peer.start(peer.manager.next_text(*peer.connection));
+    peer.clock.stall(20s);
+  } else {
+    peer.pass(20s);
+  }
+  peer.send(200);
+  peer.settle();
+  if (first) CHECK(first->take() == "m");
+  CHECK(peer.take() == (first ? 199 : 200));
+  CHECK(peer.manager.stats().rate_limited == 0);
+  CHECK(peer.manager.total_connections() == 1);
+  // What is more than that is too much all the same.
+  peer.send(6);
+  CHECK(peer.take_until_closed() == 5);
+}
+
+TEST_CASE("a peer that was waited for has no more than its burst", "[inbound]") {
+  Limited peer({.messages = {.per_second = 10, .burst = 5}, .over_rate = OverRate::close});
+  const int how = GENERATE(0, 1, 2);
+  CAPTURE(how);
+  if (how == 0) {  // in one wait
+    auto waiting = peer.start(peer.manager.next_text(*peer.connection));
+    peer.pass(1h);
+    peer.send(1);
+    peer.settle();
+    CHECK(waiting->take() == "m");
+  } else {  // in many, which are cancelled; or with some work between
+    for (int i = 0; i < 1'000; ++i) {
+      auto waiting = peer.start(peer.manager.next_text(*peer.connection));
+      peer.pass(100ms);
+      waiting->cancel();
+      peer.settle();
+      if (how == 2) peer.pass(50ms);
+    }
+    peer.send(1);
+    CHECK(peer.take() == 1);
+  }
+  peer.send(5);
+  CHECK(peer.take_until_closed() == 4);
 }
 
 TEST_CASE("a session that is closed for its rate ends with that, and is no failure", "[inbound]") {

@@ -7,6 +7,7 @@
 #include <roost/redis.hpp>
 #include <roost/testing.hpp>
 #include <string>
+#include <vector>
 
 #include "catch.hpp"
 #include "redis/fake_redis.hpp"
@@ -52,6 +53,43 @@ TEST_CASE("a process that was late keeps its connections to Redis, whatever it w
   CHECK_NOTHROW(starting->take());
   CHECK_FALSE(publishing->take().error);
   CHECK(redis.connections == 2);
+  CHECK(log.count("redis_lost") == 0);
+}
+
+TEST_CASE("a message that takes Redis longer than a command arrives, as long as it gets on",
+          "[operators]") {
+  constexpr auto command_timeout = 1s;
+  boost::asio::io_context elsewhere;
+  test::FakeRedis redis(elsewhere);
+  redis.acceptor.set_option(boost::asio::socket_base::receive_buffer_size(65'536));
+  test::Log log;
+  boost::asio::io_context context;
+  RedisBackplane backplane(
+      context.get_executor(),
+      {.url = redis.url(), .command_timeout = command_timeout, .logger = log.logger()});
+  // Some 4 MB in a second, read in small pieces.
+  auto next_piece = std::chrono::steady_clock::now();
+  const auto read_slowly = [&] {
+    for (; next_piece <= std::chrono::steady_clock::now(); next_piece += 1ms) elsewhere.poll_one();
+  };
+  const std::size_t messages = GENERATE(std::size_t{1}, std::size_t{100});
+  const std::string text(8'000'000 / messages, 'x');
+  std::vector<std::shared_ptr<detail::Child<Published>>> publishing;
+  for (std::size_t i = 0; i < messages; ++i) {
+    publishing.push_back(detail::Child<Published>::start(
+        context.get_executor(), backplane.publish({{"kind", "text"}, {"payload", text}})));
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  testing::run_until(
+      context,
+      [&] {
+        read_slowly();
+        return publishing.back()->is_done();
+      },
+      60s);
+  CHECK(std::chrono::steady_clock::now() - begun > command_timeout);
+  for (const auto& one : publishing) CHECK_FALSE(one->take().error);
+  CHECK(redis.connections == 1);
   CHECK(log.count("redis_lost") == 0);
 }
 

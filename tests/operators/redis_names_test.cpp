@@ -12,9 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/udp.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -24,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -138,6 +144,65 @@ TEST_CASE("why none of several addresses can be used is said for each", "[operat
   CHECK(contains(message, "redis.test:" + text));
   CHECK(contains(message, "127.0.0.2: no answer within"));
   CHECK(contains(message, "127.0.0.3: Connection refused"));
+}
+
+// A DNS that answers when it is told to, and never again.
+class LateDns {
+ public:
+  explicit LateDns(boost::asio::io_context& context)
+      : socket_(context, {boost::asio::ip::make_address("127.0.0.1"), 53}) {
+    listen();
+  }
+  [[nodiscard]] std::size_t questions() const { return questions_.size(); }
+  void answer() {
+    for (const auto& [from, question] : questions_) {
+      socket_.send_to(boost::asio::buffer(answer_to(question)), from);
+    }
+  }
+
+ private:
+  using udp = boost::asio::ip::udp;
+
+  void listen() {
+    socket_.async_receive_from(boost::asio::buffer(buffer_), from_, [this](auto error, auto size) {
+      if (error) return;
+      questions_.emplace_back(from_, std::string(buffer_.data(), size));
+      listen();
+    });
+  }
+  static std::string answer_to(std::string text) {
+    constexpr std::size_t header = 12;
+    const bool is_for_v4 = text[text.find('\0', header) + 2] == 1;
+    text[2] = static_cast<char>(0x81);
+    text[3] = static_cast<char>(0x80);
+    if (!is_for_v4) return text;  // no address
+    text[7] = 1;
+    const std::string_view record("\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\3", 16);
+    return text.append(record);
+  }
+
+  udp::socket socket_;
+  udp::endpoint from_;
+  std::array<char, 512> buffer_{};
+  std::vector<std::pair<udp::endpoint, std::string>> questions_;
+};
+
+TEST_CASE("a DNS that takes longer than an attempt to connect may take is of use", "[operators]") {
+  enter_our_world();
+  const std::string text = std::to_string(free_port());
+  RedisServer server({"--port", text, "--bind", "127.0.0.3"});
+  RedisWorld world(server);
+  LateDns dns(world.context);
+  const auto backplane = world.make({.url = "redis://slow.example:" + text,
+                                     .connect_timeout = 100ms,
+                                     .min_retry_delay = 1ms,
+                                     .max_retry_delay = 1ms});
+  world.run(backplane->start_anyway());
+  world.until([&] { return world.log.count("redis_lost") == 2 && dns.questions() >= 4; });
+  CHECK(contains(world.log.last("redis_lost"), "no answer within 100 ms"));
+  dns.answer();
+  world.until([&] { return backplane->stats().connects == 2; });
+  CHECK(backplane->state() == RedisState::subscribed);
 }
 
 // A process that looks for a name until it is told to end.

@@ -36,8 +36,10 @@ struct FakeRedis {
   bool is_silent = false;          ///< Reads, and says nothing.
   bool ignores_subscribe = false;  ///< Does not answer it.
   bool closes_at_publish = false;  ///< The connection, without an answer.
+  bool holds_answers = false;      ///< To PUBLISH, until `answer_one`.
   std::string greeting = {};       ///< Sent to everybody who connects.
   std::string answer_to_publish = ":0\r\n";
+  std::string ping = "+PONG\r\n";                           ///< What it answers to PING.
   std::string info = {};                                    ///< What it answers to INFO.
   std::string role = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";  ///< What it answers to ROLE.
 
@@ -46,6 +48,10 @@ struct FakeRedis {
   std::vector<std::string> published = {};  ///< Of each PUBLISH, the text.
   std::size_t connections = 0;
   std::size_t subscriptions = 0;  ///< Commands, not channels.
+  std::size_t bytes = 0;          ///< Of commands.
+
+  /// To the publisher that came last.
+  void answer_one() { boost::asio::write(*publisher_, boost::asio::buffer(answer_to_publish)); }
 
  private:
   boost::asio::awaitable<void> accept() {
@@ -66,6 +72,7 @@ struct FakeRedis {
       const std::size_t size =
           co_await socket->async_read_some(boost::asio::buffer(buffer), use_awaitable);
       reader.feed({buffer.data(), size});
+      bytes += size;
       std::string answers;
       while (const auto command = reader.next()) {
         const std::string& name = command->elements.at(0).text;
@@ -73,6 +80,8 @@ struct FakeRedis {
           channels.push_back(command->elements.at(1).text);
           published.push_back(command->elements.at(2).text);
           if (closes_at_publish) co_return socket->close();
+          publisher_ = socket;
+          if (holds_answers) continue;
         }
         if (name == "SUBSCRIBE") ++subscriptions;
         if (name == "SUBSCRIBE" && ignores_subscribe) continue;
@@ -85,7 +94,7 @@ struct FakeRedis {
 
   std::string answer(const detail::RedisReply& command) const {
     const std::string& name = command.elements.at(0).text;
-    if (name == "PING") return "+PONG\r\n";
+    if (name == "PING") return ping;
     if (name == "PUBLISH") return answer_to_publish;
     if (name == "ROLE") return role;
     if (name == "INFO") return "$" + std::to_string(info.size()) + "\r\n" + info + "\r\n";
@@ -99,6 +108,8 @@ struct FakeRedis {
     }
     return acknowledged;
   }
+
+  std::shared_ptr<tcp::socket> publisher_;
 };
 
 }  // namespace roost::test

@@ -74,7 +74,7 @@ nlohmann::json counts(const Replica& replica) {
 
 roost::HttpResponse answer(const Replica& replica, const roost::HttpRequest& request) {
   using boost::beast::http::status;
-  const bool is_known = request.target() == "/stats";
+  const bool is_known = roost::path_of(request) == "/stats";
   roost::HttpResponse response(is_known ? status::ok : status::not_found, request.version());
   if (is_known) response.body() = counts(replica).dump();
   return response;

@@ -53,8 +53,13 @@ class TokenBucket {
   /// Takes @p n, into debt if need be.
   void take(const RateLimit& limit, time_point now, std::size_t n) noexcept {
     if (limit.per_second == 0) return;
-    full_at_ = std::max(full_at_, now) + time_for(limit, n);
+    settle(now);
+    full_at_ += time_for(limit, n);
   }
+  /// What it got before @p then over a burst is lost.
+  void settle(time_point then) noexcept { full_at_ = std::max(full_at_, then); }
+  /// From when on what it gets is over a burst.
+  [[nodiscard]] time_point full_at() const noexcept { return full_at_; }
   /// From when on there are @p n, which may be past; for more than a burst: a whole one.
   [[nodiscard]] time_point ready_at(const RateLimit& limit, std::size_t n = 1) const noexcept {
     if (limit.per_second == 0) return time_point::min();

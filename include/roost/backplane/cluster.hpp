@@ -43,6 +43,9 @@ struct BindOptions {
 /// the wire. So the backplane's `max_message_bytes` must be at least six times that of the manager
 /// and 4096; the defaults of both fit. A manager without a limit is not compared: what is too large
 /// for the backplane is `errc::message_too_big` when it is sent.
+///
+/// Two `RedisBackplane`s of one channel are two replicas: a manager that is bound to both gets each
+/// message twice.
 /// @par Errors         `errc::already_bound`; `invalid_option` for `allow_global` with a manager
 ///                     that requires a room, and for a backplane whose `max_message_bytes` is too
 ///                     small for the manager's; `backplane_unavailable` for an empty reference.

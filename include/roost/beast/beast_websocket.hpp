@@ -143,8 +143,9 @@ class BeastWebSocket final {
   // --- the end ---
 
   /// Flushes what is queued, sends a close frame and waits until the peer has answered and the
-  /// transport is closed; aborts it after @p timeout (default: `StreamOptions::close_timeout`).
-  /// What is received meanwhile is discarded. Does nothing once the conversation has ended.
+  /// transport is closed; aborts it after @p timeout, whatever the peer takes, or without one as
+  /// `StreamOptions::close_timeout` says. What is received meanwhile is discarded. Does nothing
+  /// once the conversation has ended.
   boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {},
                                      std::optional<Clock::duration> timeout = {});
   /// Ends the transport at once; what is queued is lost.

@@ -47,7 +47,7 @@ ROOST_DECL Message BeastWebSocket::take_next(bool is_cancelled) {
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::close(
     std::uint16_t code, std::string_view reason, std::optional<Clock::duration> timeout) {
   if (inbox_->conversation) {
-    inbox_->conversation->close(code, reason, timeout.value_or(options_->close_timeout));
+    inbox_->conversation->close(code, reason, timeout);
   }
   return wait_until_down();
 }

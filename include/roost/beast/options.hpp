@@ -37,12 +37,17 @@ struct StreamOptions {
   /// From the accepted socket to the end of the upgrade; then the socket is aborted. 1 ms to 1 day,
   /// as for the next three.
   Clock::duration handshake_timeout = std::chrono::seconds(15);
-  /// How long a close handshake may take; then the socket is aborted.
+  /// How long a close handshake may take, once the peer has taken all that was sent before; then
+  /// the socket is aborted. Until then, so long for each 32 KiB, or for all that is left, at most
+  /// twelve times.
   Clock::duration close_timeout = std::chrono::seconds(5);
-  /// How long the last bytes may take to leave, where no manager watches over them; and how long a
-  /// peer that keeps asking for pongs may take nothing.
+  /// How long a peer may take for each 32 KiB, or for all that is left, of the last bytes, where no
+  /// manager watches over them: an HTTP response, or what is queued when the peer ends the
+  /// conversation. Twelve times that altogether. And how long a peer that keeps asking for pongs
+  /// may take nothing.
   Clock::duration send_timeout = std::chrono::seconds(5);
-  /// How long the peer may take to close its side after ours is shut down; then it is closed.
+  /// How long the peer may take to close its side after ours is shut down and it has taken all;
+  /// then it is closed.
   Clock::duration linger_timeout = std::chrono::seconds(2);
   /// Bytes of the request line and the headers, cookies included; more is refused with 431. Servers
   /// in front let 16 to 32 KiB through. A request costs as much memory as it has bytes, and what is

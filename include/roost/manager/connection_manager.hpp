@@ -135,7 +135,7 @@ class ConnectionManager {
   // --- who leaves ---
 
   /// Unregisters at once, then closes with 1000. Nothing happens if the id is unknown.
-  /// @par Suspends  until the transport has ended (at most `close_timeout`) and the hooks have run.
+  /// @par Suspends  until the transport has ended (see `close_timeout`) and the hooks have run.
   /// @returns whether there was such a connection.
   awaitable<bool> disconnect(std::string_view id);
 

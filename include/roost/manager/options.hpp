@@ -69,8 +69,10 @@ class Connection;
 
 /// What to do with a peer that sends more than its rate.
 enum class OverRate {
-  wait,   ///< Its messages are taken later: nothing is read meanwhile, and the peer feels it.
-  close,  ///< It is closed with 1008.
+  wait,  ///< Its messages are taken later: nothing is read meanwhile, and the peer feels it.
+  /// It is closed with 1008. What it sends while its handler does not receive, or while the event
+  /// loop does not run, comes together afterwards: such time counts in full, also beyond a burst.
+  close,
 };
 
 /// How much one peer may send. Counted where a message is taken: what it has sent and nobody
@@ -135,7 +137,9 @@ struct ManagerOptions {
   std::optional<std::size_t> max_room_members = {};
   /// Takes log events. Empty: nothing is logged.
   Logger logger = {};
-  /// How long a close handshake may take before the transport is aborted. 1 ms to 1 day.
+  /// How long a close handshake may take before the transport is aborted. A peer that has still to
+  /// take what was sent before has that long for each `min_progress_bytes`, or for all that is
+  /// left, at most twelve times, and then for its answer. 1 ms to 1 day.
   Clock::duration close_timeout = std::chrono::seconds(5);
   /// How long a session's handler that has received before may go on after its connection has
   /// ended, before it is cancelled. 0: not at all; at most 1 day.

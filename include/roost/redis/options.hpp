@@ -22,7 +22,7 @@ enum class Routing {
   per_room,
 };
 
-/// The options of a `RedisBackplane`, fixed for its life.
+/// The options of a `RedisBackplane`, fixed for its life. No time may be over a year.
 struct RedisOptions {
   /// `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
   /// `unix://[[user]:password@]/path[?db=database]`; user and password percent-encoded. `valkey://`
@@ -57,7 +57,7 @@ struct RedisOptions {
   /// its share. Above 0.
   Clock::duration connect_timeout = std::chrono::seconds(5);
   /// For the answer to what is sent; of a long answer, or to many commands, for each part that
-  /// comes. Above 0.
+  /// comes. Of a long message, for each 64 KiB that Redis takes. Above 0.
   Clock::duration command_timeout = std::chrono::seconds(5);
   /// The delay before a new attempt to connect is random, at most this after the first failure.
   /// Above 0.
@@ -65,9 +65,10 @@ struct RedisOptions {
   /// It doubles up to this. At least `min_retry_delay`.
   Clock::duration max_retry_delay = std::chrono::seconds(30);
   /// After so much silence the subscription is asked whether it still works, by a message of its
-  /// own; twice `command_timeout` later it is made anew. As often the connection that publishes is
-  /// asked whether it works and its Redis is still a primary (`ROLE`): what is published to a
-  /// replica does not reach the others. Above 0.
+  /// own; twice `command_timeout` later it is made anew. The connection that publishes is asked as
+  /// often, but at least every 5 s, and before a message if it was not for a second, whether it
+  /// works and its Redis is still a primary (`ROLE`): what is published to a replica does not reach
+  /// the others. Above 0.
   Clock::duration probe_interval = std::chrono::seconds(30);
   /// How long after a message, at most, the others are told its number, so that they notice if it
   /// was lost and nothing follows. Above 0.

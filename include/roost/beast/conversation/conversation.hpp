@@ -155,12 +155,14 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   virtual void resume() { space_.notify_all(); }
 
   /// Sends a close frame after what is queued; messages that still come are discarded. If the peer
-  /// does not answer by the deadline, the channel is aborted.
-  void close(std::uint16_t code, std::string_view reason, Clock::duration timeout) {
+  /// does not answer within @p timeout, the channel is aborted; without one the peer has
+  /// `close_timeout` for that once it has taken all.
+  void close(std::uint16_t code, std::string_view reason, std::optional<Clock::duration> timeout) {
     if (has_ended() || channel_->is_down()) return;
     is_discarding_ = true;
     channel_->send_close(Frame::close(code, reason));
-    channel_->set_deadline(timeout);
+    const Clock::duration usual = channel_->options().close_timeout;
+    timeout ? channel_->set_deadline(*timeout) : channel_->set_flush_deadline(usual, usual);
     end({.reason = DisconnectReason::disconnected, .code = code, .text = std::string(reason)});
     resume();
   }

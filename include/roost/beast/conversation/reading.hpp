@@ -240,7 +240,10 @@ class Reading : public Conversation {
   void on_peer_closes() {
     const Disconnect how = peer_closed();
     is_finishing_ = true;
-    channel_->tighten_deadline(channel_->options().send_timeout);
+    const StreamOptions& options = channel_->options();
+    if (!channel_->has_deadline()) {
+      channel_->set_flush_deadline(options.send_timeout, options.linger_timeout);
+    }
     channel_->send_close(Frame::close(how.code));  // unless one is sent already
     end(how);
     if (!channel_->is_down()) flush_now();

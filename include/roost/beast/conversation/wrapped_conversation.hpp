@@ -131,7 +131,10 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
                                                    static_cast<unsigned char>(payload[1]));
           reason.reason = to_beast(payload.substr(2));
         }
-        if (this->is_finishing_) wrapped_.set_deadline(wrapped_.options().linger_timeout);
+        if (this->is_finishing_) {
+          const StreamOptions& options = wrapped_.options();
+          wrapped_.set_flush_deadline(options.send_timeout, options.linger_timeout);
+        }
         // Also reads the answer; ends the read, or is ended by it.
         return this->stream_.async_close(
             reason, [this, self = this->shared_from_this()](error_code) { wrapped_.close(); });

@@ -67,6 +67,7 @@ ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std:
   boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), bytes.size()),
                            boost::asio::buffer(response));
   link->try_send(bytes);
+  link->clear_deadline();  // of the handshake
   co_await Link::linger(link);
 }
 

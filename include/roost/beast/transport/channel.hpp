@@ -3,14 +3,18 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "roost/access/connection_limiter.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/beast/options.hpp"
+
 #include "roost/beast/transport/flusher.hpp"
 #include "roost/beast/transport/transport.hpp"
+#include "roost/manager/sending/patience.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
@@ -81,15 +85,19 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   }
 
   /// By then the current phase must be over, else the channel is aborted.
-  void set_deadline(Clock::duration delay) {
-    if (!deadline_) deadline_ = std::make_unique<Timer>(executor_, clock());
-    deadline_->expires_after(delay);
-    wait_for_deadline();
+  void set_deadline(Clock::duration delay) { begin_phase(clock().now() + delay).patience.reset(); }
+  /// From now on the peer must take what was sent: so much of it, or all, within each @p delay, and
+  /// do what is wanted of it then within @p in_the_end. Else the channel is aborted.
+  void set_flush_deadline(Clock::duration delay, Clock::duration in_the_end) {
+    constexpr std::size_t min_progress_bytes = 32'768;
+    const TimeLimit limit{.total = {},
+                          .without_progress = delay,
+                          .min_progress_bytes = min_progress_bytes,
+                          .in_the_end = in_the_end};
+    const Patience patience(clock().now(), limit, send_progress());
+    begin_phase(patience.next_look()).patience = patience;
   }
-  /// The same, unless a deadline that comes earlier is set already.
-  void tighten_deadline(Clock::duration delay) {
-    if (!deadline_ || clock().now() + delay < deadline_->expiry()) set_deadline(delay);
-  }
+  [[nodiscard]] bool has_deadline() const noexcept { return deadline_ != nullptr; }
   void clear_deadline() { deadline_.reset(); }
 
   /// Its place among those of its key, until it is down.
@@ -129,13 +137,31 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   /// Ends the transport, gracefully if that takes no time.
   virtual void end_transport(bool abortively) noexcept = 0;
   virtual void on_deadline() noexcept { abort(); }
+  struct Phase {
+    Phase(const boost::asio::any_io_executor& executor, Clock& clock) : timer(executor, clock) {}
+    Timer timer;
+    std::optional<Patience> patience = {};  // none: the deadline is one, whatever the peer takes
+  };
+  Phase& begin_phase(Clock::time_point deadline) {
+    if (!deadline_) deadline_ = std::make_unique<Phase>(executor_, clock());
+    deadline_->timer.expires_at(deadline);
+    wait_for_deadline();
+    return *deadline_;
+  }
   void wait_for_deadline() {
-    deadline_->async_wait([weak = weak_from_this()](error_code error) {
+    deadline_->timer.async_wait([weak = weak_from_this()](error_code error) {
       const auto self = weak.lock();
       if (!self || self->is_down_ || !self->deadline_) return;
-      if (self->deadline_->goes_on(error)) return self->wait_for_deadline();
-      if (self->deadline_->is_over()) self->on_deadline();
+      Timer& timer = self->deadline_->timer;
+      if (timer.goes_on(error)) return self->wait_for_deadline();
+      if (timer.is_over()) self->look_at_deadline();
     });
+  }
+  void look_at_deadline() {
+    std::optional<Patience>& patience = deadline_->patience;
+    if (!patience || patience->is_over(clock().now(), send_progress())) return on_deadline();
+    deadline_->timer.expires_at(patience->next_look());
+    wait_for_deadline();
   }
   virtual void on_down() noexcept = 0;
 
@@ -158,7 +184,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   bool is_down_ = false;
 
   const std::shared_ptr<const StreamOptions> options_;  // of many
-  std::unique_ptr<Timer> deadline_;  // most have none: only the first and the last phase have one
+  std::unique_ptr<Phase> deadline_;  // most have none: only the first and the last phase have one
   ConnectionLimiter::Slot slot_;
   Clock::time_point last_activity_;
 };

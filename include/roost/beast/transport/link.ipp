@@ -59,13 +59,17 @@ ROOST_DECL boost::asio::awaitable<void> Link::shutdown(error_code& error) {
 
 ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self) {
   self->outbox().seal();
-  self->tighten_deadline(self->options().send_timeout);
+  const StreamOptions& options = self->options();
+  if (!self->has_deadline()) {
+    self->set_flush_deadline(options.send_timeout, options.linger_timeout);
+  }
   while (!self->is_down() && !self->outbox().empty()) {
     co_await wait(self->changed_, self->get_executor(), self->clock());
   }
   if (self->is_down()) co_return;
   self->is_lingering_ = true;
-  self->tighten_deadline(self->options().linger_timeout);
+  // Not before our kernel has sent all: what still comes from the peer then would end that.
+  self->set_flush_deadline(options.send_timeout, options.linger_timeout);
   error_code error;
   co_await self->shutdown(error);
   while (!error && !self->is_down()) co_await self->discard(error);

@@ -50,8 +50,7 @@ struct Closing {
   /// The same for one that never was registered.
   static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
                                                      std::uint16_t code, std::string reason) {
-    const Clock::duration timeout = state->options().close_timeout;
-    const TimeLimit limit{.total = timeout, .without_progress = timeout};
+    const TimeLimit limit = state->close_limit();
     co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, limit);
   }
 
@@ -116,8 +115,8 @@ struct Closing {
                                                    TimeLimit limit) {
     const boost::asio::any_io_executor executor = state->executor();
     Clock& clock = *state->options().clock;
-    const auto unsent = [&] { return Recipient<Ws>::unsent(connection.get(), *socket); };
-    Patience patience(clock.now(), limit, unsent());
+    const auto progress = [&] { return Recipient<Ws>::progress(connection.get(), *socket); };
+    Patience patience(clock.now(), limit, progress());
     std::shared_ptr<Child<void>> closing;
     try {
       // The caller may be inside a call of the socket.
@@ -135,13 +134,14 @@ struct Closing {
       bool is_in_time = true;
       while (closing && is_in_time && !closing->is_done()) {
         const bool is_told = co_await wait(closing->ended, executor, clock, patience.next_look());
-        is_in_time = is_told || !patience.is_over(clock.now(), unsent());
+        is_in_time = is_told || !patience.is_over(clock.now(), progress());
       }
     } catch (const boost::system::system_error&) {
       ending = Ending::abort;  // cancelled: there is no time left
     }
     // A socket that closes in time by itself is done at the deadline too.
-    if (ending == Ending::close && closing->is_done() && !patience.is_over(clock.now(), unsent())) {
+    if (ending == Ending::close && closing->is_done() &&
+        !patience.is_over(clock.now(), progress())) {
       co_return true;
     }
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());

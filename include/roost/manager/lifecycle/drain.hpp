@@ -84,7 +84,10 @@ struct Drain {
       const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
       // A peer that does not answer must not make the others, and the process, wait that long.
       const Clock::duration patience = std::min(left, state->options().close_timeout);
-      state->drop(*all[i], how, Ending::close, {.total = left, .without_progress = patience});
+      state->drop(*all[i], how, Ending::close,
+                  {.total = left,
+                   .without_progress = patience,
+                   .min_progress_bytes = state->options().min_progress_bytes});
       closing.push_back(all[i]);
     }
     co_return closing;

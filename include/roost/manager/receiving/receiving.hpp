@@ -71,6 +71,7 @@ struct Receiving {
       const ScopedValue busy(connection->is_receiving_, true);
       // The connection lets go of its socket when it ends; this receive must not.
       const std::shared_ptr<Ws> socket = connection->websocket();
+      const Clock::time_point begun = closes_over_rate(*state) ? state->now() : Clock::time_point();
       try {
         if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
         if constexpr (ReceivesInSteps<Ws>) {
@@ -87,6 +88,7 @@ struct Receiving {
       } catch (...) {
         error = std::current_exception();
       }
+      if (closes_over_rate(*state)) note_waited(*state, *connection, begun);
       if (error && connection->is_connected()) {
         const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
         if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
@@ -133,10 +135,15 @@ struct Receiving {
     return std::max(connection.inbound_messages_.ready_at(limits.messages),
                     connection.inbound_bytes_.ready_at(limits.bytes));
   }
-  static bool has_to_wait(State& state, const Connection<Ws>& connection) {
+  static bool is_limited(const State& state) noexcept {
     const InboundRate& limits = state.options().inbound;
-    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return false;
-    if (limits.over_rate == OverRate::close) return false;
+    return limits.messages.per_second > 0 || limits.bytes.per_second > 0;
+  }
+  static bool closes_over_rate(const State& state) noexcept {
+    return is_limited(state) && state.options().inbound.over_rate == OverRate::close;
+  }
+  static bool has_to_wait(State& state, const Connection<Ws>& connection) {
+    if (!is_limited(state) || closes_over_rate(state)) return false;
     return state.shown_now() < next_at(state, connection);
   }
   static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
@@ -149,13 +156,29 @@ struct Receiving {
           co_await wait(connection->changed_, state->executor(), *state->options().clock, due);
     }
   }
-  static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
+  // What a peer sends while nobody receives, or while the loop does not run, comes all together
+  // afterwards. It is not closed for that: such time gives it tokens over its burst. They are lost
+  // as time goes by in which the peer is waited for, and when it turns out to have sent no more.
+  static void note_waited(const State& state, Connection<Ws>& connection, Clock::time_point begun) {
     const InboundRate& limits = state.options().inbound;
-    if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
-    const Clock::time_point now = state.shown_now();
-    const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);
-    connection.inbound_messages_.take(limits.messages, now, 1);
-    connection.inbound_bytes_.take(limits.bytes, now, message.payload.size());
+    const Clock::duration waited = state.now() - begun;
+    const Clock::time_point over = state.loop().to_base(begun) + waited;
+    const auto settle = [&](TokenBucket& bucket) {
+      bucket.settle(connection.connected_at());
+      bucket.settle(waited < LoopClock::catching_up ? std::min(bucket.full_at() + 2 * waited, over)
+                                                    : over);
+    };
+    if (limits.messages.per_second > 0) settle(connection.inbound_messages_);
+    if (limits.bytes.per_second > 0) settle(connection.inbound_bytes_);
+  }
+  static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
+    if (!is_limited(state)) return;
+    const InboundRate& limits = state.options().inbound;
+    const bool closes = closes_over_rate(state);
+    const bool is_over = closes && state.loop().base_now() < next_at(state, connection);
+    const auto since = closes ? Clock::time_point() : state.shown_now();
+    connection.inbound_messages_.take(limits.messages, since, 1);
+    connection.inbound_bytes_.take(limits.bytes, since, message.payload.size());
     if (!is_over) return;
     state.count_rate_limited();
     state.log_limited(Severity::warning, "rate_limited", {{"id", connection.id()}});

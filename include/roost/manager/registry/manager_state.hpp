@@ -179,8 +179,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Unregisters a connection at once, and closes it and runs the hooks in the background.
   void drop(Connection<Ws>& connection, Disconnect how) {
     const Ending ending = ends_at_once(how.reason) ? Ending::abort : Ending::close;
-    drop(connection, std::move(how), ending,
-         {.total = options_.close_timeout, .without_progress = options_.close_timeout});
+    drop(connection, std::move(how), ending, close_limit());
   }
   void drop(Connection<Ws>& connection, Disconnect how, Ending ending, TimeLimit limit) {
     const ConnectionPtr keep = connection.shared_from_this();
@@ -200,6 +199,12 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     Hooks<Ws>::queue(*this, connection, HookKind::disconnected);
   }
 
+  /// How long a close handshake may take: what was sent before must have the time to arrive.
+  [[nodiscard]] TimeLimit close_limit() const noexcept {
+    return {.total = {},
+            .without_progress = options_.close_timeout,
+            .min_progress_bytes = options_.min_progress_bytes};
+  }
   /// Closes a socket that is not registered. From any thread.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
     boost::asio::dispatch(executor_, [self = this->shared_from_this(), socket = std::move(socket),

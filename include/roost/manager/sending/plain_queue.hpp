@@ -16,11 +16,13 @@
 #include "roost/base/clock.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/sending/backpressure.hpp"
+#include "roost/manager/sending/patience.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"
+#include "roost/socket/websocket_like.hpp"
 
 namespace roost {
 
@@ -43,6 +45,10 @@ class PlainQueue {
   }
   /// Bytes that were sent.
   [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return outbox_.consumed(); }
+  /// What was sent, and what is still to be sent.
+  [[nodiscard]] SendProgress progress() const noexcept {
+    return {.taken = sent_bytes(), .pending = outbox_.bytes()};
+  }
 
   /// @param delivery  told when it is sent; null where nobody waits
   void push(const Frame& frame, std::shared_ptr<Delivery> delivery, Clock::time_point now) {
@@ -95,7 +101,7 @@ class PlainQueue {
     bool is_in_time = true;
     while (is_in_time && is_pumping_) {
       const bool is_told = co_await wait(pump_ended_, executor, clock, patience.next_look());
-      is_in_time = is_told || !patience.is_over(clock.now(), outbox_.cost());
+      is_in_time = is_told || !patience.is_over(clock.now(), progress());
     }
     co_return !is_pumping_;
   }

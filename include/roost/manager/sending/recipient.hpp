@@ -18,8 +18,10 @@
 #include "roost/base/log.hpp"
 #include "roost/manager/registry/liveness.hpp"
 #include "roost/manager/registry/room_index.hpp"
+#include "roost/manager/sending/backlog.hpp"
 #include "roost/manager/sending/backpressure.hpp"
 #include "roost/manager/sending/pace.hpp"
+#include "roost/manager/sending/patience.hpp"
 #include "roost/manager/sending/plain_queue.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/detail/outbox.hpp"
@@ -43,16 +45,6 @@ template <class Ws>
 struct FanOut;
 template <class Ws>
 struct Closing;
-
-/// What became of a frame that was offered to a connection.
-enum class Offer : unsigned char {
-  taken,      ///< The socket has it.
-  conflated,  ///< The same, in the place of another.
-  dropped,    ///< It is congested, and by its policy does not get it.
-  waiting,    ///< The delivery will tell.
-  failed,     ///< The socket is closed: to be dropped.
-  overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.
-};
 
 /// The sending side of one connection: where its frames go, and what backpressure does to them.
 template <class Ws>
@@ -140,26 +132,10 @@ class Recipient : public RoomMember, private SocketObserver {
 
   /// What its peer has taken, and what it has not.
   [[nodiscard]] Pace::Look look() const {
-    Pace::Look look{.backlog = queued_bytes()};
-    if constexpr (TellsProgress<Ws>) {
-      look.progress = socket_->send_progress();
-    } else if constexpr (!TakesFrames<Ws>) {
-      look.progress.taken = plain_.sent_bytes();
-    } else if (const auto oldest = oldest_queued()) {
-      // A lot is taken whenever the oldest byte is another.
-      look.progress.taken = static_cast<std::uint64_t>(oldest->time_since_epoch().count());
-    }
-    return look;
+    return {.progress = backlog().pace(state_->loop()), .backlog = queued_bytes()};
   }
-
   [[nodiscard]] std::size_t queued_bytes() const {
-    if constexpr (HasOutbox<Ws>) {
-      return socket_->queued_bytes() + backpressure_.posted_bytes();
-    } else if constexpr (!TakesFrames<Ws>) {
-      return plain_.cost() + backpressure_.posted_bytes();
-    } else {
-      return 0;
-    }
+    return backlog().bytes() + backpressure_.posted_bytes();
   }
 
  protected:
@@ -216,12 +192,15 @@ class Recipient : public RoomMember, private SocketObserver {
     }
     co_return true;
   }
-  /// Bytes that @p socket, which is not attached any more, has still to send.
-  [[nodiscard]] static std::size_t unsent([[maybe_unused]] const Connection<Ws>* connection,
-                                          [[maybe_unused]] Ws& socket) {
-    if constexpr (HasOutbox<Ws>) return socket.queued_bytes();
-    if constexpr (!TakesFrames<Ws>) return connection ? connection->plain_.cost() : 0;
-    return 0;
+  /// What the peer of @p socket, which is not attached any more, has taken, and what it has not.
+  /// @param connection  null: it never was
+  [[nodiscard]] static SendProgress progress([[maybe_unused]] const Connection<Ws>* connection,
+                                             Ws& socket) {
+    if constexpr (TakesFrames<Ws>) {
+      return Backlog<Ws, Plain>{socket, {}}.rest();
+    } else {
+      return connection ? Backlog<Ws, Plain>{socket, connection->plain_}.rest() : SendProgress();
+    }
   }
 
  private:
@@ -232,6 +211,7 @@ class Recipient : public RoomMember, private SocketObserver {
   friend struct Closing<Ws>;
 
   struct Nothing {};
+  using Plain = std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>>;
 
   static auto* find_sink(Ws& socket) noexcept {
     if constexpr (HasFrameSink<Ws>) {
@@ -383,25 +363,15 @@ class Recipient : public RoomMember, private SocketObserver {
   // Where the socket does not tell its progress.
   [[nodiscard]] std::optional<Clock::time_point> age_limit() const {
     if constexpr (!TellsProgress<Ws>) {
-      if (const auto oldest = oldest_queued()) return *oldest + state_->options().send_timeout;
+      const auto oldest = backlog().oldest(state_->loop());
+      if (oldest) return *oldest + state_->options().send_timeout;
     }
     return std::nullopt;
   }
 
   [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
 
-  // A socket goes by the clock of the application, deadlines by that of the loop.
-  [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
-    if constexpr (HasOutbox<Ws>) {
-      std::optional<Clock::time_point> oldest = socket_->oldest_queued();
-      if (oldest) oldest = state_->loop().from_base(*oldest);
-      return oldest;
-    } else if constexpr (!TakesFrames<Ws>) {
-      return plain_.oldest();
-    } else {
-      return std::nullopt;
-    }
-  }
+  [[nodiscard]] Backlog<Ws, Plain> backlog() const noexcept { return {*socket_, plain_}; }
 
   // What a broadcast needs of each recipient, side by side.
   std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
@@ -409,7 +379,7 @@ class Recipient : public RoomMember, private SocketObserver {
   Backpressure backpressure_;
   FrameForm frame_form_ = 0;
 
-  [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>> plain_;
+  [[no_unique_address]] Plain plain_;
 
   // Where the manager keeps it among those it watches.
   static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();

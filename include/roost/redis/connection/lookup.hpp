@@ -41,15 +41,27 @@ using Addresses = std::vector<boost::asio::ip::tcp::endpoint>;
 /// that waits, and outlives that where the DNS does not answer.
 struct LookupAnswer {
   std::mutex mutex;
-  boost::asio::any_io_executor executor;  ///< Under the mutex. None: nobody waits any more.
-
-  // Written before the thread posts to the executor, read on the executor.
+  // Under the mutex.
+  boost::asio::any_io_executor executor;  ///< None: nobody waits now.
+  const void* waiter = nullptr;           ///< The last one who waits.
+  bool is_known = false;
+  // Written before it is known, and not changed from then on.
   Addresses addresses;
   boost::system::error_code error;
-  bool is_known = false;
+
   WaitList arrived;  ///< On the executor only.
+
+  /// Whether the answer has come.
+  [[nodiscard]] bool has_come() {
+    const std::lock_guard lock(mutex);
+    return is_known;
+  }
 };
 using LookupAnswerPtr = std::shared_ptr<LookupAnswer>;
+
+/// The look-up of an attempt that did not wait for its end: the next attempt takes its answer. Else
+/// a DNS that takes longer than an attempt may take would never be of use.
+using PendingLookup = std::shared_ptr<LookupAnswerPtr>;
 
 [[nodiscard]] inline boost::system::error_code lookup_error(int error, int system_error) {
   namespace failure = boost::asio::error;
@@ -86,18 +98,16 @@ using LookupAnswerPtr = std::shared_ptr<LookupAnswer>;
   return addresses;
 }
 
-/// Hands the answer over if somebody still waits for it. While the mutex is held the `io_context`
-/// cannot go: `LookupWaiter` would have to take the executor away first.
+/// Hands the answer over, and wakes whoever still waits for it. While the mutex is held the
+/// `io_context` cannot go: `LookupWaiter` would have to take the executor away first.
 inline void hand_over(const LookupAnswerPtr& answer, Addresses addresses,
                       boost::system::error_code error) {
   const std::lock_guard lock(answer->mutex);
-  if (!answer->executor) return;
   answer->addresses = std::move(addresses);
   answer->error = error;
-  boost::asio::post(answer->executor, [answer] {
-    answer->is_known = true;
-    answer->arrived.notify_all();
-  });
+  answer->is_known = true;
+  if (!answer->executor) return;
+  boost::asio::post(answer->executor, [answer] { answer->arrived.notify_all(); });
 }
 
 /// How many threads of this process ask for names now. Bounded: names that get no answer for
@@ -133,7 +143,10 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
         boost::system::error_code error;
         Addresses addresses = ask_system(host, port, error);
         hand_over(answer, std::move(addresses), error);
-      } catch (const std::bad_alloc&) {  // the one who waits has a deadline
+      } catch (const std::bad_alloc&) {  // the one who waits has a deadline, and then finds this
+        const std::lock_guard lock(answer->mutex);
+        answer->error = boost::asio::error::no_memory;
+        answer->is_known = true;
       }
     }).detach();
   } catch (const std::system_error&) {  // no more threads
@@ -141,13 +154,15 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
   }
 }
 
-/// The end of a look-up that waits for it; without it the answer is dropped.
+/// The end of a look-up that waits for it.
 class LookupWaiter final : private ContextGuard {
  public:
   LookupWaiter(const boost::asio::any_io_executor& executor, LookupAnswerPtr answer)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         answer_(std::move(answer)) {
+    const std::lock_guard lock(answer_->mutex);
     answer_->executor = executor;
+    answer_->waiter = this;
   }
   ~LookupWaiter() override {
     leave_context();
@@ -158,7 +173,7 @@ class LookupWaiter final : private ContextGuard {
   void on_context_destroyed() noexcept override {
     boost::asio::any_io_executor dropped;
     const std::lock_guard lock(answer_->mutex);
-    dropped = std::exchange(answer_->executor, {});
+    if (answer_->waiter == this) dropped = std::exchange(answer_->executor, {});
   }
 
   const LookupAnswerPtr answer_;
@@ -166,17 +181,23 @@ class LookupWaiter final : private ContextGuard {
 
 /// The addresses of @p host, in the order in which the system prefers them. A numeric address needs
 /// no thread.
+/// @param pending  of the attempts before, for the same name; keeps this look-up where nobody waits
+///                 for its end
 /// @par Errors  those of Asio
-inline boost::asio::awaitable<Addresses> look_up(boost::asio::any_io_executor executor,
-                                                 std::string host, std::uint16_t port) {
+inline boost::asio::awaitable<Addresses> look_up(
+    boost::asio::any_io_executor executor, std::string host, std::uint16_t port,
+    PendingLookup pending = std::make_shared<LookupAnswerPtr>()) {
   boost::system::error_code is_name;
   const auto address = boost::asio::ip::make_address(host, is_name);
   if (!is_name) co_return Addresses(1, boost::asio::ip::tcp::endpoint(address, port));
-  const auto answer = std::make_shared<LookupAnswer>();
+  const bool is_new = *pending == nullptr;
+  const LookupAnswerPtr answer = is_new ? std::make_shared<LookupAnswer>() : *pending;
   const LookupWaiter waiter(executor, answer);
-  start_lookup(answer, std::move(host), port);
+  if (is_new) start_lookup(answer, std::move(host), port);
+  *pending = answer;
   // No deadline, so any clock will do: one that outlives whoever gave up.
-  while (!answer->is_known) co_await wait(answer->arrived, executor, Clock::system());
+  while (!answer->has_come()) co_await wait(answer->arrived, executor, Clock::system());
+  pending->reset();
   if (answer->error) throw boost::system::system_error(answer->error);
   co_return std::move(answer->addresses);
 }

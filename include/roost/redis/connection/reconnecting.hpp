@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "roost/base/clock.hpp"
+#include "roost/redis/connection/lookup.hpp"
 #include "roost/redis/connection/session.hpp"
 #include "roost/redis/detail/shared.hpp"
 #include "roost/runtime/detail/tasks.hpp"
@@ -138,13 +139,14 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
     const boost::asio::any_io_executor executor = shared->executor();
     co_await next_turn();
     std::size_t turn = 0;
+    const auto pending = std::make_shared<LookupAnswerPtr>();
     Backoff backoff(options.min_retry_delay, options.max_retry_delay);
     while (self->generation_ == generation) {
       std::string why;
       bool is_unusable = false;
       RedisLink::Ptr link;
       try {
-        link = co_await RedisLink::connect(executor, shared->target(), turn);
+        link = co_await RedisLink::connect(executor, shared->target(), turn, pending);
         co_await self->prepare(link);
       } catch (const boost::system::system_error& error) {  // also where it is cancelled
         why = RedisLink::describe(error, options.command_timeout);

@@ -10,8 +10,8 @@
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,10 +72,6 @@ struct RedisTarget {
 };
 using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
 
-/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
-struct RedisTrouble : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 /// It answers, but is a Redis that is of no use: a replica.
 struct RedisUnusable : RedisTrouble {
   using RedisTrouble::RedisTrouble;
@@ -88,16 +84,18 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   using Ptr = std::shared_ptr<RedisLink>;
 
   /// Tries the addresses of the host one after the other, each for its share of the time.
-  /// @param turn  with which of them it begins: another for each attempt
+  /// @param turn     with which of them it begins: another for each attempt
+  /// @param pending  the same for all attempts
   /// Throws `RedisTrouble` that says where and why, but never the password.
   static boost::asio::awaitable<Ptr> connect(boost::asio::any_io_executor executor,
-                                             RedisTargetPtr target, std::size_t turn) {
+                                             RedisTargetPtr target, std::size_t turn,
+                                             PendingLookup pending) {
     std::string why;
     bool is_unusable = false;
     try {
       const Clock::time_point deadline =
           target->options.clock->now() + target->options.connect_timeout;
-      const Addresses addresses = co_await find(executor, target);
+      const Addresses addresses = co_await find(executor, target, std::move(pending));
       for (std::size_t i = 0; i < addresses.size(); ++i) {
         const Clock::duration rest = deadline - target->options.clock->now();
         const auto share = std::max(rest, Clock::duration::zero()) /
@@ -126,22 +124,27 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     co_await self->stream_->write(boost::asio::buffer(self->outgoing_));
     self->outgoing_.clear();
   }
-  /// The same within the time for a command, else closes; without a coroutine of its own where
-  /// nothing has to wait.
+  /// Sends all that is `outgoing`, and closes where a piece of it takes longer than an answer may:
+  /// a long message needs its time on a slow link. Without a coroutine of its own where nothing has
+  /// to wait.
   static boost::asio::awaitable<void> send(Ptr self, RedisTargetPtr target,
                                            boost::asio::any_io_executor executor) {
     std::string& bytes = self->outgoing_;
-    bytes.erase(0, self->stream_->write_now(boost::asio::buffer(bytes)));
-    if (!bytes.empty()) {
-      const RedisOptions& options = target->options;
-      auto writing = write(self);
+    const RedisOptions& options = target->options;
+    std::size_t sent = self->stream_->write_now(boost::asio::buffer(bytes));
+    while (sent < bytes.size()) {
+      constexpr std::size_t longest_piece = 65'536;
+      const std::size_t piece = std::min(longest_piece, bytes.size() - sent);
+      auto writing = write_piece(self, sent, piece);
       try {
         co_await with_deadline(std::move(writing), executor, *options.clock,
                                options.command_timeout);
       } catch (const boost::system::system_error& error) {
         co_return self->close(describe(error, options.command_timeout));
       }
+      sent += piece;
     }
+    bytes.clear();
     constexpr std::size_t to_keep = 262'144;
     if (bytes.capacity() > to_keep) bytes = std::string();
   }
@@ -208,6 +211,10 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
   }
 
  private:
+  static boost::asio::awaitable<void> write_piece(Ptr self, std::size_t from, std::size_t size) {
+    co_await self->stream_->write(boost::asio::buffer(self->outgoing_.data() + from, size));
+  }
+
   struct Attempt {
     Ptr link = {};
     std::string why = {};  ///< Where there is no link.
@@ -216,11 +223,11 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
 
   /// Where to connect to; of a unix socket one address that says nothing.
   static boost::asio::awaitable<Addresses> find(boost::asio::any_io_executor executor,
-                                                RedisTargetPtr target) {
+                                                RedisTargetPtr target, PendingLookup pending) {
     const RedisUrl& url = target->url;
     if (url.transport == RedisUrl::Transport::unix_socket) co_return Addresses(1);
     Clock& clock = *target->options.clock;
-    auto looking = look_up(executor, url.host, url.port);
+    auto looking = look_up(executor, url.host, url.port, std::move(pending));
     co_return co_await with_deadline(std::move(looking), executor, clock,
                                      target->options.connect_timeout);
   }
@@ -279,15 +286,34 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     return sent;
   }
+  // Where nothing is to be read either, the error from before is the reason.
+  static boost::asio::awaitable<RedisReply> read_although(Ptr self, std::exception_ptr unsent) {
+    try {
+      co_return co_await read(self);
+    } catch (const boost::system::system_error& error) {
+      if (!unsent || error.code() == boost::asio::error::operation_aborted) throw;
+    }
+    std::rethrow_exception(unsent);
+  }
   static boost::asio::awaitable<void> log_in(Ptr self, RedisTargetPtr target) {
     const std::vector<std::string_view> sent = append_log_in(self->outgoing_, *target);
-    co_await write(self);
+    std::exception_ptr unsent;
+    try {
+      co_await write(self);
+    } catch (const boost::system::system_error& error) {
+      // A Redis that turns us away says why before it closes.
+      if (error.code() == boost::asio::error::operation_aborted) throw;
+      unsent = std::current_exception();
+    }
     for (const std::string_view command : sent) {
-      const RedisReply reply = co_await read(self);
+      const RedisReply reply = co_await read_although(self, unsent);
       if (command == "ROLE") self->role_ = RedisRole(reply);
-      // Neither a name nor a ping is worth a permission.
-      const bool is_needed = command == "AUTH" || command == "SELECT" ||
-                             (command == "PING" && !reply.text.starts_with("NOPERM"));
+      // Neither a name nor a ping is worth a permission; and what keeps a Redis from writing to its
+      // disk (which it also answers to PING) does not keep it from passing messages on.
+      const bool is_needed =
+          command == "AUTH" || command == "SELECT" ||
+          (command == "PING" && !reply.text.starts_with("NOPERM") &&
+           !reply.text.starts_with("MISCONF") && !reply.text.starts_with("MASTERDOWN"));
       if (!reply.is_error() || !is_needed) continue;
       throw RedisTrouble(std::string(command) + ": " + reply.text);
     }

@@ -23,6 +23,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,11 @@
 #include "roost/redis/options.hpp"
 
 namespace roost::detail {
+
+/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
+struct RedisTrouble : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// The bytes of a connection to Redis: over TCP, a unix socket, or TLS.
 class RedisStream {
@@ -101,6 +107,8 @@ inline void watch_peer(boost::asio::ip::tcp::socket& socket) {
   set(TCP_KEEPINTVL, 5);
   set(TCP_KEEPCNT, 3);
   set(TCP_USER_TIMEOUT, 30'000);  // milliseconds, all others seconds
+  // What was written is nearly sent: the time for an answer begins then, also on a slow link.
+  set(TCP_NOTSENT_LOWAT, 131'072);  // bytes
 }
 
 /// @par Errors  those of Asio.
@@ -115,7 +123,17 @@ inline boost::asio::awaitable<boost::asio::ip::tcp::socket> connect_tcp(
   co_return socket;
 }
 
-/// @par Errors  those of OpenSSL.
+/// @p load, whose error names the option and its file.
+template <class Load>
+void load_file(const char* option, const std::string& file, Load load) {
+  try {
+    load(file);
+  } catch (const boost::system::system_error& error) {
+    throw RedisTrouble(std::string(option) + " " + file + ": " + error.code().message());
+  }
+}
+
+/// @par Errors  `RedisTrouble`, and those of OpenSSL.
 inline boost::asio::ssl::context tls_context(const RedisOptions& options) {
   namespace ssl = boost::asio::ssl;
   ssl::context context(ssl::context::tls_client);
@@ -123,11 +141,14 @@ inline boost::asio::ssl::context tls_context(const RedisOptions& options) {
   if (options.ca_file.empty()) {
     context.set_default_verify_paths();
   } else {
-    context.load_verify_file(options.ca_file);
+    load_file("ca_file", options.ca_file,
+              [&](const auto& file) { context.load_verify_file(file); });
   }
   if (!options.certificate_file.empty()) {
-    context.use_certificate_chain_file(options.certificate_file);
-    context.use_private_key_file(options.private_key_file, ssl::context::pem);
+    load_file("certificate_file", options.certificate_file,
+              [&](const auto& file) { context.use_certificate_chain_file(file); });
+    load_file("private_key_file", options.private_key_file,
+              [&](const auto& file) { context.use_private_key_file(file, ssl::context::pem); });
   }
   return context;
 }

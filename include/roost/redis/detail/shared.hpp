@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/post.hpp>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
@@ -140,22 +141,27 @@ void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
   const auto check = [](bool ok, const char* what) {
     if (!ok) throw Error(errc::invalid_option, what);
   };
-  constexpr Clock::duration zero{};
+  // What is longer is meant as never, and would overflow when it is added to a time.
+  const auto check_time = [&](Clock::duration time, const std::string& name) {
+    check(time > Clock::duration::zero(), (name + " must be above 0").c_str());
+    check(time <= std::chrono::hours(24 * 365), (name + " must be at most a year").c_str());
+  };
+  check_time(options.connect_timeout, "connect_timeout");
+  check_time(options.command_timeout, "command_timeout");
+  check_time(options.min_retry_delay, "min_retry_delay");
+  check_time(options.max_retry_delay, "max_retry_delay");
+  check_time(options.probe_interval, "probe_interval");
+  check_time(options.announce_interval, "announce_interval");
+  check_time(options.max_spool_age, "max_spool_age");
   check(!options.channel.empty() && is_utf8(options.channel), "channel must be text, not empty");
-  check(options.connect_timeout > zero, "connect_timeout must be above 0");
-  check(options.command_timeout > zero, "command_timeout must be above 0");
-  check(options.min_retry_delay > zero, "min_retry_delay must be above 0");
   check(options.max_retry_delay >= options.min_retry_delay,
         "max_retry_delay must be at least min_retry_delay");
-  check(options.probe_interval > zero, "probe_interval must be above 0");
-  check(options.announce_interval > zero, "announce_interval must be above 0");
   // A reader refuses replies of over 64 MiB: such a message would end the connections of others.
   check(options.max_message_bytes > 0 && options.max_message_bytes <= 66'060'288,
         "max_message_bytes must be 1 to 66060288");
   check(options.max_spool_bytes >= 4096 &&
             options.max_spool_bytes - 4096 >= options.max_message_bytes,
         "max_spool_bytes must be at least max_message_bytes + 4096");
-  check(options.max_spool_age > zero, "max_spool_age must be above 0");
   check(options.max_queued_messages > 0, "max_queued_messages must be at least 1");
   check(options.max_queued_bytes >= options.max_message_bytes,
         "max_queued_bytes must be at least max_message_bytes");

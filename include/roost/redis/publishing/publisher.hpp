@@ -73,6 +73,15 @@ class RedisPublisher final : public RedisConnection {
     work_.notify_all();
   }
 
+  /// Asks whether the Redis is still a primary: there is a reason to doubt it.
+  void ask_role() {
+    ask_role_at_ = std::min(ask_role_at_, shared_->now());
+    work_.notify_all();
+  }
+  /// Until then what was published and heard went through a primary. Whatever was heard since then
+  /// may have come through a Redis that the others had left.
+  [[nodiscard]] Clock::time_point last_sure_of_primary() const noexcept { return primary_at_; }
+
   /// @p hook is called when the Redis turns out to have become one that is of no use.
   void on_unusable(std::function<void(const std::string& why)> hook) {
     on_unusable_ = std::move(hook);
@@ -120,6 +129,10 @@ class RedisPublisher final : public RedisConnection {
 
   static constexpr std::size_t max_channels = 16'384;
   static constexpr std::size_t burst_bytes = 65'536;
+  // How often it is asked whether the Redis is still a primary: at most, where messages are sent
+  // that would go nowhere; and else.
+  static constexpr Clock::duration role_interval_busy = std::chrono::seconds(1);
+  static constexpr Clock::duration role_interval_idle = std::chrono::seconds(5);
 
   // Later ones of this node are higher.
   static std::uint64_t first_epoch() {
@@ -131,6 +144,7 @@ class RedisPublisher final : public RedisConnection {
   boost::asio::awaitable<void> prepare(RedisLink::Ptr) override { co_return; }
   void on_up() override {
     phase_ = Phase::up;
+    note_primary(shared_->now());
     if (!lost_at_) return;
     // What was on its way may be lost, and so may be what was announced.
     const RedisOptions& options = shared_->options();
@@ -139,7 +153,8 @@ class RedisPublisher final : public RedisConnection {
     lost_at_.reset();
   }
   void on_down(const std::string&) override {
-    if (phase_ == Phase::up) lost_at_ = shared_->now();
+    // Since then neither messages nor announcements need have reached anybody.
+    if (phase_ == Phase::up) lost_at_ = primary_at_;
     phase_ = Phase::down;
     lose_what_is_in_flight();
     spool_.give_up_waiting();
@@ -150,6 +165,8 @@ class RedisPublisher final : public RedisConnection {
     is_stopping_ = false;
     must_probe_ = false;
     ask_since_.reset();
+    refused_since_.reset();
+    primary_at_ = Clock::time_point::max();
     lose_what_is_in_flight();
     spool_.clear();
   }
@@ -178,12 +195,14 @@ class RedisPublisher final : public RedisConnection {
     const boost::asio::any_io_executor executor = shared_->executor();
     const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
     const RedisReading reading(executor, link, read_replies(self, link));
-    ask_role_at_ = shared_->now() + shared_->options().probe_interval;
+    note_role_asked(shared_->now());
     while (link->is_open()) {
       take_burst(link->outgoing());
       if (!link->outgoing().empty()) {
         ++shared_->stats.writes;
+        const std::uint64_t first = answered_ + in_flight_.size() - in_burst_;
         co_await RedisLink::send(link, shared_->target(), executor);
+        if (generation() == its_generation) note_written(first);
       } else if (is_stopping_ && !has_messages()) {
         link->close("stopped");
       } else {
@@ -198,8 +217,10 @@ class RedisPublisher final : public RedisConnection {
                                                    RedisLink::Ptr link) {
     try {
       for (;;) {
-        while (const RedisReply* reply = link->next()) self->on_reply(*link, *reply);
+        const RedisReply* reply = nullptr;
+        while (link->is_open() && (reply = link->next())) self->on_reply(*link, *reply);
         co_await RedisLink::read_more(link);
+        self->heard_at_ = self->shared_->now();
       }
     } catch (const boost::system::system_error& error) {
       link->close(RedisLink::describe(error, {}));
@@ -215,20 +236,31 @@ class RedisPublisher final : public RedisConnection {
     }
     InFlight sent = std::move(in_flight_.front());
     in_flight_.pop_front();
+    ++answered_;
     if (sent.kind == InFlight::Kind::role) {
-      check_role(link, RedisRole(reply));
+      check_role(link, RedisRole(reply), sent.since);
     } else if (reply.is_integer()) {
       sent.outcome.tell({.receivers = static_cast<std::size_t>(reply.integer)});
     } else {
       shared_->log(Severity::warning, "redis_publish_refused", {{"why", reply.text}});
+      const bool is_for_good = reply.text.starts_with("NOPERM");
+      if (sent.kind == InFlight::Kind::notice && !is_for_good) note_refused_notice(sent.since);
       sent.outcome.give_up();
     }
     if (is_stopping_) work_.notify_all();
   }
+  // It may have been an announcement, without which nobody misses the last messages.
+  void note_refused_notice(Clock::time_point since) {
+    const RedisOptions& options = shared_->options();
+    const auto first = since - options.announce_interval - options.command_timeout;
+    refused_since_ = refused_since_ ? std::min(*refused_since_, first) : first;
+    announcements_.repeat(*refused_since_, shared_->now() + options.announce_interval);
+    work_.notify_all();
+  }
 
   // A primary may become a replica, and then hears itself as before.
-  void check_role(RedisLink& link, const RedisRole& role) {
-    if (link.is_usable(role)) return;
+  void check_role(RedisLink& link, const RedisRole& role, Clock::time_point asked_at) {
+    if (link.is_usable(role)) return note_primary(asked_at);
     link.close(role.why());
     on_unusable_redis(role.why());
   }
@@ -239,6 +271,14 @@ class RedisPublisher final : public RedisConnection {
   /// Appends what is to be sent now, within a bound.
   void take_burst(std::string& burst) {
     const Clock::time_point now = shared_->now();
+    const std::size_t before = in_flight_.size();
+    // First, so that messages which go nowhere are not taken for sent.
+    const bool is_due = now >= ask_role_at_ || (!spool_.empty() && now >= ask_role_before_message_);
+    if (is_due) {
+      note_role_asked(now);
+      append_command(burst, {"ROLE"});
+      in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::role});
+    }
     while (burst.size() < burst_bytes) {
       std::optional<SpooledMessage> message = spool_.pop(now);
       if (!message) break;
@@ -255,11 +295,21 @@ class RedisPublisher final : public RedisConnection {
     if (std::exchange(must_probe_, false)) {
       append_notice(burst, shared_->probe_channel(), "probe", now);
     }
-    if (now >= ask_role_at_) {
-      ask_role_at_ = now + shared_->options().probe_interval;
-      append_command(burst, {"ROLE"});
-      in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::role});
-    }
+    in_burst_ = in_flight_.size() - before;
+  }
+  void note_role_asked(Clock::time_point now) {
+    ask_role_at_ = now + std::min(role_interval_idle, shared_->options().probe_interval);
+    ask_role_before_message_ = now + role_interval_busy;
+  }
+  void note_primary(Clock::time_point asked_at) noexcept { primary_at_ = asked_at; }
+  // The time for the answers begins when the whole burst is sent, which may take a while.
+  // @param first  the number of its first command
+  void note_written(std::uint64_t first) {
+    const Clock::time_point now = shared_->now();
+    const auto gone = answered_ > first ? answered_ - first : 0;
+    if (gone >= in_burst_) return;
+    const auto left = static_cast<std::ptrdiff_t>(in_burst_ - gone);
+    for (auto sent = in_flight_.end() - left; sent != in_flight_.end(); ++sent) sent->since = now;
   }
 
   void take_announcements(std::string& burst, Clock::time_point now) {
@@ -282,15 +332,19 @@ class RedisPublisher final : public RedisConnection {
   [[nodiscard]] Clock::time_point next_deadline() const {
     Clock::time_point next = std::min(announcements_.due(), ask_role_at_);
     if (!in_flight_.empty()) {
-      next = std::min(next, in_flight_.front().since + shared_->options().command_timeout);
+      next = std::min(next, answer_due());
     }
     return is_stopping_ ? std::min(next, stop_deadline_) : next;
+  }
+  // Of many, each that comes gives the others time.
+  [[nodiscard]] Clock::time_point answer_due() const {
+    return std::max(in_flight_.front().since, heard_at_) + shared_->options().command_timeout;
   }
   void enforce_deadlines(RedisLink& link) const {
     const Clock::time_point now = shared_->now();
     const Clock::duration limit = shared_->options().command_timeout;
     if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
-    if (!in_flight_.empty() && now >= in_flight_.front().since + limit) {
+    if (!in_flight_.empty() && now >= answer_due()) {
       link.close(RedisLink::describe(Error(errc::timed_out), limit));
     }
   }
@@ -304,6 +358,12 @@ class RedisPublisher final : public RedisConnection {
   // Also tells whether a connection that was silent for long still works: without that the next
   // message would find out.
   Clock::time_point ask_role_at_ = Timer::never();
+  Clock::time_point ask_role_before_message_{};
+  Clock::time_point primary_at_ = Clock::time_point::max();  // it was one, when asked then
+  std::optional<Clock::time_point> refused_since_;  // announcements of that time may be unknown
+  Clock::time_point heard_at_{};
+  std::uint64_t answered_ = 0;  // commands
+  std::size_t in_burst_ = 0;    // commands of the last one
   std::function<void(const std::string&)> on_unusable_;
 
   Phase phase_ = Phase::idle;

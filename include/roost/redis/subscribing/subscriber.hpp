@@ -153,7 +153,8 @@ class RedisSubscriber final : public RedisConnection {
     channels_.connect();
     while (channels_.has_changes() && generation() == its_generation) {
       channels_.flush(link->outgoing(), window);
-      co_await in_time(RedisLink::write(link));
+      co_await RedisLink::send(link, shared_->target(), shared_->executor());
+      if (!link->is_open()) throw RedisTrouble(link->why());
       while (channels_.acknowledged() < channels_.requested()) {
         co_await in_time(RedisLink::read_more(link));
         if (generation() != its_generation) co_return;
@@ -173,11 +174,13 @@ class RedisSubscriber final : public RedisConnection {
     if (lost_at_) publisher_->ask_since(*std::exchange(lost_at_, std::nullopt));
   }
   void on_down(const std::string& why) override {
-    if (hears() && !lost_at_) lost_at_ = heard_at_;
+    if (hears() && !lost_at_) lost_at_ = std::min(heard_at_, publisher_->last_sure_of_primary());
     disconnect();
     why_ = why;
     set_state(RedisState::down);
   }
+  // The other connection may still be one to the same Redis.
+  void on_unusable_redis(const std::string&) override { publisher_->ask_role(); }
   void on_end() override {
     probe_.reset();
     incoming_.clear();

@@ -84,6 +84,9 @@ class LoopClock final : public Clock,
   /// The reverse.
   [[nodiscard]] time_point from_base(time_point time) const noexcept;
 
+  /// What the clock of the application shows now, even where a stall is not known yet.
+  [[nodiscard]] time_point base_now() const noexcept { return base_->now(); }
+
   [[nodiscard]] boost::asio::any_io_executor get_executor() const;
   [[nodiscard]] bool is_for(const Clock& base) const noexcept { return base_ == &base; }
 

@@ -28,7 +28,6 @@
 #include "roost/detail/config.hpp"
 #include "roost/detail/describe.hpp"
 #include "roost/detail/loop_clock.hpp"
-#include "roost/detail/next_turn.hpp"
 #include "roost/detail/scoped_value.hpp"
 #include "roost/detail/wait.hpp"
 
@@ -296,15 +295,12 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
 
 /// Lets in all that the kernel has queued, since closing the acceptor would reset them, and closes
 /// it.
-ROOST_DECL boost::asio::awaitable<void> accept_rest(
-    const std::shared_ptr<Listening>& listening, boost::asio::ip::tcp::acceptor& acceptor,
-    const std::shared_ptr<const StreamOptions>& stream_options) {
+ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
+                            boost::asio::ip::tcp::acceptor& acceptor,
+                            const std::shared_ptr<const StreamOptions>& stream_options) {
   constexpr int most = 65'536;  // what others can add meanwhile has an end
   boost::system::error_code error;
   for (int i = 0; i < most && !listening->is_stopped; ++i) {
-    // Nobody gives way whose request is there already.
-    const bool is_full = listening->handshakes.size() >= listening->options.max_handshakes;
-    if (is_full) co_await next_turn();
     accept_one(listening, acceptor, stream_options, error);
     if (error && error != boost::asio::error::connection_aborted) break;
   }
@@ -339,7 +335,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     co_await sleep_until(acceptor.get_executor(), clock,
                          clock.now() + std::chrono::milliseconds(100));
   }
-  if (!listening->is_stopped) co_await accept_rest(listening, acceptor, stream_options);
+  if (!listening->is_stopped) accept_rest(listening, acceptor, stream_options);
 }
 
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,

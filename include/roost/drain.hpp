@@ -16,8 +16,9 @@ namespace roost {
 struct DrainOptions {
   /// When all must be over: what has not closed by then is aborted. 0 to 1 day. A peer that takes
   /// nothing, or does not answer its close frame, is aborted after the manager's `close_timeout`
-  /// already, so that a drain rarely takes longer than `spread` and that. Keep it below the time
-  /// after which the process is killed: Docker's is 10 s, Kubernetes' 30 s.
+  /// already, and one that does not end its request after the `close_timeout` of `listen`, so that
+  /// a drain rarely takes longer than `spread` and that. Keep it below the time after which the
+  /// process is killed: Docker's is 10 s, Kubernetes' 30 s.
   Clock::duration deadline = std::chrono::seconds(30);
   /// The close code that the connections get.
   std::uint16_t code = close_code::service_restart;

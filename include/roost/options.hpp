@@ -128,8 +128,11 @@ class JsonView {
 enum class OnDuplicate {
   refuse,  ///< The new one gets `errc::duplicate_connection_id`.
   /// The old one is unregistered at once and closed with 1008 in the background. The hooks are told
-  /// of its end before they are told of the new one, which waits for that: hooks of two connections
-  /// that follow each other under one id never overlap.
+  /// of its end before they are told of the new one, which waits for that: hooks of a connection
+  /// and of the one that replaces it never overlap. So a hook must not await a `connect` that
+  /// replaces its own connection: that waits for the hook, which its `hook_timeout` ends; it may
+  /// spawn it. Where the old one has left by itself the id is free, and nothing waits for its
+  /// hooks.
   replace,
 };
 

@@ -22,10 +22,19 @@ bool is_position(const json& at) {
          at["y"].is_number();
 }
 
-// An object that the parser does not take may be legal all the same (RFC 8259): with half an emoji
-// in it, which a client has cut in two, or with a number that no `double` holds. That is no reason
-// to end a session, so such a message is passed over.
-bool may_be_legal(std::string_view text) { return text.starts_with('{') && text.ends_with('}'); }
+// What the parser does not take may be legal all the same (RFC 8259): with half an emoji in it,
+// which a client has cut in two, or with a number that no `double` holds. That is no reason to end
+// a session, so such a message is passed over.
+bool may_be_legal(std::string_view text) {
+  constexpr std::string_view space = " \t\r\n";
+  if (text.find_first_not_of(space) == std::string_view::npos) return false;
+  text.remove_prefix(text.find_first_not_of(space));
+  text = text.substr(0, text.find_last_not_of(space) + 1);
+  if (text.find_first_not_of("0123456789+-.eE") == std::string_view::npos) return true;
+  const std::pair ends{text.front(), text.back()};
+  return text.size() > 1 && (ends == std::pair('{', '}') || ends == std::pair('[', ']') ||
+                             ends == std::pair('"', '"'));
+}
 
 awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   const auto board = upgrade.path_after("/boards/");

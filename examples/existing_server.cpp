@@ -55,8 +55,10 @@ asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
   beast::flat_buffer buffer;
   for (bool keep_alive = true; keep_alive;) {
     stream.expires_after(30s);
-    http::request<http::string_body> request;
-    co_await http::async_read(stream, buffer, request, asio::use_awaitable);
+    http::request_parser<http::string_body> parser;
+    parser.header_limit(32 * 1024);  // Beast's 8 KiB are too few for the cookies of some
+    co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
+    const http::request<http::string_body> request = parser.release();
     if (roost::is_upgrade(request)) {  // +
       roost::Upgrade upgrade(manager.get_executor(), stream.release_socket(), request,
                              buffer.data());

@@ -258,5 +258,26 @@ TEST_CASE("a health check is answered during a drain", "[drain]") {
   server.until([&] { return drain->is_done(); });
 }
 
+TEST_CASE("a request that does not end costs a drain close_timeout, however early it has begun",
+          "[drain]") {
+  Server server;
+  const bool is_early = GENERATE(true, false);
+  RawClient client = server.connect();
+  RawClient silent = server.join("silent");  // so that the drain goes on
+  const auto begin_request = [&] {
+    client.send("GET / HTTP/1.1\r\nHost:");
+    server.until([&] { return client.unsent() == 0; });
+    server.settle();
+  };
+  if (is_early) begin_request();
+  const auto drain = server.start(server.manager.drain());
+  server.settle();
+  if (!is_early) begin_request();
+  server.pass(4s);
+  CHECK_FALSE(client.is_gone());
+  server.pass(1s);
+  server.until([&] { return client.is_gone() && drain->is_done(); });
+}
+
 }  // namespace
 }  // namespace roost

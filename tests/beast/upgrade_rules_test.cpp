@@ -60,6 +60,12 @@ std::vector<Case> cases() {
        101},
       {"Upgrade as a list", request_of(host + "Upgrade: h2c, WebSocket\r\n" + connection + rest),
        101},
+      {"Upgrade as a list with versions",
+       request_of(host + "Upgrade: HTTP/2.0, SHTTP/1.3, IRC/6.9, websocket\r\n" + connection +
+                  rest),
+       101},
+      {"Upgrade with a version on another line",
+       request_of(host + "Upgrade: h2/1\r\n" + upgrade + connection + rest), 101},
       {"another token that contains it",
        request_of(host + upgrade + "Connection: Upgrade-Insecure-Requests\r\n" + rest), 426},
       {"another protocol", request_of(host + "Upgrade: websocket/2\r\n" + connection + rest), 426},
@@ -111,6 +117,9 @@ std::vector<Case> cases() {
       {"a body in chunks",
        request_of(host + upgrade + connection + rest + "Transfer-Encoding: chunked\r\n") +
            "5\r\nhello\r\n0\r\n\r\n",
+       400},
+      {"a body in a transfer coding that does not tell its end",
+       request_of(host + upgrade + connection + rest + "Transfer-Encoding: gzip\r\n") + "hello",
        400},
       {"an empty body", request_of(host + upgrade + connection + rest + "Content-Length: 0\r\n"),
        101},
@@ -247,6 +256,12 @@ TEST_CASE("where the application throws before it has answered, the answer is 50
     server.on_upgrade = [&](Upgrade) -> awaitable<> {
       co_await boost::asio::post(server.context, boost::asio::use_awaitable);
       throw std::runtime_error("no database");
+    };
+  }
+  SECTION("the handler, with an error of the system that is not its peer's") {
+    server.on_upgrade = [](Upgrade) -> awaitable<> {
+      throw boost::system::system_error(boost::asio::error::host_not_found);
+      co_return;
     };
   }
   SECTION("the handler, when it is called") {

@@ -270,7 +270,8 @@ class Cursors(ExampleTest):
         self.assertEqual(gone, {"id": at["id"]})
 
     async def test_legal_json_that_a_parser_may_refuse_ends_nothing(self):
-        for n, message in enumerate(('{"t":"\\ud83d"}', '{"x":1,"y":2,"t":"\\udc00\\ud83d"}', '{"x":1e999,"y":2}')):
+        for n, message in enumerate(('{"t":"\\ud83d"}', '{"x":1,"y":2,"t":"\\udc00\\ud83d"}', '{"x":1e999,"y":2}',
+                                     ' {"t":"\\ud83d"}\n', '["\\ud83d"]', '"\\ud83d"', "\t-1e999 ")):
             with self.subTest(message):
                 alice, bob = [await self.server.connect(f"/boards/{n}") for _ in range(2)]
                 await alice.send(message)

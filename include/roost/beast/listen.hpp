@@ -103,6 +103,8 @@ struct Listening final : Entrance {
   ConnectionLimiter::Slot admit(const std::string& key);
   /// Counts and logs it.
   void note_refusal(const Refusal& refusal) noexcept;
+  /// How long a request may take to come: less once a drain has begun.
+  [[nodiscard]] Clock::duration handshake_timeout() const noexcept;
   /// Until there is a place for one more.
   void evict_handshakes() noexcept;
   void log_limited(Severity severity, std::string_view event,
@@ -152,6 +154,10 @@ struct Listening final : Entrance {
     [[nodiscard]] bool is_in_handshake() const noexcept { return is_in_handshake_; }
     /// Where the link of an `Upgrade` goes that was dropped without an answer.
     [[nodiscard]] std::shared_ptr<Link>& unanswered() noexcept { return unanswered_; }
+    /// Whether there is such a link, and somebody at its other end.
+    [[nodiscard]] bool waits_for_answer() const noexcept {
+      return unanswered_ && !unanswered_->is_down() && !listening_->is_stopped;
+    }
 
    private:
     std::list<Visitor*>::iterator position_;
@@ -179,6 +185,13 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
 ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
     const ListenOptions& options);
+
+/// Accepts until the listening is stopped or handed over.
+ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
+                                                   boost::asio::ip::tcp::acceptor acceptor);
+
+/// Logs the exception that is being handled, which the application has thrown.
+ROOST_DECL void log_failure(const Logger& logger) noexcept;
 
 /// Binds at once, and accepts from then on.
 /// @par Errors  `errc::address_unavailable`; `draining`

@@ -34,8 +34,9 @@ struct Compression {
 
 /// How one connection over Beast treats its peer, from the first byte to the last.
 struct StreamOptions {
-  /// From the accepted socket to the end of the upgrade; then the socket is aborted. 1 ms to 1 day,
-  /// as for the next three.
+  /// From the accepted socket to the end of the upgrade; then the socket is aborted. Once a drain
+  /// has begun a request has `close_timeout` to come, if that is less. 1 ms to 1 day, as for the
+  /// next three.
   Clock::duration handshake_timeout = std::chrono::seconds(15);
   /// How long a close handshake may take, once the peer has taken all that was sent before; then
   /// the socket is aborted. Until then, so long for each 32 KiB, or for all that is left, at most

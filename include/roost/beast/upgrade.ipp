@@ -80,6 +80,9 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_
     co_await detail::respond(link, detail::refusal_response(*refusal, request.version()));
     throw detail::RefusedRequest(*refusal);
   }
+  // Beast does not read a list of products with their versions (RFC 9110, section 7.8).
+  request.set(http::field::connection, "Upgrade");
+  request.set(http::field::upgrade, "websocket");
   // Beast answers the request; from then on it has no part in the conversation.
   namespace websocket = boost::beast::websocket;
   websocket::stream<detail::LinkStream> stream{detail::LinkStream(link)};

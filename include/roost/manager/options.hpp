@@ -28,8 +28,9 @@ namespace roost {
 struct DrainOptions {
   /// When all must be over: what has not closed by then is aborted. 0 to 1 day. A peer that takes
   /// nothing, or does not answer its close frame, is aborted after the manager's `close_timeout`
-  /// already, so that a drain rarely takes longer than `spread` and that. Keep it below the time
-  /// after which the process is killed: Docker's is 10 s, Kubernetes' 30 s.
+  /// already, and one that does not end its request after the `close_timeout` of `listen`, so that
+  /// a drain rarely takes longer than `spread` and that. Keep it below the time after which the
+  /// process is killed: Docker's is 10 s, Kubernetes' 30 s.
   Clock::duration deadline = std::chrono::seconds(30);
   /// The close code that the connections get.
   std::uint16_t code = close_code::service_restart;
@@ -170,8 +171,11 @@ class JsonView {
 enum class OnDuplicate {
   refuse,  ///< The new one gets `errc::duplicate_connection_id`.
   /// The old one is unregistered at once and closed with 1008 in the background. The hooks are told
-  /// of its end before they are told of the new one, which waits for that: hooks of two connections
-  /// that follow each other under one id never overlap.
+  /// of its end before they are told of the new one, which waits for that: hooks of a connection
+  /// and of the one that replaces it never overlap. So a hook must not await a `connect` that
+  /// replaces its own connection: that waits for the hook, which its `hook_timeout` ends; it may
+  /// spawn it. Where the old one has left by itself the id is free, and nothing waits for its
+  /// hooks.
   replace,
 };
 

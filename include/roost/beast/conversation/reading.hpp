@@ -11,6 +11,7 @@
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/string_type.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
@@ -23,8 +24,11 @@
 #include <string>
 #include <utility>
 
+#include "roost/base/text/text.hpp"
 #include "roost/beast/conversation/conversation.hpp"
+#include "roost/beast/conversation/deflate.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
@@ -83,10 +87,7 @@ template <class Stream>
 class Reading : public Conversation {
  public:
   [[nodiscard]] Stream& stream() noexcept { return stream_; }
-  void set_max_message_bytes(std::size_t n) override {
-    max_message_bytes_ = n;
-    stream_.read_message_max(n);
-  }
+  void set_max_message_bytes(std::size_t n) override { max_message_bytes_ = n; }
 
   void start() override {
     stream_.control_callback(
@@ -116,6 +117,7 @@ class Reading : public Conversation {
     stream_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
                                                        websocket::stream_base::none(), false});
     stream_.auto_fragment(false);
+    stream_.read_message_max(0);  // Beast's error is lost where TLS does not end in order
     set_max_message_bytes(this->channel_->options().max_message_bytes);
   }
 
@@ -132,6 +134,7 @@ class Reading : public Conversation {
   }
   /// Begins to write what is queued, if nothing is being written.
   virtual void flush_now() = 0;
+  [[nodiscard]] virtual bool is_writing() const noexcept = 0;
 
   Stream stream_;
 
@@ -152,17 +155,45 @@ class Reading : public Conversation {
   /// Until a frame has begun that is not looked at yet.
   void read_header() {
     is_in_payload_ = false;
+    is_first_ = stream_.is_message_done();
     // Not a null pointer: Beast looks for the end of what it has not read by subtracting from it.
     static std::array<char, 16> nothing;
     stream_.async_read_some(boost::asio::mutable_buffer(&nothing[8], 0),
                             in_steps([this, self = self()](error_code error, std::size_t) {
                               if (error) return on_read_failed(error);
+                              if (is_finishing_) return;
                               // Not a sign of life for itself: what has come with it is one.
-                              if (!stream_.is_message_done()) return read_payload();
+                              if (!stream_.is_message_done()) {
+                                return is_refused() ? void() : read_payload();
+                              }
                               channel_->note_activity();
+                              // Beast looks at the end of a text only if its last frame is not
+                              // empty.
+                              if (stream_.got_text() && !is_utf8(message_)) {
+                                return refuse(close_code::invalid_payload);
+                              }
                               on_read();
                             }));
     look_at_stream();
+  }
+
+  /// A frame has begun: whether what its header says is refused.
+  bool is_refused() {
+    const std::uint64_t size = stream_.read_size_hint(1);  // of its payload
+    if (size >> 63U != 0) {                                // RFC 6455, section 5.2
+      refuse(close_code::protocol_error);
+    } else if (max_message_bytes_ > 0 && size > most_of_frame(size)) {
+      refuse(close_code::message_too_big);
+    }
+    return is_finishing_;
+  }
+
+  /// What a frame may have, as far as its header tells. More than the limit is found later.
+  [[nodiscard]] std::size_t most_of_frame(std::uint64_t size) const {
+    constexpr std::size_t huge = static_cast<std::size_t>(-1) / 2;
+    const bool is_plain_and_last = size < huge && stream_.read_size_hint(huge) == size;
+    return is_plain_and_last ? max_message_bytes_ - std::min(max_message_bytes_, message_.size())
+                             : max_deflated_bytes(max_message_bytes_);
   }
 
   /// @pre a frame has begun, and is not read to its end
@@ -174,8 +205,12 @@ class Reading : public Conversation {
     const boost::asio::mutable_buffer buffer(piece.get(), size);
     auto done = [this, self = self(), piece = std::move(piece)](error_code error, std::size_t n) {
       if (error) return on_read_failed(error);
+      if (is_finishing_) return;
       channel_->note_activity();
       message_.append(piece.get(), n);
+      if (max_message_bytes_ > 0 && message_.size() > max_message_bytes_) {
+        return refuse(close_code::message_too_big);
+      }
       if (stream_.is_message_done()) return on_read();
       is_frame_under_way() ? read_payload() : read_header();
     };
@@ -239,6 +274,22 @@ class Reading : public Conversation {
   /// Beast reads no more. What is queued leaves, then the answer.
   void on_peer_closes() {
     const Disconnect how = peer_closed();
+    // Beast takes codes above 4999.
+    const bool is_code = how.code == close_code::no_status || close_code::may_be_sent(how.code);
+    is_code ? finish(how) : refuse(close_code::protocol_error);
+  }
+
+  /// The peer broke a rule that Beast does not look at.
+  void refuse(std::uint16_t code) {
+    std::string().swap(message_);
+    finish({.reason = code == close_code::message_too_big ? DisconnectReason::message_too_big
+                                                          : DisconnectReason::protocol_error,
+            .code = code,
+            .text = {}});
+  }
+
+  /// What is queued leaves, then a close frame.
+  void finish(const Disconnect& how) {
     is_finishing_ = true;
     const StreamOptions& options = channel_->options();
     if (!channel_->has_deadline()) {
@@ -251,25 +302,49 @@ class Reading : public Conversation {
 
   /// Beast closes by itself if the peer breaks a rule, and waits for it then.
   void look_at_stream() {
-    if (is_failing_ || has_ended() || channel_->is_down() || stream_.is_open()) return;
+    if (is_failing_ || has_ended() || channel_->is_down()) return;
+    if (stream_.is_open()) {
+      // Beast waits for the first byte of a payload.
+      const bool has_begun = is_first_ && !is_in_payload_ && !stream_.is_message_done();
+      if (has_begun) static_cast<void>(is_refused());
+      return;
+    }
     is_failing_ = true;
     is_finishing_ = true;
     channel_->set_deadline(channel_->options().linger_timeout);
   }
 
   void on_read_failed(error_code error) {
+    const bool can_tell = error.category() == inflating_category() && !has_ended() && !is_writing();
     end(how_it_failed(error));
-    channel_->close();
+    if (!can_tell || channel_->is_down()) return channel_->close();
+    is_failing_ = true;
+    is_finishing_ = true;
+    channel_->outbox().seal();
+    channel_->set_deadline(channel_->options().linger_timeout);
+    tell(Frame::close(close_code::invalid_payload));
+  }
+
+  /// Beast has ended a stream that it could not inflate, without telling the peer.
+  void tell(const Frame& frame) {
+    boost::asio::async_write(stream_.next_layer(), boost::asio::buffer(frame.data(), frame.size()),
+                             [this, frame, self = self()](error_code error, std::size_t) {
+                               error ? channel_->close() : discard();
+                             });
+  }
+  /// Until the peer closes its side: closing while it still sends would throw away the last frame.
+  void discard() {
+    auto piece = std::make_unique<std::array<char, largest_intake>>();
+    const auto buffer = boost::asio::buffer(*piece);
+    stream_.next_layer().async_read_some(
+        buffer, [this, self = self(), piece = std::move(piece)](error_code error, std::size_t) {
+          error ? channel_->close() : discard();
+        });
   }
 
   [[nodiscard]] Disconnect how_it_failed(error_code error) const {
     namespace websocket = boost::beast::websocket;
     if (error == websocket::error::closed) return peer_closed();
-    if (error == websocket::error::message_too_big) {
-      return {.reason = DisconnectReason::message_too_big,
-              .code = close_code::message_too_big,
-              .text = {}};
-    }
     const bool is_inflating = error.category() == inflating_category();
     const bool is_against_rules = error == websocket::condition::protocol_violation;
     if (!is_failing_ && !is_inflating && !is_against_rules) return {};  // the network
@@ -297,7 +372,8 @@ class Reading : public Conversation {
   static constexpr std::size_t largest_intake = 4'096;  // twice the buffer of Beast, and more
   static constexpr int patience = 16;
   std::size_t max_message_bytes_ = 0;
-  std::string message_;  // in the making
+  std::string message_;   // in the making
+  bool is_first_ = true;  // the frame that is waited for, or being read, is the first of a message
   bool is_in_payload_ = false;
   bool is_failing_ = false;
 };

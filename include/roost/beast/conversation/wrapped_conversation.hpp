@@ -45,8 +45,7 @@ class WrappedChannel final : public Channel {
     flush();
     return true;
   }
-  /// Begins to write, if nothing is being written.
-  void flush_now() { flush(); }
+  [[nodiscard]] bool is_writing() const noexcept { return is_writing_; }
 
   /// The frame in front is written.
   void on_written() {
@@ -141,7 +140,8 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
       }
     }
   }
-  void flush_now() override { wrapped_.flush_now(); }
+  void flush_now() override { wrapped_.try_flush(); }
+  [[nodiscard]] bool is_writing() const noexcept override { return wrapped_.is_writing(); }
 
   void end_stream(bool abortively) noexcept override {
     end_lowest(boost::beast::get_lowest_layer(this->stream_), abortively);

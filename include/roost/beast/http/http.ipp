@@ -102,7 +102,8 @@ ROOST_DECL std::optional<Refusal> refusal_of(
   }
   if (auto refusal = normalise(request)) return refusal;
   // Its bytes would be taken for frames.
-  const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
+  const bool has_body =
+      request.count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
   if (has_body && asks_for_websocket(request)) {
     return Refusal{.status = 400,
                    .error = http::error::unexpected_body,

@@ -27,9 +27,9 @@ ROOST_DECL void TlsTransport::async_open(Handler handler) {
 }
 
 // What a record holds beyond the buffer waits in the TLS engine: no need for a large one.
-ROOST_DECL void TlsTransport::async_read(std::size_t, ReadHandler handler) {
+ROOST_DECL void TlsTransport::async_read(std::size_t max, ReadHandler handler) {
   auto buffer = std::make_unique<std::array<char, 4'096>>();
-  const auto space = boost::asio::buffer(*buffer);
+  const auto space = boost::asio::buffer(*buffer, max);
   auto done = [buffer = std::move(buffer), handler = std::move(handler)](error_code error,
                                                                          std::size_t n) mutable {
     std::move(handler)(error, boost::asio::buffer(buffer->data(), n));

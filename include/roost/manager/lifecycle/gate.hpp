@@ -20,7 +20,8 @@ namespace roost::detail {
 /// Something that lets connections in: a listener.
 class Entrance {
  public:
-  /// A drain has begun: one that shares its port with others leaves newcomers to them.
+  /// A drain has begun: requests that are on the way have less time, and one that shares its port
+  /// with others leaves newcomers to them.
   virtual void hand_over() noexcept {}
   /// Nobody is let in any more; who is inside already goes on.
   virtual void close() noexcept = 0;

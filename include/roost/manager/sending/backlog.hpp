@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/loop_clock.hpp"
 #include "roost/manager/sending/pace.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+#if defined(__linux__)
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#endif
+
+#include "roost/base/build/config.hpp"
+#include "roost/beast/listen.hpp"
+#include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+// From a port to a connection whose request is to be read; the rest is in `listen.ipp`.
+
+namespace roost::detail {
+
+ROOST_DECL void share_port(boost::asio::ip::tcp::acceptor& acceptor) {
+#if defined(SO_REUSEPORT)
+  // As one of Asio's own options, which has none for this.
+  acceptor.set_option(boost::asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>(true));
+#else
+  throw boost::system::system_error(boost::asio::error::operation_not_supported);
+#endif
+}
+
+/// No program that is started meanwhile gets the socket.
+ROOST_DECL void open_socket(boost::asio::ip::tcp::acceptor& acceptor,
+                            const boost::asio::ip::tcp& protocol) {
+#if defined(__linux__)
+  const int type = protocol.type() | SOCK_CLOEXEC;
+  const int socket = ::socket(protocol.family(), type, protocol.protocol());
+  if (socket < 0) throw boost::system::system_error(errno, boost::system::system_category());
+  boost::system::error_code error;
+  acceptor.assign(protocol, socket, error);
+  if (!error) return;
+  ::close(socket);
+  throw boost::system::system_error(error);
+#else
+  acceptor.open(protocol);
+  close_on_exec(acceptor.native_handle());
+#endif
+}
+
+ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
+    const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
+    const ListenOptions& options) {
+  boost::asio::ip::tcp::acceptor acceptor(executor);
+  try {
+    open_socket(acceptor, endpoint.protocol());
+    acceptor.set_option(boost::asio::socket_base::reuse_address(true));
+    if (options.reuse_port) share_port(acceptor);
+    set_options(acceptor, options.stream.send_buffer_bytes);
+    acceptor.non_blocking(true);
+    // Else Asio waits for the next, blocking all, where one has left before it was accepted.
+    acceptor.set_option(boost::asio::socket_base::enable_connection_aborted(true));
+    acceptor.bind(endpoint);
+    acceptor.listen(options.backlog);
+  } catch (const boost::system::system_error& error) {
+    std::ostringstream what;
+    what << "cannot listen on " << endpoint << ": " << error.code().message();
+    throw Error(errc::address_unavailable, what.str());
+  }
+  return acceptor;
+}
+
+/// Like `acceptor.accept`, but no program that is started meanwhile gets the socket.
+ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
+                              boost::asio::ip::tcp::socket& socket,
+                              boost::asio::ip::tcp::endpoint& peer,
+                              boost::system::error_code& error) {
+#if defined(__linux__)
+  auto size = static_cast<socklen_t>(peer.capacity());
+  const int accepted = ::accept4(acceptor.native_handle(), peer.data(), &size, SOCK_CLOEXEC);
+  if (accepted < 0) {
+    const bool is_nobody = errno == EPROTO || errno == EINTR;  // look again
+    error.assign(is_nobody ? ECONNABORTED : errno, boost::system::system_category());
+    return;
+  }
+  peer.resize(size);
+  socket.assign(peer.protocol(), accepted, error);
+  if (error) ::close(accepted);
+#else
+  acceptor.accept(socket, peer, error);
+  if (!error) close_on_exec(socket.native_handle());
+#endif
+}
+
+/// @param error  `would_block`: nobody else waits; `connection_aborted`: it has left meanwhile
+ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
+                           boost::asio::ip::tcp::acceptor& acceptor,
+                           const std::shared_ptr<const StreamOptions>& stream_options,
+                           boost::system::error_code& error) {
+  const boost::asio::any_io_executor executor = acceptor.get_executor();
+  boost::asio::ip::tcp::socket socket(executor);
+  boost::asio::ip::tcp::endpoint peer;
+  accept_socket(acceptor, socket, peer, error);
+  if (error) return;
+#if !defined(__linux__)
+  set_options(socket, stream_options->send_buffer_bytes);
+#endif
+  ConnectionLimiter::Slot slot;
+  if (listening->options.address_key && !listening->options.request_key) {
+    try {
+      slot = listening->admit(listening->options.address_key(peer.address()));
+    } catch (...) {  // the application's; those who come next are accepted
+      return log_failure(listening->logger);
+    }
+    if (!slot) return;
+  }
+  auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
+                                     stream_options);
+  link->hold(std::move(slot));
+  begin_serving(executor, listening, std::move(link), peer);
+}
+
+/// Lets in all that the kernel has queued, since closing the acceptor would reset them, and closes
+/// it.
+ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
+                            boost::asio::ip::tcp::acceptor& acceptor,
+                            const std::shared_ptr<const StreamOptions>& stream_options) {
+  constexpr int most = 65'536;  // what others can add meanwhile has an end
+  boost::system::error_code error;
+  for (int i = 0; i < most && !listening->is_stopped; ++i) {
+    accept_one(listening, acceptor, stream_options, error);
+    if (error && error != boost::asio::error::connection_aborted) break;
+  }
+  acceptor.close(error);
+}
+
+ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
+                                                   boost::asio::ip::tcp::acceptor acceptor) {
+  constexpr int max_accepted = 16;
+  const ScopedValue registration(listening->acceptor, &acceptor);
+  const auto stream_options =
+      LoopClock::own(acceptor.get_executor(), listening->options.stream, &StreamOptions::clock);
+  while (!listening->is_stopped && !listening->is_handed_over) {
+    boost::system::error_code error;
+    co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
+                                 boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    // Who waits comes in together, so that their requests are read together. But the loop has other
+    // work, and nobody gives way to those who only came along.
+    for (int i = 0; i < max_accepted && !error && !listening->is_stopped; ++i) {
+      if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
+      accept_one(listening, acceptor, stream_options, error);
+    }
+    if (!error || error == boost::asio::error::would_block ||
+        error == boost::asio::error::connection_aborted || listening->is_stopped ||
+        listening->is_handed_over) {
+      continue;
+    }
+    if (error == boost::asio::error::operation_aborted) co_return;
+    // No file descriptors, most likely: those that are connected must end first.
+    listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});
+    Clock& clock = *listening->options.stream.clock;
+    co_await sleep_until(acceptor.get_executor(), clock,
+                         clock.now() + std::chrono::milliseconds(100));
+  }
+  if (!listening->is_stopped) accept_rest(listening, acceptor, stream_options);
+}
+
+}  // namespace roost::detail

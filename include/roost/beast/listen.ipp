@@ -25,7 +25,6 @@
 #include "roost/access/origin_policy.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/beast/http/http.ipp"
 #include "roost/beast/listen.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"

@@ -139,7 +139,7 @@ class Upgrade {
  private:
   static void require_upgrade(const Request& request);
   std::shared_ptr<detail::Link> take_link();
-  static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> run_accept(
+  static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> complete_handshake(
       std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
       std::string server, boost::asio::ip::tcp::endpoint remote_endpoint);
 

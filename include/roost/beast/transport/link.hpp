@@ -27,13 +27,13 @@ namespace roost::detail {
 /// Owned by the operations under way: it ends with its `io_context`, whoever keeps a handle.
 class Link final : public Channel {
  public:
-  /// Who is told when it ends.
-  class Listener {
+  /// The conversation over it, which is told when it goes down.
+  class Owner {
    public:
     virtual void on_link_down() = 0;
 
    protected:
-    ~Listener() = default;
+    ~Owner() = default;
   };
 
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
@@ -46,8 +46,8 @@ class Link final : public Channel {
       : Link(executor, std::move(transport),
              LoopClock::own(executor, options, &StreamOptions::clock)) {}
 
-  void set_listener(Listener* listener) noexcept { listener_ = listener; }
-  [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }
+  void set_owner(Owner* owner) noexcept { owner_ = owner; }
+  [[nodiscard]] bool has_owner() const noexcept { return owner_ != nullptr; }
   /// Whether the peer has sent anything yet.
   [[nodiscard]] bool has_received() const noexcept { return has_received_; }
 
@@ -117,7 +117,7 @@ class Link final : public Channel {
   void on_deadline() noexcept override;
   void end_transport(bool abortively) noexcept override;
   void on_down() noexcept override {
-    if (listener_) listener_->on_link_down();
+    if (owner_) owner_->on_link_down();
   }
 
   /// Reads something and forgets it.
@@ -128,7 +128,7 @@ class Link final : public Channel {
 
   const std::unique_ptr<Transport> transport_;
   std::string leftover_;
-  Listener* listener_ = nullptr;
+  Owner* owner_ = nullptr;
   bool is_lingering_ = false;
   bool has_received_ = false;
 };

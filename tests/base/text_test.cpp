@@ -264,5 +264,16 @@ TEST_CASE("every error has a message of its own", "[text]") {
   CHECK(error.code() == errc::join_denied);
 }
 
+TEST_CASE("percent-encoding is decoded unless an escape is malformed", "[text]") {
+  using detail::percent_decode;
+  CHECK(percent_decode("") == "");
+  CHECK(percent_decode("my%20room+%2f%2F%41") == "my room+//A");
+  CHECK(percent_decode("%00%ff") == std::string("\0\xFF", 2));
+  for (const char* malformed :
+       {"%", "a%", "%4", "%4g", "%g4", "%%41", "%+1", "% 1", "%-1", "%0x"}) {
+    CHECK(!percent_decode(malformed));
+  }
+}
+
 }  // namespace
 }  // namespace roost

@@ -138,7 +138,7 @@ struct Listening final : Entrance {
     /// Null once it is closed, or a WebSocket.
     [[nodiscard]] std::shared_ptr<Link> link() const noexcept {
       std::shared_ptr<Link> link = link_.lock();
-      return link && !link->has_listener() ? link : nullptr;
+      return link && !link->has_owner() ? link : nullptr;
     }
     /// To the application.
     [[nodiscard]] bool is_known() const noexcept { return is_known_; }

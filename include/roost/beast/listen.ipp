@@ -15,7 +15,7 @@
 #include "roost/base/build/config.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/beast/accept.ipp"
-#include "roost/beast/http/http.ipp"
+#include "roost/beast/http/http.hpp"
 #include "roost/beast/listen.hpp"
 
 namespace roost {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
@@ -46,8 +45,7 @@ using RequestHead = boost::beast::http::request_header<>;
   if (request.count(boost::beast::http::field::authorization) != 1) return std::nullopt;
   std::string_view value = detail::to_std(request[boost::beast::http::field::authorization]);
   const std::size_t end = value.find_first_of(spaces);
-  if (end == std::string_view::npos ||
-      !boost::beast::iequals({value.data(), end}, {scheme.data(), scheme.size()})) {
+  if (end == std::string_view::npos || !detail::equals_in_any_case(value.substr(0, end), scheme)) {
     return std::nullopt;
   }
   const std::size_t start = value.find_first_not_of(spaces, end);

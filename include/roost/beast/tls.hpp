@@ -5,37 +5,16 @@
 /// roost over TLS: the same `BeastWebSocket`, so that plain and TLS clients share a manager. Needs
 /// OpenSSL; CMake target `roost::beast_tls`.
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <memory>
 #include <utility>
 
-#include "roost/base/error.hpp"
 #include "roost/beast.hpp"
 #include "roost/beast/transport/tls_transport.hpp"
 
 namespace roost {
-
-namespace detail {
-
-// A TLS stream has a handshake behind it, and state that refers to its executor.
-template <>
-struct TransportOf<TlsTransport::Stream> {
-  static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
-                                         TlsTransport::Stream&& stream,
-                                         const StreamOptions& options) {
-    if (stream.get_executor() != executor) {
-      throw Error(errc::wrong_executor, "a TLS stream must be on the executor of its manager");
-    }
-    set_options(stream.next_layer(), options.send_buffer_bytes);
-    close_on_exec(stream.next_layer().native_handle());
-    return std::make_unique<TlsTransport>(std::move(stream), /*is_open=*/true);
-  }
-};
-
-}  // namespace detail
 
 /// `listen` over TLS. The TLS handshake is part of `handshake_timeout`.
 /// @param context  with certificate and key; must outlive the listener

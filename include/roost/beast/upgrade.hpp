@@ -3,7 +3,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -23,6 +22,7 @@
 #include "roost/beast/http/target.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/transport/link.hpp"
+#include "roost/beast/transport/tcp_transport.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost {
@@ -139,7 +139,7 @@ class Upgrade {
  private:
   static void require_upgrade(const Request& request);
   std::shared_ptr<detail::Link> take_link();
-  static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> run_accept(
+  static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> complete_handshake(
       std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
       std::string server, boost::asio::ip::tcp::endpoint remote_endpoint);
 

@@ -43,8 +43,8 @@ ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::acce
   std::string subprotocol = detail::choose_subprotocol(request_, options.subprotocols);
   const std::shared_ptr<detail::Link> link = take_link();
   return detail::on_executor(link->get_executor(),
-                             run_accept(link, std::move(request_), std::move(subprotocol),
-                                        std::string(options.server), remote_endpoint_));
+                             complete_handshake(link, std::move(request_), std::move(subprotocol),
+                                                std::string(options.server), remote_endpoint_));
 }
 
 ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body,
@@ -69,7 +69,7 @@ ROOST_DECL std::shared_ptr<detail::Link> Upgrade::take_link() {
   return std::exchange(link_, nullptr);
 }
 
-ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::run_accept(
+ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::complete_handshake(
     std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
     std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
   namespace http = boost::beast::http;

@@ -9,6 +9,5 @@
 #include <roost/beast/http/http.ipp>
 #include <roost/beast/listen.ipp>
 #include <roost/beast/transport/link.ipp>
-#include <roost/beast/transport/read_poller.ipp>
-#include <roost/beast/transport/transport.ipp>
+#include <roost/beast/transport/tcp_transport.ipp>
 #include <roost/beast/upgrade.ipp>

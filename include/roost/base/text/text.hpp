@@ -69,6 +69,9 @@ struct StringHash {
 /// padded, without white space, the bits that encode nothing all zero (RFC 4648, section 3.5).
 [[nodiscard]] std::optional<std::string> base64_decode(std::string_view text);
 
+/// Percent-decoding (RFC 3986, section 2.1); nothing where a `%` is not followed by two hex digits.
+[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
+
 /// @p value made safe for one line of a log: control characters, quotes, backslashes and bytes
 /// that are no UTF-8 become `\xNN`; what is longer than 256 bytes is cut.
 [[nodiscard]] std::string escape_for_log(std::string_view value);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <random>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
@@ -90,6 +92,26 @@ ROOST_DECL std::optional<std::string> base64_decode(std::string_view text) {
   }
   if (bits != 0) return std::nullopt;
   return bytes;
+}
+
+ROOST_DECL std::optional<std::string> percent_decode(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    unsigned value = 0;
+    const std::string_view digits = text.substr(i + 1, 2);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) {
+      return std::nullopt;
+    }
+    decoded += static_cast<char>(value);
+    i += 2;
+  }
+  return decoded;
 }
 
 ROOST_DECL std::string escape_for_log(std::string_view value) {

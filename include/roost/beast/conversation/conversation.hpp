@@ -167,9 +167,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
     resume();
   }
 
-  /// Nobody is interested any more. A conversation that the peer has ended goes on to its own end,
+  /// Its `BeastWebSocket` is gone. A conversation that the peer has ended goes on to its own end,
   /// in time: the peer has still to be told, and what was sent to it has still to leave.
-  void abandon() {
+  void drop() {
     is_discarding_ = true;
     channel_->outbox().watch({});
     if (!is_finishing_) channel_->abort();

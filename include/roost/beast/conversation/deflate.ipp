@@ -15,16 +15,6 @@
 
 namespace roost::detail {
 
-// Large, and of use to one message at a time: the connections of a thread share them.
-ROOST_DECL boost::beast::zlib::deflate_stream& deflater() {
-  static thread_local boost::beast::zlib::deflate_stream stream;
-  return stream;
-}
-ROOST_DECL boost::beast::zlib::inflate_stream& inflater() {
-  static thread_local boost::beast::zlib::inflate_stream stream;
-  return stream;
-}
-
 // What each compressed message ends with, and what is left out on the wire (RFC 7692, 7.2.1).
 inline constexpr std::string_view deflate_tail{"\x00\x00\xFF\xFF", 4};
 
@@ -41,7 +31,7 @@ ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
   io.next_out = out.data();
   io.avail_out = out.size();
   constexpr int memory_level = 8;
-  zlib::deflate_stream& stream = deflater();
+  static thread_local zlib::deflate_stream stream;  // large, and of use to one message at a time
   stream.reset(static_cast<int>(form.level), static_cast<int>(form.window_bits), memory_level,
                zlib::Strategy::normal);
   boost::beast::error_code error;
@@ -102,7 +92,7 @@ ROOST_DECL Inflated inflate_message(std::string& deflated, std::string& out,
                                     std::size_t max_message_bytes, const std::string* context) {
   namespace zlib = boost::beast::zlib;
   deflated += deflate_tail;
-  zlib::inflate_stream& stream = inflater();
+  static thread_local zlib::inflate_stream stream;  // large, and of use to one message at a time
   restart(stream, context, {});
   std::array<char, 16'384> piece;
   constexpr int at_end_of_block = 128;  // of `data_type`

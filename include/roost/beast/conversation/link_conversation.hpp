@@ -15,7 +15,18 @@
 namespace roost::detail {
 
 /// A conversation over a `Link`: frames go straight to it, and come straight from it.
-class LinkConversation final : public Conversation, private Link::Listener {
+///
+///   start --.               .--> read               until bytes come ---------------.
+///           v               |--> yield              until the next turn of the loop |
+///   .--> parse --> deliver -+--> wait_until_taken   until the message is taken -----|
+///   |                       |--> wait_for_pongs     until the peer takes its pongs -|
+///   |                       '--> end_by_peer        it has closed, or broke a rule  |
+///   '-------------------------------------------------------------------------------'
+///
+/// `parse` stops behind a message. `deliver` wakes the receiver, which takes the message and with
+/// `resume` has the next one parsed immediately: a burst of messages costs no turn of the loop
+/// each. Then the conversation goes on with the lowest line of the drawing that is true.
+class LinkConversation final : public Conversation, private Link::Owner {
  public:
   /// @param form                  how messages to the peer are compressed; 0: neither side
   /// compresses
@@ -27,8 +38,8 @@ class LinkConversation final : public Conversation, private Link::Listener {
   void set_max_message_bytes(std::size_t n) override { reader_.set_max_message_bytes(n); }
   [[nodiscard]] FrameForm frame_form() const noexcept override { return form_; }
   void start() override;
-  /// What has come already is looked at here and now, so that a burst of messages costs no turn of
-  /// the loop each. What ends the conversation waits: whoever takes a message still gets that.
+  /// Parses up to the next message, if there is one among the bytes that have come. Ends nothing:
+  /// whoever takes a message still gets that.
   void resume() override;
 
  private:
@@ -39,20 +50,21 @@ class LinkConversation final : public Conversation, private Link::Listener {
 
   /// Whether a message would find room, or need none.
   [[nodiscard]] bool has_space() const noexcept { return is_discarding_ || !inbox_->message; }
-  /// Takes what can be taken from the front of @p bytes. Ends nothing.
-  void consume(std::span<std::byte>& bytes);
-  void consume_pending();
-  void on_message();
-  /// Hands over what there is, and arranges for what must come before there can be more.
-  void proceed();
-  /// Whoever waits for a message goes on at once.
-  void hand_over();
-  /// That has come.
-  void go_on();
+
+  /// Takes from the front of @p bytes what can be taken, up to a message or to the end. Ends
+  /// nothing.
+  void parse(std::span<std::byte>& bytes);
+  /// The same, of what has come before.
+  void parse_pending();
+  void deliver();
+  void parse_and_deliver();
+
   void read();
+  void yield();
+  void wait_until_taken();
+  void wait_for_pongs();
+  void end_by_peer();
   void on_read_failed(error_code error);
-  /// The peer has closed, or broken a rule.
-  void finish();
   /// What is queued still leaves, for at most `send_timeout`; then the link is closed.
   void linger();
 
@@ -61,14 +73,14 @@ class LinkConversation final : public Conversation, private Link::Listener {
   Link& link_;
   const FrameForm form_;
   MessageReader reader_;
-  std::string pending_;              // what has come and is not looked at yet,
-  std::size_t consumed_ = 0;         // from here on
+  std::string pending_;              // what has come and is not parsed yet,
+  std::size_t parsed_ = 0;           // from here on
   Event final_event_ = Event::none;  // how it is to end
-  bool answers_too_much_ = false;    // pongs must leave before more is read
+  bool answers_too_much_ = false;    // pongs must leave before more is parsed
   struct {
     std::size_t messages = 0;
     std::size_t bytes = 0;
-  } handed_over_;  // in this turn of the loop
+  } resumed_;  // with these, since `deliver`
 };
 
 }  // namespace roost::detail

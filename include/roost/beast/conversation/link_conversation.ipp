@@ -22,37 +22,37 @@ ROOST_DECL LinkConversation::LinkConversation(const std::shared_ptr<Link>& link,
       reader_(link->options().max_message_bytes, /*inflates=*/form != 0, keeps_client_context) {}
 
 ROOST_DECL LinkConversation::~LinkConversation() {
-  link_.set_listener(nullptr);
+  link_.set_owner(nullptr);
   link_.abort();
 }
 
 ROOST_DECL void LinkConversation::start() {
-  link_.set_listener(this);
+  link_.set_owner(this);
   pending_ = link_.take_leftover();
-  consume_pending();
-  proceed();
+  parse_pending();
+  deliver();
 }
 
 ROOST_DECL void LinkConversation::resume() {
-  const bool may_go_on = handed_over_.messages < max_messages && handed_over_.bytes < max_bytes;
-  if (!link_.is_down() && has_space() && may_go_on) consume_pending();
+  const bool may_go_on = resumed_.messages < max_messages && resumed_.bytes < max_bytes;
+  if (!link_.is_down() && may_go_on) parse_pending();
   if (link_.is_down() || has_space()) space_.notify_all();
 }
 
-ROOST_DECL void LinkConversation::consume_pending() {
-  auto rest = std::as_writable_bytes(std::span(pending_)).subspan(consumed_);
-  consume(rest);
-  consumed_ = pending_.size() - rest.size();
-  if (!rest.empty()) return;
-  std::string().swap(pending_);  // an idle connection keeps nothing
-  consumed_ = 0;
-}
+// --- the steps ---
 
-ROOST_DECL void LinkConversation::consume(std::span<std::byte>& bytes) {
+ROOST_DECL void LinkConversation::parse(std::span<std::byte>& bytes) {
   while (!bytes.empty() && has_space() && !answers_too_much_ && final_event_ == Event::none) {
     switch (const Event event = reader_.next(bytes)) {
       case Event::none: break;
-      case Event::message: on_message(); break;
+      case Event::message: {
+        Message message = reader_.take_message();
+        if (is_discarding_) break;
+        ++resumed_.messages;
+        resumed_.bytes += message.payload.size();
+        inbox_->message = std::move(message);
+        break;
+      }
       case Event::pong: inbox_->pong(reader_.control_payload()); break;
       case Event::ping:
         link_.try_send(Frame::encode(Opcode::pong, reader_.control_payload()),
@@ -65,48 +65,38 @@ ROOST_DECL void LinkConversation::consume(std::span<std::byte>& bytes) {
   }
 }
 
-ROOST_DECL void LinkConversation::on_message() {
-  Message message = reader_.take_message();
-  if (is_discarding_) return;
-  ++handed_over_.messages;
-  handed_over_.bytes += message.payload.size();
-  inbox_->message = std::move(message);
+ROOST_DECL void LinkConversation::parse_pending() {
+  auto rest = std::as_writable_bytes(std::span(pending_)).subspan(parsed_);
+  parse(rest);
+  parsed_ = pending_.size() - rest.size();
+  if (!rest.empty()) return;
+  std::string().swap(pending_);  // an idle connection keeps nothing
+  parsed_ = 0;
 }
 
-ROOST_DECL void LinkConversation::proceed() {
-  // First of all, for whoever receives takes as much as there is.
-  if (inbox_->message) hand_over();
-  if (link_.is_down()) return;  // it may also end all this
-  if (final_event_ != Event::none) return finish();
-  if (answers_too_much_) {
-    return link_.when_relieved([this, self = shared_from_this()] {
-      answers_too_much_ = false;
-      go_on();
-    });
-  }
-  if (!has_space()) {
-    return when_notified(space_, link_.get_executor(), link_.clock(), Timer::never(),
-                         [this, self = shared_from_this()](bool) { go_on(); });
-  }
-  if (pending_.empty()) return read();
-  boost::asio::post(link_.get_executor(), [this, self = shared_from_this()] { go_on(); });
-}
-
-ROOST_DECL void LinkConversation::hand_over() {
+ROOST_DECL void LinkConversation::deliver() {
+  resumed_ = {};
   try {
-    inbox_->receiver.wake_here();
+    if (inbox_->message) inbox_->receiver.wake_here();
   } catch (...) {  // the application's; the conversation goes on
-    boost::asio::post(link_.get_executor(), [this, self = shared_from_this()] { go_on(); });
+    yield();
     throw;
   }
+  if (link_.is_down()) return;  // the application may have ended it
+  if (final_event_ != Event::none) return end_by_peer();
+  if (answers_too_much_) return wait_for_pongs();
+  if (!has_space()) return wait_until_taken();
+  if (!pending_.empty()) return yield();
+  read();
 }
 
-ROOST_DECL void LinkConversation::go_on() {
+ROOST_DECL void LinkConversation::parse_and_deliver() {
   if (link_.is_down()) return;
-  handed_over_ = {};
-  if (has_space()) consume_pending();
-  proceed();
+  parse_pending();
+  deliver();
 }
+
+// --- what it waits for ---
 
 ROOST_DECL void LinkConversation::read() {
   // Bounds what is kept behind a message that nobody takes, and reads a large one in large pieces.
@@ -117,23 +107,32 @@ ROOST_DECL void LinkConversation::read() {
   link_.receive(size,
                 [this, self = shared_from_this()](error_code error, std::span<std::byte> bytes) {
                   if (error) return on_read_failed(error);
-                  consume(bytes);
+                  parse(bytes);
                   pending_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-                  handed_over_ = {};
-                  proceed();
+                  deliver();
                 });
 }
 
-ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
-  end({});
-  // A peer that sends no more may still read: what is queued for it leaves first. An end of the
-  // stream, with TLS also one without notice, is no error of the system.
-  const bool is_lost = error.category() == boost::system::system_category();
-  if (is_lost || link_.outbox().empty()) return link_.close();
-  linger();
+ROOST_DECL void LinkConversation::yield() {
+  boost::asio::post(link_.get_executor(),
+                    [this, self = shared_from_this()] { parse_and_deliver(); });
 }
 
-ROOST_DECL void LinkConversation::finish() {
+ROOST_DECL void LinkConversation::wait_until_taken() {
+  when_notified(space_, link_.get_executor(), link_.clock(), Timer::never(),
+                [this, self = shared_from_this()](bool) { parse_and_deliver(); });
+}
+
+ROOST_DECL void LinkConversation::wait_for_pongs() {
+  link_.when_relieved([this, self = shared_from_this()] {
+    answers_too_much_ = false;
+    parse_and_deliver();
+  });
+}
+
+// --- the end ---
+
+ROOST_DECL void LinkConversation::end_by_peer() {
   const std::uint16_t code = reader_.close_code();
   const bool is_failure = final_event_ == Event::failure;
   end({.reason = !is_failure                           ? DisconnectReason::peer_closed
@@ -142,6 +141,15 @@ ROOST_DECL void LinkConversation::finish() {
        .code = code,
        .text = is_failure ? std::string() : std::string(reader_.close_reason())});
   link_.send_close(Frame::close(code));  // the answer, unless one is sent already
+  linger();
+}
+
+ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
+  end({});
+  // A peer that sends no more may still read: what is queued for it leaves first. An end of the
+  // stream, with TLS also one without notice, is no error of the system.
+  const bool is_lost = error.category() == boost::system::system_category();
+  if (is_lost || link_.outbox().empty()) return link_.close();
   linger();
 }
 

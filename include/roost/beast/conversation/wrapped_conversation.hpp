@@ -18,7 +18,7 @@
 
 #include "roost/beast/conversation/reading.hpp"
 #include "roost/beast/transport/channel.hpp"
-#include "roost/beast/transport/transport.hpp"
+#include "roost/beast/transport/tcp_transport.hpp"
 
 namespace roost::detail {
 

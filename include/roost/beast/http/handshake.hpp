@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
+#include "roost/base/names.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/socket/websocket_like.hpp"
 
@@ -39,13 +40,6 @@ class RefusedRequest : public boost::system::system_error {
   Refusal refusal_;
 };
 
-/// Without the white space around it (RFC 9110, section 5.6.3).
-[[nodiscard]] ROOST_DECL std::string_view trimmed(std::string_view text) noexcept;
-
-/// Whether @p list, the value of a header, has this token in any case. Empty elements are skipped
-/// (RFC 9110, section 5.6.1).
-[[nodiscard]] ROOST_DECL bool has_token(std::string_view list, std::string_view token) noexcept;
-
 /// Whether a request asks for a WebSocket: `GET` of HTTP/1.1 with `Connection: upgrade` and
 /// `Upgrade: websocket`, in whichever of the lines of these headers. What else RFC 6455 wants of it
 /// is up to `check_handshake`.
@@ -60,11 +54,16 @@ class RefusedRequest : public boost::system::system_error {
 /// @returns why not
 [[nodiscard]] ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request);
 
-}  // namespace roost::detail
+// --- subprotocols ---
 
-// Which of the offers of permessage-deflate a server takes (RFC 7692, section 7.1).
+/// The first of @p spoken that the client offers; empty: none.
+[[nodiscard]] ROOST_DECL std::string choose_subprotocol(const RequestHeader& request, Names spoken);
 
-namespace roost::detail {
+/// What follows @p prefix in the first subprotocol that the client offers and that begins with it.
+[[nodiscard]] ROOST_DECL std::optional<std::string> subprotocol_after(const RequestHeader& request,
+                                                                      std::string_view prefix);
+
+// --- compression: which of the offers a server takes (RFC 7692, section 7.1) ---
 
 /// What was agreed on.
 struct AgreedDeflate {

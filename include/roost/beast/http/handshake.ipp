@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
+#include <boost/beast/http/rfc7230.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <charconv>
@@ -21,19 +21,19 @@ namespace roost::detail {
 inline constexpr std::string_view nonce_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// Without the white space around it (RFC 9110, section 5.6.3).
 ROOST_DECL std::string_view trimmed(std::string_view text) noexcept {
   const std::size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
 }
 
+/// Whether @p list, the value of a header, has this token in any case. Empty elements are skipped
+/// (RFC 9110, section 5.6.1).
 ROOST_DECL bool has_token(std::string_view list, std::string_view token) noexcept {
   while (true) {
     const std::size_t comma = list.find(',');
-    const std::string_view element = trimmed(list.substr(0, comma));
-    if (boost::beast::iequals({element.data(), element.size()}, {token.data(), token.size()})) {
-      return true;
-    }
+    if (equals_in_any_case(trimmed(list.substr(0, comma)), token)) return true;
     if (comma == std::string_view::npos) return false;
     list.remove_prefix(comma + 1);
   }
@@ -73,8 +73,7 @@ ROOST_DECL std::optional<Refusal> leave_absolute_form(RequestHeader& request) {
   constexpr std::array<std::string_view, 4> schemes{"ws://", "wss://", "http://", "https://"};
   const std::string target(to_std(request.target()));
   const auto* const scheme = std::find_if(schemes.begin(), schemes.end(), [&](auto candidate) {
-    return boost::beast::iequals(target.substr(0, candidate.size()),
-                                 {candidate.data(), candidate.size()});
+    return equals_in_any_case(target.substr(0, candidate.size()), candidate);
   });
   if (scheme == schemes.end()) return bad_target();
   const std::string_view rest = std::string_view(target).substr(scheme->size());
@@ -86,6 +85,31 @@ ROOST_DECL std::optional<Refusal> leave_absolute_form(RequestHeader& request) {
               boost::beast::string_view(authority.data(), authority.size()));
   request.target(path);
   return std::nullopt;
+}
+
+/// Makes one line of all header lines of a name. For a list that is what they mean (RFC 9110,
+/// section 5.3). For a header that may be there once only, such as `Host`, the result is no valid
+/// value, so that no line is preferred to another.
+ROOST_DECL void join_repeated(boost::beast::http::fields& fields, boost::beast::http::field name) {
+  if (fields.count(name) < 2) return;
+  std::string all;
+  const auto range = fields.equal_range(name);
+  for (auto header = range.first; header != range.second; ++header) {
+    if (header != range.first) all += ", ";
+    all += to_std(header->value());
+  }
+  fields.set(name, all);
+}
+
+/// Joins the lines of each header that decides about an upgrade. Subprotocols stay as they came:
+/// whoever asks for them looks at all lines.
+ROOST_DECL void join_upgrade_headers(boost::beast::http::fields& fields) {
+  using boost::beast::http::field;
+  for (const field name :
+       {field::origin, field::host, field::connection, field::upgrade, field::sec_websocket_key,
+        field::sec_websocket_version, field::sec_websocket_extensions}) {
+    join_repeated(fields, name);
+  }
 }
 
 ROOST_DECL std::optional<Refusal> normalise(RequestHeader& request) {
@@ -150,6 +174,38 @@ ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request) 
   return std::nullopt;
 }
 
+// --- subprotocols ---
+
+/// The first subprotocol that the client offers and that satisfies @p predicate.
+template <class Predicate>
+std::optional<std::string> find_subprotocol(const RequestHeader& request, Predicate predicate) {
+  const auto range = request.equal_range(boost::beast::http::field::sec_websocket_protocol);
+  for (auto header = range.first; header != range.second; ++header) {
+    for (const auto& offered : boost::beast::http::token_list(header->value())) {
+      if (predicate(to_std(offered))) return std::string(to_std(offered));
+    }
+  }
+  return std::nullopt;
+}
+
+ROOST_DECL std::string choose_subprotocol(const RequestHeader& request, Names spoken) {
+  for (const std::string_view candidate : spoken) {
+    const auto is_it = [&](std::string_view offered) { return offered == candidate; };
+    if (find_subprotocol(request, is_it)) return std::string(candidate);
+  }
+  return {};
+}
+
+ROOST_DECL std::optional<std::string> subprotocol_after(const RequestHeader& request,
+                                                        std::string_view prefix) {
+  auto found = find_subprotocol(
+      request, [&](std::string_view offered) { return offered.starts_with(prefix); });
+  if (found) found->erase(0, prefix.size());
+  return found;
+}
+
+// --- compression ---
+
 /// Cuts @p text at the first @p separator outside of quotes, and leaves what follows it.
 ROOST_DECL std::string_view take_until(std::string_view& text, char separator) noexcept {
   bool is_quoted = false;
@@ -172,10 +228,6 @@ ROOST_DECL std::string unquoted(std::string_view text) {
     out += text[i];
   }
   return out;
-}
-
-ROOST_DECL bool equals_in_any_case(std::string_view a, std::string_view b) noexcept {
-  return boost::beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
 }
 
 /// 8 to 15, without leading zeros (RFC 7692, section 7.1.2).

@@ -4,66 +4,36 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "roost/base/build/config.hpp"
 #include "roost/beast/http/handshake.hpp"
-#include "roost/beast/options.hpp"
 #include "roost/beast/transport/link.hpp"
 
 namespace roost::detail {
-
-/// Moves a socket to @p executor, if it belongs to another.
-template <class SocketExecutor>
-boost::asio::ip::tcp::socket move_to(
-    const boost::asio::any_io_executor& executor,
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>&& socket) {
-  using boost::asio::ip::tcp;
-  if (boost::asio::any_io_executor(socket.get_executor()) == executor) {
-    return tcp::socket(std::move(socket));
-  }
-  const tcp protocol = socket.local_endpoint().protocol();
-  return tcp::socket(executor, protocol, socket.release());
-}
-
-/// How a stream of an application becomes a transport. Adapters specialise it.
-template <class Stream>
-struct TransportOf;
-
-template <class SocketExecutor>
-struct TransportOf<boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>> {
-  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, SocketExecutor>;
-  static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
-                                         Socket&& socket, const StreamOptions& options) {
-    set_options(socket, options.send_buffer_bytes);
-    close_on_exec(socket.native_handle());
-    return std::make_unique<TcpTransport>(move_to(executor, std::move(socket)));
-  }
-};
-
-template <class Stream>
-std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, Stream&& stream,
-                                const StreamOptions& options) {
-  return std::make_shared<Link>(
-      executor, TransportOf<Stream>::make(executor, std::forward<Stream>(stream), options),
-      options);
-}
 
 struct ResponseOptions {
   bool is_head = false;
   std::optional<std::chrono::seconds> retry_after = {};
   std::string_view challenge = "Bearer";  ///< Of a 401.
 };
+
+/// The bytes of a response.
+ROOST_DECL std::string serialize(
+    const boost::beast::http::response<boost::beast::http::string_body>& response);
 
 /// A complete response with a plain text body; its default is the name of the status.
 ROOST_DECL std::string http_response(unsigned status, std::string_view body, unsigned version,
@@ -99,7 +69,7 @@ class LinkStream {
   auto async_read_some(const MutableBuffers& buffers, Token&& token) {
     return boost::asio::async_initiate<Token, void(error_code, std::size_t)>(
         [](auto handler, const std::shared_ptr<Link>& link, const MutableBuffers& b) {
-          link->read(b, std::move(handler));
+          read(link, b, std::move(handler));
         },
         token, link_, buffers);
   }
@@ -107,12 +77,49 @@ class LinkStream {
   auto async_write_some(const ConstBuffers& buffers, Token&& token) {
     return boost::asio::async_initiate<Token, void(error_code, std::size_t)>(
         [](auto handler, const std::shared_ptr<Link>& link, const ConstBuffers& b) {
-          link->write(b, std::move(handler));
+          write(*link, b, std::move(handler));
         },
         token, link_, buffers);
   }
 
  private:
+  template <class MutableBuffers, class Handler>
+  static void read(std::shared_ptr<Link> link, const MutableBuffers& buffers, Handler handler) {
+    if (const std::string leftover = link->take_leftover(); !leftover.empty()) {
+      const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(leftover));
+      link->put_back(boost::asio::buffer(leftover) + n);
+      return complete(*link, std::move(handler), {}, n);
+    }
+    if (link->is_down()) return complete(*link, std::move(handler), boost::asio::error::eof, 0);
+    Link& source = *link;
+    source.receive(boost::asio::buffer_size(buffers),
+                   [link = std::move(link), buffers, handler = std::move(handler)](
+                       error_code error, std::span<std::byte> data) mutable {
+                     boost::asio::buffer_copy(buffers,
+                                              boost::asio::buffer(data.data(), data.size()));
+                     std::move(handler)(error, data.size());
+                   });
+  }
+  template <class ConstBuffers, class Handler>
+  static void write(Link& link, const ConstBuffers& buffers, Handler handler) {
+    const std::size_t size = boost::asio::buffer_size(buffers);
+    if (link.is_down()) {
+      return complete(link, std::move(handler), boost::asio::error::broken_pipe, 0);
+    }
+    if (size > 0) {
+      Frame bytes = Frame::raw(size);
+      boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), size), buffers);
+      link.try_send(bytes, Outbox::EntryClass::control);
+    }
+    complete(link, std::move(handler), {}, size);
+  }
+  template <class Handler>
+  static void complete(Link& link, Handler handler, error_code error, std::size_t n) {
+    boost::asio::post(link.get_executor(), [handler = std::move(handler), error, n]() mutable {
+      std::move(handler)(error, n);
+    });
+  }
+
   std::shared_ptr<Link> link_;
 };
 

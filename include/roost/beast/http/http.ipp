@@ -26,8 +26,8 @@
 
 namespace roost::detail {
 
-template <class Body>
-std::string serialize(const boost::beast::http::response<Body>& response) {
+ROOST_DECL std::string serialize(
+    const boost::beast::http::response<boost::beast::http::string_body>& response) {
   std::ostringstream out;
   out << response;
   return out.str();

@@ -53,7 +53,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   /// Queues a frame; false once the outbox is sealed.
   bool try_send(const Frame& frame, Outbox::EntryClass entry_class = Outbox::EntryClass::message) {
     if (outbox_.is_sealed()) return false;
-    push(frame, entry_class);
+    flush_soon(/*was_empty=*/outbox_.push(frame, flusher_->now(clock()), entry_class));
     return true;
   }
   /// Queues a frame that may be dropped, or replaces another.
@@ -62,9 +62,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     const bool was_empty = outbox_.empty();
     const Queueing queueing =
         outbox_.offer(frame, flusher_->now(clock()), policy, [](std::size_t) {});
-    if (was_empty && !outbox_.empty()) want_flush();
-    // What waits for its peer gains nothing from an early flush.
-    flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
+    flush_soon(was_empty && !outbox_.empty());
     return queueing;
   }
   /// Writes what can be written now. @returns whether some of it could, or is being written.
@@ -79,9 +77,7 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
 
   /// Queues the last frame.
   void send_close(const Frame& frame) {
-    if (outbox_.is_sealed()) return;
-    push(frame, Outbox::EntryClass::control);
-    outbox_.seal();
+    if (try_send(frame, Outbox::EntryClass::control)) outbox_.seal();
   }
 
   /// By then the current phase must be over, else the channel is aborted.
@@ -115,18 +111,6 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
  protected:
   ~Channel() { flusher_->forget(*this); }
 
-  void push(const Frame& frame, Outbox::EntryClass entry_class) {
-    const bool was_empty = outbox_.push(frame, flusher_->now(clock()), entry_class);
-    if (was_empty) want_flush();
-    // What waits for its peer gains nothing from an early flush.
-    flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
-  }
-
-  void want_flush() {
-    if (!is_writing_) return flusher_->mark_dirty(*this);
-    outbox_.mark_blocked();  // it waits until the socket is writable
-  }
-
   /// @p n bytes of the outbox are written.
   void consume(std::size_t n) {
     outbox_.consume(n);
@@ -137,6 +121,18 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   bool is_writing_ = false;  // a write is under way, which will flush what comes meanwhile
 
  private:
+  /// A frame was offered: what is queued leaves at the end of the burst.
+  /// @param was_empty  whether nobody has been asked to flush it yet
+  void flush_soon(bool was_empty) {
+    if (was_empty && is_writing_) {
+      outbox_.mark_blocked();  // it waits until the socket is writable
+    } else if (was_empty) {
+      flusher_->mark_dirty(*this);
+    }
+    // What waits for its peer gains nothing from an early flush.
+    flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
+  }
+
   [[nodiscard]] virtual KernelProgress kernel_progress() const noexcept = 0;
   /// Ends the transport, gracefully if that takes no time.
   virtual void end_transport(bool abortively) noexcept = 0;

@@ -52,9 +52,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     if (target.dirty_position_ != Flushable::not_dirty) return;
     target.dirty_position_ = dirty_.size();
     dirty_.push_back(&target);
-    if (std::exchange(is_scheduled_, true)) return;
-    begin_burst();
-    post_turn();
+    if (!std::exchange(is_scheduled_, true)) begin_burst();
   }
   /// There is one frame more, in an outbox that holds @p queued_bytes.
   void note_frame(std::size_t queued_bytes) noexcept {
@@ -86,12 +84,13 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   // A flush of thousands of sockets must leave the loop time for other work.
   static constexpr std::size_t slice = 256;
 
-  void begin_burst() noexcept {
+  void begin_burst() {
     burst_began_ = std::chrono::steady_clock::now();
     now_of_ = nullptr;
     quiet_ = 0;
     is_full_ = false;
     seen_ = frames_;
+    post_turn();
   }
 
   void post_turn() {
@@ -127,12 +126,8 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     flushing_.clear();
     max_burst_ =
         std::clamp(std::chrono::steady_clock::now() - flush_began_, long_burst, longest_burst);
-    if (dirty_.empty()) {
-      is_scheduled_ = false;
-    } else {
-      begin_burst();
-      post_turn();
-    }
+    is_scheduled_ = !dirty_.empty();
+    if (is_scheduled_) begin_burst();
   }
 
   const boost::asio::any_io_executor executor_;

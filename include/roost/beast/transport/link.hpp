@@ -4,10 +4,9 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,24 +17,23 @@
 #include "roost/beast/transport/channel.hpp"
 #include "roost/beast/transport/transport.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/detail/outbox.hpp"
 
 namespace roost::detail {
 
 /// The bytes of one peer over a transport: one outbox through which everything goes that is written
-/// to it, HTTP by Beast and frames of our own, and what is read.
+/// to it, HTTP and frames, and what is read.
 ///
 /// Owned by the operations under way: it ends with its `io_context`, whoever keeps a handle.
 class Link final : public Channel {
  public:
-  /// Who is told when it ends.
-  class Listener {
+  /// The conversation over it, which is told when it goes down.
+  class Owner {
    public:
     virtual void on_link_down() = 0;
 
    protected:
-    ~Listener() = default;
+    ~Owner() = default;
   };
 
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
@@ -48,8 +46,8 @@ class Link final : public Channel {
       : Link(executor, std::move(transport),
              LoopClock::own(executor, options, &StreamOptions::clock)) {}
 
-  void set_listener(Listener* listener) noexcept { listener_ = listener; }
-  [[nodiscard]] bool has_listener() const noexcept { return listener_ != nullptr; }
+  void set_owner(Owner* owner) noexcept { owner_ = owner; }
+  [[nodiscard]] bool has_owner() const noexcept { return owner_ != nullptr; }
   /// Whether the peer has sent anything yet.
   [[nodiscard]] bool has_received() const noexcept { return has_received_; }
 
@@ -59,32 +57,12 @@ class Link final : public Channel {
 
   // --- writing ---
 
-  /// What Beast writes: an answer to an upgrade request.
-  template <class ConstBuffers, class Handler>
-  void write(const ConstBuffers& buffers, Handler handler) {
-    const std::size_t size = boost::asio::buffer_size(buffers);
-    if (is_down()) return complete(std::move(handler), boost::asio::error::broken_pipe, 0);
-    if (size > 0) {
-      Frame bytes = Frame::raw(size);
-      boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), size), buffers);
-      try_send(bytes, Outbox::EntryClass::control);
-    }
-    complete(std::move(handler), {}, size);
-  }
-
   /// Whether so much is queued that a peer that asks for more must wait: one that makes us answer
   /// without reading would make the outbox grow without end.
   [[nodiscard]] bool is_congested() noexcept { return outbox().bytes() >= answers_high_water; }
   /// Calls @p f once that is over, or all is written that is queued now. It is not called if the
   /// link goes down first, which happens when the peer takes nothing for `send_timeout`.
-  template <class F>
-  void when_relieved(F f) {
-    wait_for_relief({.end = outbox().consumed() + outbox().bytes(),
-                     .consumed = outbox().consumed(),
-                     .taken = send_progress().taken,
-                     .deadline = clock().now() + options().send_timeout},
-                    std::move(f));
-  }
+  void when_relieved(std::function<void()> f);
 
   bool try_flush() override;
 
@@ -102,24 +80,8 @@ class Link final : public Channel {
     });
   }
 
-  /// What Beast reads: a request.
-  template <class MutableBuffers, class Handler>
-  void read(const MutableBuffers& buffers, Handler handler) {
-    if (!leftover_.empty()) {
-      const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(leftover_));
-      leftover_.erase(0, n);
-      return complete(std::move(handler), {}, n);
-    }
-    if (is_down()) return complete(std::move(handler), boost::asio::error::eof, 0);
-    receive(boost::asio::buffer_size(buffers),
-            [self = self(), buffers, handler = std::move(handler)](
-                error_code error, std::span<std::byte> data) mutable {
-              boost::asio::buffer_copy(buffers, boost::asio::buffer(data.data(), data.size()));
-              std::move(handler)(error, data.size());
-            });
-  }
-
-  /// Bytes that were read already, before roost had the socket, or by Beast and not used.
+  /// Bytes that were read already, before roost had the socket, or by Beast and not used: they come
+  /// before those that `receive` gives.
   void put_back(boost::asio::const_buffer bytes) {
     leftover_.insert(0, static_cast<const char*>(bytes.data()), bytes.size());
   }
@@ -143,35 +105,7 @@ class Link final : public Channel {
     Clock::time_point deadline;
   };
 
-  template <class F>
-  void wait_for_relief(Relief relief, F f) {
-    if (is_down()) return;
-    if (!is_congested() || outbox().consumed() >= relief.end) return f();
-    if (outbox().consumed() != relief.consumed) {
-      relief.consumed = outbox().consumed();
-      relief.deadline = clock().now() + options().send_timeout;
-    }
-    if (clock().now() >= relief.deadline) {
-      // The kernel asks for more only when a third of its buffer is free: the peer may be on its
-      // way.
-      const std::uint64_t taken = send_progress().taken;
-      if (!try_flush() && taken == relief.taken) return abort();  // nothing of what it asked for
-      if (is_down()) return;
-      relief.taken = taken;
-      relief.consumed = outbox().consumed();
-      relief.deadline = clock().now() + options().send_timeout;
-    }
-    when_notified(
-        changed_, get_executor(), clock(), relief.deadline,
-        [this, relief, f = std::move(f)](bool) mutable { wait_for_relief(relief, std::move(f)); });
-  }
-
-  template <class Handler>
-  void complete(Handler handler, error_code error, std::size_t n) {
-    boost::asio::post(get_executor(), [handler = std::move(handler), error, n]() mutable {
-      std::move(handler)(error, n);
-    });
-  }
+  void wait_for_relief(Relief relief, std::function<void()> f);
 
   void flush() override;
   /// @returns whether all that was gathered is written.
@@ -183,7 +117,7 @@ class Link final : public Channel {
   void on_deadline() noexcept override;
   void end_transport(bool abortively) noexcept override;
   void on_down() noexcept override {
-    if (listener_) listener_->on_link_down();
+    if (owner_) owner_->on_link_down();
   }
 
   /// Reads something and forgets it.
@@ -194,10 +128,19 @@ class Link final : public Channel {
 
   const std::unique_ptr<Transport> transport_;
   std::string leftover_;
-  Listener* listener_ = nullptr;
+  Owner* owner_ = nullptr;
   bool is_lingering_ = false;
   bool has_received_ = false;
 };
+
+/// A link over a stream of an application.
+template <class Stream>
+std::shared_ptr<Link> make_link(const boost::asio::any_io_executor& executor, Stream&& stream,
+                                const StreamOptions& options) {
+  return std::make_shared<Link>(
+      executor, TransportOf<Stream>::make(executor, std::forward<Stream>(stream), options),
+      options);
+}
 
 /// For a `std::unique_ptr` that aborts what comes to nothing.
 struct AbortLink {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/beast/transport/link.hpp"
+#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
@@ -74,6 +76,35 @@ ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self)
   co_await self->shutdown(error);
   while (!error && !self->is_down()) co_await self->discard(error);
   self->close();
+}
+
+ROOST_DECL void Link::when_relieved(std::function<void()> f) {
+  wait_for_relief({.end = outbox().consumed() + outbox().bytes(),
+                   .consumed = outbox().consumed(),
+                   .taken = send_progress().taken,
+                   .deadline = clock().now() + options().send_timeout},
+                  std::move(f));
+}
+
+ROOST_DECL void Link::wait_for_relief(Relief relief, std::function<void()> f) {
+  if (is_down()) return;
+  if (!is_congested() || outbox().consumed() >= relief.end) return f();
+  bool makes_progress = outbox().consumed() != relief.consumed;
+  if (!makes_progress && clock().now() >= relief.deadline) {
+    // The kernel asks for more only when a third of its buffer is free: the peer may be on its way.
+    const std::uint64_t taken = send_progress().taken;
+    if (!try_flush() && taken == relief.taken) return abort();  // nothing of what it asked for
+    if (is_down()) return;
+    relief.taken = taken;
+    makes_progress = true;
+  }
+  if (makes_progress) {
+    relief.consumed = outbox().consumed();
+    relief.deadline = clock().now() + options().send_timeout;
+  }
+  when_notified(
+      changed_, get_executor(), clock(), relief.deadline,
+      [this, relief, f = std::move(f)](bool) mutable { wait_for_relief(relief, std::move(f)); });
 }
 
 ROOST_DECL bool Link::write_once() {

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <cstddef>
+#include <memory>
+#include <utility>
 
-#include "roost/beast/transport/transport.hpp"
+#include "roost/base/error.hpp"
+#include "roost/beast/options.hpp"
+#include "roost/beast/transport/tcp_transport.hpp"
 
 namespace roost::detail {
 
@@ -33,6 +38,21 @@ class TlsTransport final : public Transport {
   Stream stream_;
   bool is_open_;
   bool is_shut_down_ = false;
+};
+
+// A TLS stream has a handshake behind it, and state that refers to its executor.
+template <>
+struct TransportOf<TlsTransport::Stream> {
+  static std::unique_ptr<Transport> make(const boost::asio::any_io_executor& executor,
+                                         TlsTransport::Stream&& stream,
+                                         const StreamOptions& options) {
+    if (stream.get_executor() != executor) {
+      throw Error(errc::wrong_executor, "a TLS stream must be on the executor of its manager");
+    }
+    set_options(stream.next_layer(), options.send_buffer_bytes);
+    close_on_exec(stream.next_layer().native_handle());
+    return std::make_unique<TlsTransport>(std::move(stream), /*is_open=*/true);
+  }
 };
 
 }  // namespace roost::detail

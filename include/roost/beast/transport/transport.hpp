@@ -3,18 +3,12 @@
 
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/socket_base.hpp>
 #include <boost/system/error_code.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
-#include <utility>
-
-#include "roost/beast/transport/read_poller.hpp"
 
 namespace roost::detail {
 
@@ -29,9 +23,6 @@ struct KernelProgress {
   /// How long an acknowledgement may take before the kernel sends again; 0: unknown.
   std::chrono::steady_clock::duration round_trip = {};
 };
-
-/// Of a TCP socket; next to nothing where the system does not tell.
-[[nodiscard]] KernelProgress kernel_progress(int socket) noexcept;
 
 using boost::system::error_code;
 
@@ -76,61 +67,8 @@ class Transport {
   virtual void abort() noexcept = 0;
 };
 
-/// Sets the options of a socket that is connected, or of one that accepts: on Linux those that it
-/// accepts inherit them, which saves system calls for each.
-/// @param send_buffer_bytes  0: the system's default
-template <class Socket>
-void set_options(Socket& socket, std::size_t send_buffer_bytes) {
-  error_code ignored;
-  socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
-  if (send_buffer_bytes > 0) {
-    socket.set_option(
-        boost::asio::socket_base::send_buffer_size(static_cast<int>(send_buffer_bytes)), ignored);
-  }
-}
-
-/// Keeps a descriptor from the programs that this process starts: one that still has it would keep
-/// the port after a restart, and a client of ours would not learn that it was let go.
-ROOST_DECL void close_on_exec(int descriptor) noexcept;
-
-/// A plain TCP socket.
-class TcpTransport final : public Transport, private ReadPoller::Source {
- public:
-  using Socket = boost::asio::ip::tcp::socket;
-
-  /// @param socket  connected, on the executor that will use it
-  /// @param poller  null: Asio waits until the socket is readable
-  TcpTransport(Socket socket, std::shared_ptr<ReadPoller> poller);
-  explicit TcpTransport(Socket socket);
-  ~TcpTransport() override { stop_reading(); }
-
-  static void abort(Socket& socket) noexcept;
-
-  void async_read(std::size_t max, ReadHandler handler) override;
-  std::size_t write_some(Buffers buffers, error_code& error) override;
-  void async_write(Buffers buffers, WriteHandler handler) override;
-  [[nodiscard]] bool only_waits() const noexcept override { return true; }
-  [[nodiscard]] KernelProgress progress() noexcept override {
-    return kernel_progress(socket_.native_handle());
-  }
-  void async_shutdown(Handler handler) override;
-  void close() noexcept override;
-  void abort() noexcept override;
-
- private:
-  void read(ReadHandler handler);
-  void on_readable() override;
-  void on_context_gone() noexcept override { ReadHandler(std::move(handler_)); }
-  void stop_reading() noexcept;
-
-  Socket socket_;
-  const std::shared_ptr<ReadPoller> poller_;
-  ReadHandler handler_;  // while it waits for the poller; owns what owns this
-  std::size_t max_ = 0;
-};
+/// How a stream of an application becomes a transport. Each transport specialises it.
+template <class Stream>
+struct TransportOf;
 
 }  // namespace roost::detail
-
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/beast/transport/transport.ipp"
-#endif

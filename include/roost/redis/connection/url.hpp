@@ -48,24 +48,12 @@ inline std::string_view cut(std::string_view& text, char separator) {
   return before;
 }
 
-inline std::string percent_decode(std::string_view text, const char* what) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    unsigned value = 0;
-    const std::string_view digits = text.substr(i + 1, 2);
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) {
-      invalid_url(std::string("a % of the ") + what + " is not followed by two hex digits");
-    }
-    decoded += static_cast<char>(value);
-    i += 2;
+inline std::string decode_part(std::string_view text, const char* what) {
+  auto decoded = percent_decode(text);
+  if (!decoded) {
+    invalid_url(std::string("a % of the ") + what + " is not followed by two hex digits");
   }
-  return decoded;
+  return std::move(*decoded);
 }
 
 template <class Number>
@@ -92,8 +80,8 @@ inline std::uint32_t parse_database(std::string_view text) {
 
 inline void parse_credentials(std::string_view text, RedisUrl& url) {
   const bool has_password = text.find(':') != std::string_view::npos;
-  url.user = percent_decode(cut(text, ':'), "user");
-  url.password = percent_decode(text, "password");
+  url.user = decode_part(cut(text, ':'), "user");
+  url.password = decode_part(text, "password");
   if (!has_password || url.password.empty()) {
     invalid_url(
         "user or @ without a password (redis://user:password@host, redis://:password@host)");
@@ -108,7 +96,7 @@ inline void parse_address(std::string_view text, RedisUrl& url) {
     text.remove_prefix(end + 1);
     if (!text.empty() && !text.starts_with(':')) invalid_url("] of the host is followed by more");
   } else {
-    url.host = percent_decode(text.substr(0, text.find(':')), "host");
+    url.host = decode_part(text.substr(0, text.find(':')), "host");
     text.remove_prefix(std::min(text.find(':'), text.size()));
   }
   if (url.host.empty()) invalid_url("there is no host");
@@ -167,7 +155,7 @@ inline void parse_query(std::string_view query, RedisUrl& url) {
   if (url.transport == RedisUrl::Transport::unix_socket) {
     if (!address.empty()) invalid_url("the path of a unix socket must be absolute: unix:///path");
     if (path.empty()) invalid_url("there is no path of a unix socket");
-    url.path = "/" + percent_decode(path, "path");
+    url.path = "/" + decode_part(path, "path");
   } else {
     if (path.find('@') != std::string_view::npos) invalid_url("a / must be percent-encoded");
     parse_address(address, url);

@@ -155,6 +155,8 @@ class BackplaneRef {
 
   // --- for `Cluster`, which needs no JSON values; any backplane will do ---
 
+  /// @private Tells the backplane from others, while it is there.
+  [[nodiscard]] const void* id() const noexcept { return backplane_.get(); }
   /// @private
   awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
   /// @private

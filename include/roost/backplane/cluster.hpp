@@ -12,7 +12,6 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/backplane_message.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/build/config.hpp"
@@ -114,8 +113,8 @@ class [[nodiscard]] Cluster {
   friend Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager,
                               BindOptions options);
 
-  Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
-      : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
+  explicit Cluster(std::shared_ptr<detail::Binding> binding) noexcept
+      : binding_(std::move(binding)) {}
 
   /// A message for connections of this replica.
   struct Own;
@@ -132,7 +131,6 @@ class [[nodiscard]] Cluster {
   ROOST_WHEN_USED [[nodiscard]] detail::WireAudience audience(
       const BroadcastOptions& options) const;
 
-  BackplaneRef backplane_;
   std::shared_ptr<detail::Binding> binding_;
 };
 
@@ -143,22 +141,20 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   }
   detail::check_wire_limit(backplane.max_message_bytes(), manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
-  std::shared_ptr<detail::Binding> binding = detail::add_binding(state->bindings(), backplane);
+  if (state->rooms().is_observed_for(backplane.id())) throw Error(errc::already_bound);
+  const auto binding = std::make_shared<detail::Binding>(std::move(backplane));
   binding->allow_global = options.allow_global;
   binding->max_room_name_bytes = manager.options().max_room_name_bytes;
-  if (auto routing = backplane.room_routing()) {
-    binding->interest = std::make_shared<detail::RoomInterest>(std::move(routing));
-    state->rooms().observe(binding->interest);
-  }
-  if (backplane.skips_origin()) {
+  state->rooms().observe(binding);
+  if (binding->backplane.skips_origin()) {
     binding->own = std::make_shared<const detail::ManagerMembers<Ws>>(state);
   }
-  binding->subscription = backplane.on_parcel(
+  binding->subscription = binding->backplane.on_parcel(
       [manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
         detail::deliver(p, options.allow_global, manager_state.lock());
       },
       state.get());
-  return Cluster(std::move(backplane), std::move(binding));
+  return Cluster(binding);
 }
 
 }  // namespace roost

@@ -21,7 +21,6 @@ ROOST_DECL Cluster& Cluster::operator=(Cluster&& other) noexcept {
   if (this != &other) {
     unbind();
     binding_ = std::move(other.binding_);
-    backplane_ = std::exchange(other.backplane_, {});
   }
   return *this;
 }
@@ -43,7 +42,6 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::broadcast_bytes(
 ROOST_DECL void Cluster::unbind() noexcept {
   if (binding_) binding_->subscription.cancel();
   binding_.reset();
-  backplane_ = {};
 }
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
@@ -60,7 +58,7 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
   const std::shared_ptr<const detail::OwnMembers>& members = binding_->own;
   message.origin = members ? members->id() : nullptr;
   const bool is_direct = message.origin != nullptr;
-  awaitable<Published> elsewhere = backplane_.publish_wire(std::move(message));
+  awaitable<Published> elsewhere = binding_->backplane.publish_wire(std::move(message));
   if (!is_direct) return elsewhere;
   Frame frame = is_bytes ? Frame::binary(std::as_bytes(std::span(payload)), manner.key)
                          : Frame::text(payload, manner.key);

@@ -4,20 +4,21 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/backplane_message.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
+#include "roost/manager/registry/room_index.hpp"
 #include "roost/manager/sending/fan_out.hpp"
 #include "roost/socket/frame.hpp"
 
@@ -38,24 +39,32 @@ class OwnMembers {
   virtual bool send(const Frame& frame, const WireAudience& to, const WireManner& manner) const = 0;
 };
 
-/// A manager at a backplane; owned by the handle, known to the manager.
-struct Binding {
-  BackplaneRef backplane;  // to compare with
+/// A manager at a backplane. Owned by the handle; the manager knows it as an observer of its rooms,
+/// which the backplane is told where it routes by room.
+class Binding final : public RoomObserver {
+ public:
+  explicit Binding(BackplaneRef its_backplane)
+      : backplane(std::move(its_backplane)), routing_(backplane.room_routing()) {}
+  ~Binding() override;
+
+  void on_room_opened(std::string_view name) override;
+  void on_room_closed(std::string_view name) noexcept override;
+  boost::asio::awaitable<void> settled() override;
+  /// Another backplane may be made where one was destroyed.
+  [[nodiscard]] const void* subject() const noexcept override {
+    return subscription.is_active() ? backplane.id() : nullptr;
+  }
+
+  const BackplaneRef backplane;
   Subscription subscription = {};
   std::shared_ptr<const OwnMembers> own = {};  ///< None: they get what comes over the backplane.
   bool allow_global = false;
   std::size_t max_room_name_bytes = 0;
-  std::shared_ptr<RoomInterest> interest = {};  ///< None where every message comes anyway.
+
+ private:
+  const std::shared_ptr<RoomRouting> routing_;  // none: every message comes anyway
+  std::set<std::string, std::less<>> rooms_;
 };
-
-/// Waits until what is sent to the rooms that a manager with these bindings has now reaches it.
-ROOST_WHEN_USED boost::asio::awaitable<void> rooms_settled(
-    std::vector<std::weak_ptr<const Binding>> bindings);
-
-/// A new binding among those of a manager.
-/// @par Errors  `errc::already_bound`
-ROOST_WHEN_USED std::shared_ptr<Binding> add_binding(
-    std::vector<std::weak_ptr<const Binding>>& bindings, const BackplaneRef& backplane);
 
 /// Where a parcel goes: a manager, whatever its sockets are.
 class Destination {

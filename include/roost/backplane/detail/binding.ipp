@@ -6,35 +6,32 @@
 #include <variant>
 
 #include "roost/backplane/detail/binding.hpp"
+#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> rooms_settled(
-    std::vector<std::weak_ptr<const Binding>> bindings) {
-  std::vector<std::shared_ptr<RoomRouting>> routings;
-  for (const auto& weak : bindings) {
-    const std::shared_ptr<const Binding> binding = weak.lock();
-    if (binding && binding->interest) routings.push_back(binding->interest->routing());
-  }
-  for (const auto& routing : routings) co_await routing->settled();
+ROOST_DECL boost::asio::awaitable<void> nothing_to_settle() { co_return; }
+
+ROOST_DECL Binding::~Binding() {
+  for (const std::string& room : rooms_) routing_->leave(room);
 }
 
-ROOST_WHEN_USED_DEF std::shared_ptr<Binding> add_binding(
-    std::vector<std::weak_ptr<const Binding>>& bindings, const BackplaneRef& backplane) {
-  std::erase_if(bindings, [](const auto& binding) { return binding.expired(); });
-  for (const auto& known : bindings) {
-    // Another backplane may have been made where one was destroyed.
-    const std::shared_ptr<const Binding> binding = known.lock();
-    if (binding && binding->backplane == backplane && binding->subscription.is_active()) {
-      throw Error(errc::already_bound);
-    }
-  }
-  auto binding = std::make_shared<Binding>(Binding{.backplane = backplane});
-  bindings.push_back(binding);
-  return binding;
+ROOST_DECL void Binding::on_room_opened(std::string_view name) {
+  if (routing_ && rooms_.emplace(name).second) routing_->enter(name);
+}
+
+ROOST_DECL void Binding::on_room_closed(std::string_view name) noexcept {
+  const auto found = rooms_.find(name);
+  if (found == rooms_.end()) return;
+  rooms_.erase(found);
+  routing_->leave(name);
+}
+
+ROOST_DECL boost::asio::awaitable<void> Binding::settled() {
+  return routing_ ? routing_->settled() : nothing_to_settle();
 }
 
 ROOST_WHEN_USED_DEF void send(const Destination& destination, Frame frame, const WireAudience& to,

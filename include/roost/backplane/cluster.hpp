@@ -136,9 +136,8 @@ class [[nodiscard]] Cluster {
 
 template <class Ws>
 Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, BindOptions options) {
-  if (options.allow_global && manager.options().require_room) {
-    throw Error(errc::invalid_option, "allow_global contradicts the manager's require_room");
-  }
+  detail::check_option(!options.allow_global || !manager.options().require_room,
+                       "allow_global contradicts the manager's require_room");
   detail::check_wire_limit(backplane.max_message_bytes(), manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
   if (state->rooms().is_observed_for(backplane.id())) throw Error(errc::already_bound);

@@ -81,12 +81,8 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::nobody() {
 
 ROOST_WHEN_USED_DEF detail::WireManner Cluster::how(const BroadcastOptions& options) {
   detail::Manner::of(options);
-  if (options.report) {
-    throw Error(errc::invalid_option, "report must be null: nobody knows what becomes of it");
-  }
-  if (options.key && !detail::is_utf8(*options.key)) {
-    throw Error(errc::invalid_option, "key must be UTF-8");
-  }
+  detail::check_option(!options.report, "report must be null: nobody knows what becomes of it");
+  detail::check_option(!options.key || detail::is_utf8(*options.key), "key must be UTF-8");
   return {.overflow = options.overflow, .key = std::string(options.key.value_or(""))};
 }
 

@@ -77,12 +77,10 @@ struct Manner {
     if (!options.overflow && !options.key) return manner;
     manner.policy.emplace().overflow = options.overflow.value_or(Overflow::drop_oldest);
     if (!options.key) return manner;
-    if (options.key->empty() || options.key->size() > 255) {
-      throw Error(errc::invalid_option, "key must have 1 to 255 bytes");
-    }
-    if (manner.policy->overflow == Overflow::close) {
-      throw Error(errc::invalid_option, "overflow must not be close with a key");
-    }
+    check_option(!options.key->empty() && options.key->size() <= 255,
+                 "key must have 1 to 255 bytes");
+    check_option(manner.policy->overflow != Overflow::close,
+                 "overflow must not be close with a key");
     manner.policy->key_hash = static_cast<std::uint32_t>(StringHash()(*options.key)) | 1U;
     return manner;
   }
@@ -182,7 +180,7 @@ struct FanOut {
   };
 
   static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    if (options.report) throw Error(errc::invalid_option, "report must be null: nobody waits");
+    check_option(!options.report, "report must be null: nobody waits");
     require_fits(*state, frame);
     return [state, frame = std::move(frame), to = audience(*state, options),
             manner = Manner::of(options)] {

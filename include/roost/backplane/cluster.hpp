@@ -138,17 +138,18 @@ template <class Ws>
 Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, BindOptions options) {
   detail::check_option(!options.allow_global || !manager.options().require_room,
                        "allow_global contradicts the manager's require_room");
-  detail::check_wire_limit(backplane.max_message_bytes(), manager.options().max_message_bytes);
+  detail::check_wire_limit(backplane.any().max_message_bytes(),
+                           manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
-  if (state->rooms().is_observed_for(backplane.id())) throw Error(errc::already_bound);
+  if (state->rooms().is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
   const auto binding = std::make_shared<detail::Binding>(std::move(backplane));
   binding->allow_global = options.allow_global;
   binding->max_room_name_bytes = manager.options().max_room_name_bytes;
   state->rooms().observe(binding);
-  if (binding->backplane.skips_origin()) {
+  if (binding->backplane.any().skips_origin()) {
     binding->own = std::make_shared<const detail::ManagerMembers<Ws>>(state);
   }
-  binding->subscription = binding->backplane.on_parcel(
+  binding->subscription = binding->backplane.any().on_parcel(
       [manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
         detail::deliver(p, options.allow_global, manager_state.lock());
       },

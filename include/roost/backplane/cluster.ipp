@@ -58,7 +58,7 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
   const std::shared_ptr<const detail::OwnMembers>& members = binding_->own;
   message.origin = members ? members->id() : nullptr;
   const bool is_direct = message.origin != nullptr;
-  awaitable<Published> elsewhere = binding_->backplane.publish_wire(std::move(message));
+  awaitable<Published> elsewhere = binding_->backplane.any().publish_wire(std::move(message));
   if (!is_direct) return elsewhere;
   Frame frame = is_bytes ? Frame::binary(std::as_bytes(std::span(payload)), manner.key)
                          : Frame::text(payload, manner.key);

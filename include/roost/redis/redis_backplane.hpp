@@ -12,7 +12,6 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/backplane_message.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/error.hpp"

@@ -44,7 +44,7 @@ class OwnMembers {
 class Binding final : public RoomObserver {
  public:
   explicit Binding(BackplaneRef its_backplane)
-      : backplane(std::move(its_backplane)), routing_(backplane.room_routing()) {}
+      : backplane(std::move(its_backplane)), routing_(backplane.any().room_routing()) {}
   ~Binding() override;
 
   void on_room_opened(std::string_view name) override;
@@ -52,7 +52,7 @@ class Binding final : public RoomObserver {
   boost::asio::awaitable<void> settled() override;
   /// Another backplane may be made where one was destroyed.
   [[nodiscard]] const void* subject() const noexcept override {
-    return subscription.is_active() ? backplane.id() : nullptr;
+    return subscription.is_active() ? backplane.any().id() : nullptr;
   }
 
   const BackplaneRef backplane;

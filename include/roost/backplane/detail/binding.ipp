@@ -6,7 +6,6 @@
 #include <variant>
 
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/socket/detail/encode.hpp"

@@ -116,20 +116,18 @@ class [[nodiscard]] Cluster {
   explicit Cluster(std::shared_ptr<detail::Binding> binding) noexcept
       : binding_(std::move(binding)) {}
 
-  /// A message for connections of this replica.
-  struct Own;
-
   /// @param payload  as connections get it
   ROOST_WHEN_USED awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
                                                const BroadcastOptions& options) const;
-  ROOST_WHEN_USED static awaitable<Published> publish_both(std::shared_ptr<const Own> own,
-                                                           awaitable<Published> elsewhere);
+  /// First to the manager's own connections.
+  ROOST_WHEN_USED static awaitable<Published> publish_both(
+      std::shared_ptr<const detail::BoundManager> manager, Frame frame, detail::Audience to,
+      detail::Manner manner, awaitable<Published> elsewhere);
   ROOST_WHEN_USED static awaitable<Published> nobody();
 
-  ROOST_WHEN_USED static detail::WireManner how(const BroadcastOptions& options);
+  ROOST_WHEN_USED static detail::Manner manner(const BroadcastOptions& options);
 
-  ROOST_WHEN_USED [[nodiscard]] detail::WireAudience audience(
-      const BroadcastOptions& options) const;
+  ROOST_WHEN_USED [[nodiscard]] detail::Audience audience(const BroadcastOptions& options) const;
 
   std::shared_ptr<detail::Binding> binding_;
 };
@@ -142,18 +140,12 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
                            manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
   if (state->rooms().is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
-  const auto binding = std::make_shared<detail::Binding>(std::move(backplane));
-  binding->allow_global = options.allow_global;
-  binding->max_room_name_bytes = manager.options().max_room_name_bytes;
+  const auto bound =
+      std::make_shared<const detail::BoundManagerOf<Ws>>(state, options.allow_global);
+  const auto binding = std::make_shared<detail::Binding>(std::move(backplane), bound);
   state->rooms().observe(binding);
-  if (binding->backplane.any().skips_origin()) {
-    binding->own = std::make_shared<const detail::ManagerMembers<Ws>>(state);
-  }
   binding->subscription = binding->backplane.any().on_parcel(
-      [manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
-        detail::deliver(p, options.allow_global, manager_state.lock());
-      },
-      state.get());
+      [bound](const detail::Parcel& parcel) { detail::deliver(parcel, *bound); }, state.get());
   return Cluster(binding);
 }
 

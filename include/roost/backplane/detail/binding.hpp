@@ -24,27 +24,69 @@
 
 namespace roost::detail {
 
-/// The connections of the manager that a message is sent for: they do not wait for the backplane.
-class OwnMembers {
+/// A manager as the backplane sees it, whatever its sockets are. It may be gone.
+/// @par Thread safety  From any thread: the manager may live elsewhere than the backplane.
+class BoundManager {
  public:
-  OwnMembers() = default;
-  OwnMembers(const OwnMembers&) = delete;
-  OwnMembers& operator=(const OwnMembers&) = delete;
-  virtual ~OwnMembers() = default;
+  BoundManager(std::size_t its_max_room_name_bytes, bool its_allow_global) noexcept
+      : max_room_name_bytes(its_max_room_name_bytes), allow_global(its_allow_global) {}
+  BoundManager(const BoundManager&) = delete;
+  BoundManager& operator=(const BoundManager&) = delete;
+  virtual ~BoundManager() = default;
 
   /// Tells the manager from others; null once it is gone.
   [[nodiscard]] virtual const void* id() const noexcept = 0;
   /// Sends now where that can be, else as soon as the manager's executor gets to it.
   /// @returns false if the manager is gone
-  virtual bool send(const Frame& frame, const WireAudience& to, const WireManner& manner) const = 0;
+  /// @par Errors  `errc::message_too_big`
+  virtual bool send(Frame frame, Audience to, const Manner& manner) const = 0;
+  virtual void warn(std::string_view event, std::string why) const = 0;
+
+  const std::size_t max_room_name_bytes;
+  const bool allow_global;
 };
+
+template <class Ws>
+class BoundManagerOf final : public BoundManager {
+ public:
+  BoundManagerOf(const std::shared_ptr<ManagerState<Ws>>& state, bool its_allow_global)
+      : BoundManager(state->options().max_room_name_bytes, its_allow_global), state_(state) {}
+
+  [[nodiscard]] const void* id() const noexcept override { return state_.lock().get(); }
+  bool send(Frame frame, Audience to, const Manner& manner) const override {
+    const auto state = running();
+    if (state) FanOut<Ws>::dispatch(state, std::move(frame), std::move(to), manner);
+    return state != nullptr;
+  }
+  void warn(std::string_view event, std::string why) const override {
+    const auto state = running();
+    if (!state) return;
+    boost::asio::post(state->executor(), [state, event, why = std::move(why)] {
+      if (!state->is_stopped()) state->log(Severity::warning, event, {{"why", why}});
+    });
+  }
+
+ private:
+  [[nodiscard]] std::shared_ptr<ManagerState<Ws>> running() const noexcept {
+    auto state = state_.lock();
+    return state && state->executor() ? state : nullptr;
+  }
+
+  const std::weak_ptr<ManagerState<Ws>> state_;
+};
+
+/// What comes in becomes a frame for connections of this replica. Never throws at the backplane for
+/// what others have sent.
+ROOST_WHEN_USED void deliver(const Parcel& parcel, const BoundManager& manager);
 
 /// A manager at a backplane. Owned by the handle; the manager knows it as an observer of its rooms,
 /// which the backplane is told where it routes by room.
 class Binding final : public RoomObserver {
  public:
-  explicit Binding(BackplaneRef its_backplane)
-      : backplane(std::move(its_backplane)), routing_(backplane.any().room_routing()) {}
+  Binding(BackplaneRef its_backplane, std::shared_ptr<const BoundManager> its_manager)
+      : backplane(std::move(its_backplane)),
+        manager(std::move(its_manager)),
+        routing_(backplane.any().room_routing()) {}
   ~Binding() override;
 
   void on_room_opened(std::string_view name) override;
@@ -56,81 +98,13 @@ class Binding final : public RoomObserver {
   }
 
   const BackplaneRef backplane;
+  const std::shared_ptr<const BoundManager> manager;
   Subscription subscription = {};
-  std::shared_ptr<const OwnMembers> own = {};  ///< None: they get what comes over the backplane.
-  bool allow_global = false;
-  std::size_t max_room_name_bytes = 0;
 
  private:
   const std::shared_ptr<RoomRouting> routing_;  // none: every message comes anyway
   std::set<std::string, std::less<>> rooms_;
 };
-
-/// Where a parcel goes: a manager, whatever its sockets are.
-class Destination {
- public:
-  Destination() = default;
-  Destination(const Destination&) = delete;
-  Destination& operator=(const Destination&) = delete;
-
-  virtual void send(Frame frame, const BroadcastOptions& options) const = 0;
-  virtual void warn(std::string_view event, std::string why) const = 0;
-
- protected:
-  ~Destination() = default;
-};
-
-/// @param frame  of a message that the wire brings, or would bring
-ROOST_WHEN_USED void send(const Destination& destination, Frame frame, const WireAudience& to,
-                          const WireManner& manner);
-
-/// What comes in becomes a frame for connections of this replica. Never throws at the backplane for
-/// what others have sent.
-ROOST_WHEN_USED void deliver(const Parcel& parcel, bool allow_global, const Destination& to);
-
-/// @par Thread safety  From any thread: the manager may live elsewhere than the backplane.
-template <class Ws>
-class ManagerDestination final : public Destination {
- public:
-  explicit ManagerDestination(const std::shared_ptr<ManagerState<Ws>>& state) : state_(state) {}
-
-  void send(Frame frame, const BroadcastOptions& options) const override {
-    FanOut<Ws>::dispatch(state_, std::move(frame), options);
-  }
-  void warn(std::string_view event, std::string why) const override {
-    boost::asio::post(state_->executor(), [state = state_, event, why = std::move(why)] {
-      if (!state->is_stopped()) state->log(Severity::warning, event, {{"why", why}});
-    });
-  }
-
- private:
-  const std::shared_ptr<ManagerState<Ws>>& state_;
-};
-
-/// The members of a manager, which may be gone.
-template <class Ws>
-class ManagerMembers final : public OwnMembers {
- public:
-  explicit ManagerMembers(const std::shared_ptr<ManagerState<Ws>>& state) : state_(state) {}
-
-  [[nodiscard]] const void* id() const noexcept override { return state_.lock().get(); }
-  bool send(const Frame& frame, const WireAudience& to, const WireManner& manner) const override {
-    const std::shared_ptr<ManagerState<Ws>> state = state_.lock();
-    if (!state || !state->executor()) return false;
-    detail::send(ManagerDestination<Ws>(state), frame, to, manner);
-    return true;
-  }
-
- private:
-  const std::weak_ptr<ManagerState<Ws>> state_;
-};
-
-/// Delivers what comes in to a manager, which may be gone.
-template <class Ws>
-void deliver(const Parcel& parcel, bool allow_global,
-             const std::shared_ptr<ManagerState<Ws>>& state) {
-  if (state && state->executor()) deliver(parcel, allow_global, ManagerDestination<Ws>(state));
-}
 
 }  // namespace roost::detail
 

@@ -33,34 +33,23 @@ ROOST_DECL boost::asio::awaitable<void> Binding::settled() {
   return routing_ ? routing_->settled() : nothing_to_settle();
 }
 
-ROOST_WHEN_USED_DEF void send(const Destination& destination, Frame frame, const WireAudience& to,
-                              const WireManner& manner) {
-  BroadcastOptions options{.rooms = to.is_everyone ? Names() : Names(to.rooms),
-                           .exclude = to.exclude,
-                           .overflow = manner.overflow};
-  if (!manner.key.empty()) options.key = manner.key;
-  destination.send(std::move(frame), options);
-}
-
-ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, bool allow_global, const Destination& to) {
+ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, const BoundManager& manager) {
   OrSkipped<WireMessage> decoded = parcel.decode();
   if (const Skipped* skipped = std::get_if<Skipped>(&decoded)) {
-    to.warn("backplane_message_skipped", skipped->why);
-    return;
+    return manager.warn("backplane_message_skipped", skipped->why);
   }
-  const WireMessage& wire = std::get<WireMessage>(decoded);
-  if (wire.to.is_everyone && !allow_global) {
-    to.warn("backplane_message_dropped", "it names no room");
-    return;
+  WireMessage& wire = std::get<WireMessage>(decoded);
+  if (wire.to.is_everyone && !manager.allow_global) {
+    return manager.warn("backplane_message_dropped", "it names no room");
   }
   try {
-    const std::string_view key = wire.manner.key;
-    send(to,
-         wire.kind == WireKind::bytes ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
-                                      : encode_text(wire.payload, key),
-         wire.to, wire.manner);
+    wire.to.check_names(manager.max_room_name_bytes);
+    manager.send(wire.kind == WireKind::bytes
+                     ? Frame::binary(std::as_bytes(std::span(wire.payload)), wire.key)
+                     : encode_text(wire.payload, wire.key),
+                 std::move(wire.to), wire.manner);
   } catch (const Error& error) {
-    to.warn("backplane_message_skipped", error.what());
+    manager.warn("backplane_message_skipped", error.what());
   }
 }
 

@@ -39,7 +39,7 @@ std::string told(const OrSkipped<WireMessage>& decoded) {
                     wire.to.exclude,
                     wire.kind == WireKind::json ? parse_json(wire.payload) : json(wire.payload),
                     wire.manner.overflow ? to_string(*wire.manner.overflow) : "",
-                    wire.manner.key};
+                    wire.key};
   return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

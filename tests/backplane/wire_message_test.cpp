@@ -19,9 +19,9 @@ namespace roost {
 namespace {
 
 using namespace test;
+using detail::Audience;
 using detail::base64_decode;
 using detail::Skipped;
-using detail::WireAudience;
 using detail::WireKind;
 using detail::WireMessage;
 using nlohmann::json;
@@ -251,7 +251,7 @@ TEST_CASE("a value that never was JSON text is skipped, not thrown", "[wire]") {
 }
 
 TEST_CASE("a message is encoded as hawkapi-websockets does", "[wire]") {
-  const auto encoded = [](WireKind kind, std::string_view payload, const WireAudience& to) {
+  const auto encoded = [](WireKind kind, std::string_view payload, const Audience& to) {
     return detail::encode_wire(kind, payload, to).text;
   };
   CHECK(encoded(WireKind::text, "hello", {.rooms = {"lobby"}}) ==
@@ -268,7 +268,7 @@ TEST_CASE("a message is encoded as hawkapi-websockets does", "[wire]") {
 }
 
 TEST_CASE("a message for one room says so", "[wire]") {
-  const auto room = [](const WireAudience& to) {
+  const auto room = [](const Audience& to) {
     return detail::encode_wire(WireKind::text, "x", to).room.value_or("none");
   };
   CHECK(room({.rooms = {"a"}, .exclude = {"x"}}) == "a");
@@ -278,7 +278,7 @@ TEST_CASE("a message for one room says so", "[wire]") {
 
 TEST_CASE("what is encoded is decoded", "[wire]") {
   for (const Strings& rooms : {Strings{}, Strings{"a"}, Strings{"a", "b\n", "\xC3\xA9"}}) {
-    const WireAudience to{.is_everyone = rooms.empty(), .rooms = rooms, .exclude = {"x"}};
+    const Audience to{.is_everyone = rooms.empty(), .rooms = rooms, .exclude = {"x"}};
     const std::string raw("\0\xFF\x07 any bytes", 13);
     const WireMessage wire = decoded(detail::encode_wire(WireKind::bytes, base64(raw), to).text);
     CHECK(wire.kind == WireKind::bytes);

@@ -29,7 +29,7 @@ std::string told(const OrSkipped<WireMessage>& decoded) {
                     wire.to.rooms,
                     wire.to.exclude,
                     wire.manner.overflow ? static_cast<int>(*wire.manner.overflow) : -1,
-                    wire.manner.key,
+                    wire.key,
                     is_json ? json::parse(wire.payload) : json(wire.payload)};
   return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -52,7 +52,7 @@ void read(const std::string& text) {
 
 void write(Input input) {
   const unsigned choice = input.byte();
-  WireAudience to;
+  Audience to;
   for (unsigned i = 0; i < (choice & 3U); ++i) to.rooms.emplace_back(input.line());
   for (unsigned i = 0; i < (choice >> 2U & 3U); ++i) to.exclude.emplace_back(input.line());
   to.is_everyone = to.rooms.empty();
@@ -62,7 +62,7 @@ void write(Input input) {
   for (const std::string& name : to.exclude) {
     if (!is_utf8(name)) return;
   }
-  WireManner manner;
+  Manner manner;
   if ((choice & 16U) != 0) manner.overflow = Overflow::drop_oldest;
   WireMessage message{.payload = std::string(input.rest()), .to = to, .manner = manner};
   std::string payload = message.payload;

@@ -141,6 +141,8 @@ struct Witness final : detail::RoomObserver {
   void on_room_closed(std::string_view name) noexcept override {
     told.push_back("-" + std::string(name));
   }
+  boost::asio::awaitable<void> settled() override { co_return; }
+  [[nodiscard]] const void* subject() const noexcept override { return this; }
 };
 
 TEST_CASE("an observer is told of rooms, those that are there first", "[rooms]") {

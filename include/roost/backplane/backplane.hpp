@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -18,10 +19,6 @@
 #include "roost/base/hook.hpp"
 
 namespace roost {
-
-namespace detail {
-class RoomRouting;
-}
 
 /// What is known about a message that was published.
 struct Published {
@@ -107,6 +104,120 @@ concept Backplane = requires(B& b, const nlohmann::json& message, BackplaneHandl
   { b.on(std::move(handler)) } -> std::same_as<Subscription>;
 };
 
+namespace detail {
+
+/// The side of a backplane that brings messages only to where they are wanted: it has to be told in
+/// which rooms there is somebody. From any thread.
+class RoomRouting {
+ public:
+  virtual ~RoomRouting() = default;
+  /// Once for each manager.
+  virtual void enter(std::string_view room) = 0;
+  virtual void leave(std::string_view room) noexcept = 0;
+  /// Completes when messages to the rooms entered so far arrive; at once while nothing arrives.
+  virtual boost::asio::awaitable<void> settled() = 0;
+};
+
+/// A backplane of any kind: the calls of the concept, and those that roost's own have besides.
+class AnyBackplane {
+ public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  AnyBackplane() = default;
+  AnyBackplane(const AnyBackplane&) = delete;
+  AnyBackplane& operator=(const AnyBackplane&) = delete;
+  virtual ~AnyBackplane() = default;
+
+  [[nodiscard]] virtual boost::asio::any_io_executor get_executor() const = 0;
+  virtual awaitable<void> start() const = 0;
+  virtual awaitable<void> stop() const = 0;
+  virtual awaitable<Published> publish(const nlohmann::json& message) const = 0;
+  virtual Subscription on(BackplaneHandler handler) const = 0;
+
+  /// See `BackplaneRef`.
+  virtual awaitable<void> start_anyway() const = 0;
+  virtual awaitable<Published> publish_wire(OutgoingMessage message) const = 0;
+  /// @param member  whose messages it does not get, as `OutgoingMessage::origin` names it
+  virtual Subscription on_parcel(ParcelHandler handler, const void* member) const = 0;
+  /// Whether it keeps messages from their `origin`.
+  [[nodiscard]] virtual bool skips_origin() const = 0;
+  /// Of one message, in bytes of JSON. Not set: unknown.
+  [[nodiscard]] virtual std::optional<std::size_t> max_message_bytes() const = 0;
+  /// Null where every message goes to every replica.
+  [[nodiscard]] virtual std::shared_ptr<RoomRouting> room_routing() const = 0;
+  /// Tells the backplane from others, while it is there.
+  [[nodiscard]] virtual const void* id() const noexcept = 0;
+};
+
+/// A backplane of one's own has the calls of the concept only; what is missing is made of these.
+template <class B>
+class BackplaneOf final : public AnyBackplane {
+  static constexpr bool takes_parcels =
+      requires(B& backplane, ParcelHandler handler, const void* member) {
+        backplane.on_parcel(std::move(handler), member);
+      };
+
+ public:
+  explicit BackplaneOf(std::shared_ptr<B> backplane) noexcept : backplane_(std::move(backplane)) {}
+
+  [[nodiscard]] boost::asio::any_io_executor get_executor() const override {
+    return backplane_->get_executor();
+  }
+  awaitable<void> start() const override { return backplane_->start(); }
+  awaitable<void> stop() const override { return backplane_->stop(); }
+  awaitable<Published> publish(const nlohmann::json& message) const override {
+    return backplane_->publish(message);
+  }
+  Subscription on(BackplaneHandler handler) const override {
+    return backplane_->on(std::move(handler));
+  }
+  awaitable<void> start_anyway() const override {
+    if constexpr (requires(B& backplane) { backplane.start_anyway(); }) {
+      return backplane_->start_anyway();
+    } else {
+      return backplane_->start();
+    }
+  }
+  awaitable<Published> publish_wire(OutgoingMessage message) const override {
+    if constexpr (requires(B& backplane) { backplane.publish_wire(std::move(message)); }) {
+      return backplane_->publish_wire(std::move(message));
+    } else {
+      return backplane_->publish(nlohmann::json::parse(message.text));
+    }
+  }
+  Subscription on_parcel(ParcelHandler handler, const void* member) const override {
+    if constexpr (takes_parcels) {
+      return backplane_->on_parcel(std::move(handler), member);
+    } else {
+      return backplane_->on([handler = std::move(handler)](const nlohmann::json& message) {
+        handler.call(Parcel(message, 0));
+      });
+    }
+  }
+  [[nodiscard]] bool skips_origin() const override { return takes_parcels; }
+  [[nodiscard]] std::optional<std::size_t> max_message_bytes() const override {
+    if constexpr (requires(B& backplane) { backplane.options().max_message_bytes; }) {
+      return backplane_->options().max_message_bytes;
+    } else {
+      return std::nullopt;
+    }
+  }
+  [[nodiscard]] std::shared_ptr<RoomRouting> room_routing() const override {
+    if constexpr (requires(B& backplane) { backplane.room_routing(); }) {
+      return backplane_->room_routing();
+    } else {
+      return nullptr;
+    }
+  }
+  [[nodiscard]] const void* id() const noexcept override { return backplane_.get(); }
+
+ private:
+  const std::shared_ptr<B> backplane_;
+};
+
+}  // namespace detail
+
 /// Any backplane, so that the rest of roost names none. Cheap to copy; empty by default, and then
 /// every call is `errc::backplane_unavailable`.
 ///
@@ -124,142 +235,45 @@ class BackplaneRef {
   /// Refers to @p backplane, which must be there whenever this is called.
   template <class B>
     requires(!std::same_as<std::remove_const_t<B>, BackplaneRef> && Backplane<B>)
-  BackplaneRef(B& backplane) noexcept  // NOLINT: implicit on purpose
-      : backplane_(std::shared_ptr<void>(), std::addressof(backplane)), calls_(&calls_of<B>) {}
+  BackplaneRef(B& backplane)  // NOLINT: implicit on purpose
+      : BackplaneRef(std::shared_ptr<B>(std::shared_ptr<void>(), std::addressof(backplane))) {}
 
-  /// Shares @p backplane.
+  /// Shares @p backplane; refers to none if it is null.
   template <Backplane B>
-  BackplaneRef(std::shared_ptr<B> backplane) noexcept  // NOLINT: implicit on purpose
-      : backplane_(std::move(backplane)), calls_(&calls_of<B>) {}
+  BackplaneRef(std::shared_ptr<B> backplane)  // NOLINT: implicit on purpose
+      : backplane_(backplane ? std::make_shared<const detail::BackplaneOf<B>>(std::move(backplane))
+                             : nullptr) {}
 
   /// Whether there is a backplane.
   [[nodiscard]] explicit operator bool() const noexcept { return backplane_ != nullptr; }
   /// Whether both are the same backplane.
   [[nodiscard]] bool operator==(const BackplaneRef& other) const noexcept {
-    return backplane_.get() == other.backplane_.get();
+    return backplane_ && other.backplane_ ? backplane_->id() == other.backplane_->id()
+                                          : backplane_ == other.backplane_;
   }
 
   /// Where the handlers are called.
-  [[nodiscard]] boost::asio::any_io_executor get_executor() const;
+  [[nodiscard]] boost::asio::any_io_executor get_executor() const { return any().get_executor(); }
   /// See `Backplane`, as for the next ones.
-  awaitable<void> start() const;
+  awaitable<void> start() const { return any().start(); }
   /// The same where it is better to go on without the other replicas than not at all: what can be
   /// tried again later is no error.
-  awaitable<void> start_anyway() const;
+  awaitable<void> start_anyway() const { return any().start_anyway(); }
   /// See `Backplane`.
-  awaitable<void> stop() const;
+  awaitable<void> stop() const { return any().stop(); }
   /// See `Backplane`.
-  awaitable<Published> publish(const nlohmann::json& message) const;
+  awaitable<Published> publish(const nlohmann::json& message) const {
+    return any().publish(message);
+  }
   /// See `Backplane`.
-  Subscription on(BackplaneHandler handler) const;
+  Subscription on(BackplaneHandler handler) const { return any().on(std::move(handler)); }
 
-  // --- for `Cluster`, which needs no JSON values; any backplane will do ---
-
-  /// @private
-  awaitable<Published> publish_wire(detail::OutgoingMessage message) const;
-  /// @private
-  /// @param member  whose messages it does not get, as `detail::OutgoingMessage::origin` names it
-  Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr) const;
-  /// @private Whether it keeps messages from their `origin`.
-  [[nodiscard]] bool skips_origin() const;
-  /// @private Of one message, in bytes of JSON. Not set: unknown.
-  [[nodiscard]] std::optional<std::size_t> max_message_bytes() const;
-  /// @private Null where every message goes to every replica.
-  [[nodiscard]] std::shared_ptr<detail::RoomRouting> room_routing() const;
+  /// @private For `Cluster`, which needs no JSON values.
+  /// @par Errors  `errc::backplane_unavailable` if it is empty
+  [[nodiscard]] const detail::AnyBackplane& any() const;
 
  private:
-  struct Calls {
-    boost::asio::any_io_executor (*get_executor)(void*);
-    awaitable<void> (*start)(void*);
-    awaitable<void> (*start_anyway)(void*);
-    awaitable<void> (*stop)(void*);
-    awaitable<Published> (*publish)(void*, const nlohmann::json&);
-    Subscription (*on)(void*, BackplaneHandler);
-    awaitable<Published> (*publish_wire)(void*, detail::OutgoingMessage);
-    Subscription (*on_parcel)(void*, detail::ParcelHandler, const void*);
-    bool skips_origin;
-    std::optional<std::size_t> (*max_message_bytes)(void*);
-    std::shared_ptr<detail::RoomRouting> (*room_routing)(void*);
-  };
-
-  template <class B>
-  static B& as(void* backplane) noexcept {
-    return *static_cast<B*>(backplane);
-  }
-  template <class B>
-  static awaitable<void> start_anyway_of(B& backplane) {
-    if constexpr (requires { backplane.start_anyway(); }) {
-      return backplane.start_anyway();
-    } else {
-      return backplane.start();
-    }
-  }
-  template <class B>
-  static awaitable<Published> publish_wire_of(B& backplane, detail::OutgoingMessage message) {
-    if constexpr (requires { backplane.publish_wire(std::move(message)); }) {
-      return backplane.publish_wire(std::move(message));
-    } else {
-      return backplane.publish(nlohmann::json::parse(message.text));
-    }
-  }
-  template <class B>
-  static constexpr bool skips_origin_of =
-      requires(B& backplane, detail::ParcelHandler handler, const void* member) {
-        backplane.on_parcel(std::move(handler), member);
-      };
-  template <class B>
-  static std::optional<std::size_t> max_message_bytes_of(const B& backplane) {
-    if constexpr (requires { backplane.options().max_message_bytes; }) {
-      return backplane.options().max_message_bytes;
-    } else {
-      return std::nullopt;
-    }
-  }
-  template <class B>
-  static Subscription on_parcel_of(B& backplane, detail::ParcelHandler handler,
-                                   const void* member) {
-    if constexpr (skips_origin_of<B>) {
-      return backplane.on_parcel(std::move(handler), member);
-    } else {
-      return backplane.on([handler = std::move(handler)](const nlohmann::json& message) {
-        handler.call(detail::Parcel(message, 0));
-      });
-    }
-  }
-  template <class B>
-  static std::shared_ptr<detail::RoomRouting> room_routing_of(B& backplane) {
-    if constexpr (requires { backplane.room_routing(); }) {
-      return backplane.room_routing();
-    } else {
-      return nullptr;
-    }
-  }
-  template <class B>
-  static constexpr Calls calls_of{
-      .get_executor = [](void* b) -> boost::asio::any_io_executor {
-        return as<B>(b).get_executor();
-      },
-      .start = [](void* b) { return as<B>(b).start(); },
-      .start_anyway = [](void* b) { return start_anyway_of(as<B>(b)); },
-      .stop = [](void* b) { return as<B>(b).stop(); },
-      .publish = [](void* b, const nlohmann::json& message) { return as<B>(b).publish(message); },
-      .on = [](void* b, BackplaneHandler handler) { return as<B>(b).on(std::move(handler)); },
-      .publish_wire =
-          [](void* b, detail::OutgoingMessage message) {
-            return publish_wire_of(as<B>(b), std::move(message));
-          },
-      .on_parcel =
-          [](void* b, detail::ParcelHandler handler, const void* member) {
-            return on_parcel_of(as<B>(b), std::move(handler), member);
-          },
-      .skips_origin = skips_origin_of<B>,
-      .max_message_bytes = [](void* b) { return max_message_bytes_of(as<B>(b)); },
-      .room_routing = [](void* b) { return room_routing_of(as<B>(b)); }};
-
-  [[nodiscard]] const Calls& calls() const;
-
-  std::shared_ptr<void> backplane_;
-  const Calls* calls_ = nullptr;
+  std::shared_ptr<const detail::AnyBackplane> backplane_;
 };
 
 }  // namespace roost

@@ -12,7 +12,6 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/backplane/detail/room_routing.hpp"
 #include "roost/backplane/wire/backplane_message.hpp"
 #include "roost/backplane/wire/wire_message.hpp"
 #include "roost/base/build/config.hpp"
@@ -117,51 +116,40 @@ class [[nodiscard]] Cluster {
   friend Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager,
                               BindOptions options);
 
-  Cluster(BackplaneRef backplane, std::shared_ptr<detail::Binding> binding) noexcept
-      : backplane_(std::move(backplane)), binding_(std::move(binding)) {}
-
-  /// A message for connections of this replica.
-  struct Own;
+  explicit Cluster(std::shared_ptr<detail::Binding> binding) noexcept
+      : binding_(std::move(binding)) {}
 
   /// @param payload  as connections get it
   ROOST_WHEN_USED awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
                                                const BroadcastOptions& options) const;
-  ROOST_WHEN_USED static awaitable<Published> publish_both(std::shared_ptr<const Own> own,
-                                                           awaitable<Published> elsewhere);
+  /// First to the manager's own connections.
+  ROOST_WHEN_USED static awaitable<Published> publish_both(
+      std::shared_ptr<const detail::BoundManager> manager, Frame frame, detail::Audience to,
+      detail::Manner manner, awaitable<Published> elsewhere);
   ROOST_WHEN_USED static awaitable<Published> nobody();
 
-  ROOST_WHEN_USED static detail::WireManner how(const BroadcastOptions& options);
+  ROOST_WHEN_USED static detail::Manner manner(const BroadcastOptions& options);
 
-  ROOST_WHEN_USED [[nodiscard]] detail::WireAudience audience(
-      const BroadcastOptions& options) const;
+  ROOST_WHEN_USED [[nodiscard]] detail::Audience audience(const BroadcastOptions& options) const;
 
-  BackplaneRef backplane_;
   std::shared_ptr<detail::Binding> binding_;
 };
 
 template <class Ws>
 Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, BindOptions options) {
-  if (options.allow_global && manager.options().require_room) {
-    throw Error(errc::invalid_option, "allow_global contradicts the manager's require_room");
-  }
-  detail::check_wire_limit(backplane.max_message_bytes(), manager.options().max_message_bytes);
+  detail::check_option(!options.allow_global || !manager.options().require_room,
+                       "allow_global contradicts the manager's require_room");
+  detail::check_wire_limit(backplane.any().max_message_bytes(),
+                           manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
-  std::shared_ptr<detail::Binding> binding = detail::add_binding(state->bindings(), backplane);
-  binding->allow_global = options.allow_global;
-  binding->max_room_name_bytes = manager.options().max_room_name_bytes;
-  if (auto routing = backplane.room_routing()) {
-    binding->interest = std::make_shared<detail::RoomInterest>(std::move(routing));
-    state->rooms().observe(binding->interest);
-  }
-  if (backplane.skips_origin()) {
-    binding->own = std::make_shared<const detail::ManagerMembers<Ws>>(state);
-  }
-  binding->subscription = backplane.on_parcel(
-      [manager_state = std::weak_ptr(state), options](const detail::Parcel& p) {
-        detail::deliver(p, options.allow_global, manager_state.lock());
-      },
-      state.get());
-  return Cluster(std::move(backplane), std::move(binding));
+  if (state->rooms().is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
+  const auto bound =
+      std::make_shared<const detail::BoundManagerOf<Ws>>(state, options.allow_global);
+  const auto binding = std::make_shared<detail::Binding>(std::move(backplane), bound);
+  state->rooms().observe(binding);
+  binding->subscription = binding->backplane.any().on_parcel(
+      [bound](const detail::Parcel& parcel) { detail::deliver(parcel, *bound); }, state.get());
+  return Cluster(binding);
 }
 
 }  // namespace roost

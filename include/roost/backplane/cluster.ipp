@@ -10,18 +10,10 @@
 
 namespace roost {
 
-struct Cluster::Own {
-  std::shared_ptr<const detail::OwnMembers> members;
-  Frame frame;
-  detail::WireAudience to;
-  detail::WireManner manner;
-};
-
 ROOST_DECL Cluster& Cluster::operator=(Cluster&& other) noexcept {
   if (this != &other) {
     unbind();
     binding_ = std::move(other.binding_);
-    backplane_ = std::exchange(other.backplane_, {});
   }
   return *this;
 }
@@ -43,35 +35,34 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::broadcast_bytes(
 ROOST_DECL void Cluster::unbind() noexcept {
   if (binding_) binding_->subscription.cancel();
   binding_.reset();
-  backplane_ = {};
 }
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
     detail::WireKind kind, std::string_view payload, const BroadcastOptions& options) const {
   if (!binding_) throw Error(errc::not_bound);
-  const detail::WireAudience to = audience(options);
-  const detail::WireManner manner = how(options);
+  detail::Audience to = audience(options);
+  const detail::Manner how = manner(options);
+  const std::string_view key = options.key.value_or("");
   if (!to.is_everyone && to.rooms.empty()) return nobody();
   const bool is_bytes = kind == detail::WireKind::bytes;
+  const auto bytes = std::as_bytes(std::span(payload));
   detail::OutgoingMessage message =
-      is_bytes ? detail::encode_wire(kind, detail::base64_encode(std::as_bytes(std::span(payload))),
-                                     to, manner)
-               : detail::encode_wire(kind, payload, to, manner);
-  const std::shared_ptr<const detail::OwnMembers>& members = binding_->own;
-  message.origin = members ? members->id() : nullptr;
+      is_bytes ? detail::encode_wire(kind, detail::base64_encode(bytes), to, how, key)
+               : detail::encode_wire(kind, payload, to, how, key);
+  const detail::AnyBackplane& backplane = binding_->backplane.any();
+  if (backplane.skips_origin()) message.origin = binding_->manager->id();
   const bool is_direct = message.origin != nullptr;
-  awaitable<Published> elsewhere = backplane_.publish_wire(std::move(message));
+  awaitable<Published> elsewhere = backplane.publish_wire(std::move(message));
   if (!is_direct) return elsewhere;
-  Frame frame = is_bytes ? Frame::binary(std::as_bytes(std::span(payload)), manner.key)
-                         : Frame::text(payload, manner.key);
-  return publish_both(std::make_shared<const Own>(Own{members, std::move(frame), to, manner}),
-                      std::move(elsewhere));
+  return publish_both(binding_->manager,
+                      is_bytes ? Frame::binary(bytes, key) : Frame::text(payload, key),
+                      std::move(to), how, std::move(elsewhere));
 }
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish_both(
-    std::shared_ptr<const Own> own, awaitable<Published> elsewhere) {
-  const bool is_sent = own->members->send(own->frame, own->to, own->manner);
-  own.reset();
+    std::shared_ptr<const detail::BoundManager> manager, Frame frame, detail::Audience to,
+    detail::Manner manner, awaitable<Published> elsewhere) {
+  const bool is_sent = manager->send(std::move(frame), std::move(to), manner);
   Published published = co_await std::move(elsewhere);
   if (is_sent) ++published.local;
   co_return published;
@@ -81,34 +72,24 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::nobody() {
   co_return Published{.receivers = 0};
 }
 
-ROOST_WHEN_USED_DEF detail::WireManner Cluster::how(const BroadcastOptions& options) {
-  detail::Manner::of(options);
-  if (options.report) {
-    throw Error(errc::invalid_option, "report must be null: nobody knows what becomes of it");
-  }
-  if (options.key && !detail::is_utf8(*options.key)) {
-    throw Error(errc::invalid_option, "key must be UTF-8");
-  }
-  return {.overflow = options.overflow, .key = std::string(options.key.value_or(""))};
+ROOST_WHEN_USED_DEF detail::Manner Cluster::manner(const BroadcastOptions& options) {
+  const detail::Manner manner = detail::Manner::of(options);
+  detail::check_option(!options.report, "report must be null: nobody knows what becomes of it");
+  detail::check_option(!options.key || detail::is_utf8(*options.key), "key must be UTF-8");
+  return manner;
 }
 
-ROOST_WHEN_USED_DEF detail::WireAudience Cluster::audience(const BroadcastOptions& options) const {
-  detail::WireAudience to;
-  to.is_everyone = !options.room && !options.rooms.is_given();
-  if (to.is_everyone && !binding_->allow_global) {
+ROOST_WHEN_USED_DEF detail::Audience Cluster::audience(const BroadcastOptions& options) const {
+  detail::Audience to = detail::Audience::of(options, binding_->manager->max_room_name_bytes);
+  if (to.is_everyone && !binding_->manager->allow_global) {
     throw Error(errc::room_required, "the manager is bound without allow_global");
   }
-  const auto add = [&](std::string_view room) {
-    detail::validate_room_name(room, binding_->max_room_name_bytes);
-    if (std::find(to.rooms.begin(), to.rooms.end(), room) == to.rooms.end()) {
-      to.rooms.emplace_back(room);
-    }
-  };
-  if (options.room) add(*options.room);
-  for (const std::string_view room : options.rooms) add(room);
-  for (const std::string_view id : options.exclude) {
-    if (detail::is_utf8(id)) to.exclude.emplace_back(id);  // else no connection has it
+  auto end = to.rooms.begin();  // of those that are named the first time
+  for (auto room = to.rooms.begin(); room != to.rooms.end(); ++room) {
+    if (std::find(to.rooms.begin(), end, *room) == end) std::swap(*end++, *room);
   }
+  to.rooms.erase(end, to.rooms.end());
+  std::erase_if(to.exclude, [](const auto& id) { return !detail::is_utf8(id); });  // nobody's
   return to;
 }
 

@@ -17,14 +17,11 @@ namespace roost {
 namespace detail {
 
 ROOST_DECL void validate(const LocalBackplaneOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
-  check(!options.channel.empty(), "channel must not be empty");
-  check(options.max_message_bytes > 0, "max_message_bytes must be at least 1");
-  check(options.max_queued_messages > 0, "max_queued_messages must be at least 1");
-  check(options.max_queued_bytes >= options.max_message_bytes,
-        "max_queued_bytes must be at least max_message_bytes");
+  check_option(!options.channel.empty(), "channel must not be empty");
+  check_option(options.max_message_bytes > 0, "max_message_bytes must be at least 1");
+  check_option(options.max_queued_messages > 0, "max_queued_messages must be at least 1");
+  check_option(options.max_queued_bytes >= options.max_message_bytes,
+               "max_queued_bytes must be at least max_message_bytes");
 }
 
 }  // namespace detail

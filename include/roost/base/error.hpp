@@ -69,6 +69,13 @@ class Error : public boost::system::system_error {
   return error.code() == make_error_code(e);
 }
 
+namespace detail {
+
+/// @par Errors  `errc::invalid_option` with @p what, which names the field, unless @p ok
+void check_option(bool ok, const char* what);
+
+}  // namespace detail
+
 }  // namespace roost
 
 /// @cond

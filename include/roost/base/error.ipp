@@ -61,4 +61,8 @@ ROOST_DECL Error::Error(errc e) : system_error(make_error_code(e)) {}
 
 ROOST_DECL Error::Error(errc e, const std::string& what) : system_error(make_error_code(e), what) {}
 
+ROOST_DECL void detail::check_option(bool ok, const char* what) {
+  if (!ok) throw Error(errc::invalid_option, what);
+}
+
 }  // namespace roost

@@ -123,15 +123,12 @@ class LineQueues {
 };
 
 ROOST_DECL void validate(const LineWriterOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
-  check(options.file != nullptr, "file must not be null");
-  check(options.max_queued_bytes >= 4'096 && options.max_queued_bytes <= 1'073'741'824,
-        "max_queued_bytes must be 4096 to 1073741824");
-  check(options.exit_timeout >= std::chrono::milliseconds::zero() &&
-            options.exit_timeout <= std::chrono::minutes(1),
-        "exit_timeout must be 0 to 1 min");
+  check_option(options.file != nullptr, "file must not be null");
+  check_option(options.max_queued_bytes >= 4'096 && options.max_queued_bytes <= 1'073'741'824,
+               "max_queued_bytes must be 4096 to 1073741824");
+  check_option(options.exit_timeout >= std::chrono::milliseconds::zero() &&
+                   options.exit_timeout <= std::chrono::minutes(1),
+               "exit_timeout must be 0 to 1 min");
 }
 
 }  // namespace detail

@@ -242,9 +242,7 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
                          Handler handler, MakeTransport make_transport) {
   validate(options.stream);
   validate(options.per_key.rate, "per_key.rate");
-  if (options.max_handshakes == 0) {
-    throw Error(errc::invalid_option, "max_handshakes must be at least 1");
-  }
+  check_option(options.max_handshakes > 0, "max_handshakes must be at least 1");
   const auto& own = manager.options();
   options.stream.max_message_bytes = own.max_message_bytes.value_or(0);
   auto listening = std::make_shared<Listening>(std::move(options));

@@ -93,28 +93,26 @@ struct RejectOptions {
 namespace detail {
 
 inline void validate(const StreamOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
   const auto is_limit = [](Clock::duration d) {
     return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
   };
-  check(is_limit(options.handshake_timeout), "handshake_timeout must be 1 ms to 1 day");
-  check(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
-  check(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
-  check(is_limit(options.linger_timeout), "linger_timeout must be 1 ms to 1 day");
-  check(options.max_header_bytes >= 256 && options.max_header_bytes <= 1'048'576,
-        "max_header_bytes must be 256 to 1048576");
-  check(options.max_header_fields >= 8 && options.max_header_fields <= 10'000,
-        "max_header_fields must be 8 to 10000");
-  check(options.max_target_bytes >= 1, "max_target_bytes must be at least 1");
-  check(options.send_buffer_bytes <= 1'073'741'824, "send_buffer_bytes must be at most 1073741824");
-  check(!options.compression || options.compression->min_bytes < 16'777'216,
-        "compression.min_bytes must be less than 16777216");
-  check(
+  check_option(is_limit(options.handshake_timeout), "handshake_timeout must be 1 ms to 1 day");
+  check_option(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
+  check_option(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check_option(is_limit(options.linger_timeout), "linger_timeout must be 1 ms to 1 day");
+  check_option(options.max_header_bytes >= 256 && options.max_header_bytes <= 1'048'576,
+               "max_header_bytes must be 256 to 1048576");
+  check_option(options.max_header_fields >= 8 && options.max_header_fields <= 10'000,
+               "max_header_fields must be 8 to 10000");
+  check_option(options.max_target_bytes >= 1, "max_target_bytes must be at least 1");
+  check_option(options.send_buffer_bytes <= 1'073'741'824,
+               "send_buffer_bytes must be at most 1073741824");
+  check_option(!options.compression || options.compression->min_bytes < 16'777'216,
+               "compression.min_bytes must be less than 16777216");
+  check_option(
       !options.compression || (options.compression->level >= 1 && options.compression->level <= 9),
       "compression.level must be 1 to 9");
-  check(options.clock != nullptr, "clock must not be null");
+  check_option(options.clock != nullptr, "clock must not be null");
 }
 
 }  // namespace detail

@@ -24,16 +24,13 @@ struct HeartbeatOptions {
 namespace detail {
 
 inline void validate(const HeartbeatOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
-  check(options.interval >= std::chrono::milliseconds(10) &&
-            options.interval <= std::chrono::hours(24),
-        "interval must be 10 ms to 1 day");
-  check(options.timeout > options.interval && options.timeout <= std::chrono::hours(24 * 7),
-        "timeout must be longer than interval, at most 1 week");
-  check(!options.message.empty() && is_utf8(options.message),
-        "message must be UTF-8 and not empty");
+  check_option(options.interval >= std::chrono::milliseconds(10) &&
+                   options.interval <= std::chrono::hours(24),
+               "interval must be 10 ms to 1 day");
+  check_option(options.timeout > options.interval && options.timeout <= std::chrono::hours(24 * 7),
+               "timeout must be longer than interval, at most 1 week");
+  check_option(!options.message.empty() && is_utf8(options.message),
+               "message must be UTF-8 and not empty");
 }
 
 }  // namespace detail

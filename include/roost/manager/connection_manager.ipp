@@ -114,9 +114,7 @@ auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions options)
     -> awaitable<std::size_t> {
-  const bool is_legal =
-      options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
-  if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
+  detail::check_option(detail::is_wait(options.deadline), "deadline must be 0 to 1 day");
   return detail::there(state_, detail::Closing<Ws>::close_all(state_, code, options.deadline));
 }
 

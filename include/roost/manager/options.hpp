@@ -237,8 +237,6 @@ static_assert(std::is_trivially_destructible_v<CloseAllOptions>);
 
 namespace detail {
 
-/// @par Errors  `errc::invalid_option` with @p what, unless @p ok
-void check_option(bool ok, const char* what);
 /// Whether it is 1 ms to 1 day.
 [[nodiscard]] bool is_limit(Clock::duration d) noexcept;
 /// Whether it is 0 to 1 day.
@@ -276,22 +274,15 @@ void validate(const ManagerOptions<Ws>& options) {
 namespace roost::detail {
 
 inline void validate(const DrainOptions& options) {
-  const auto check = [](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, what);
-  };
   constexpr Clock::duration zero{};
   constexpr std::chrono::hours day(24);
-  check(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
-  check(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
-  check(close_code::may_be_sent(options.code), "code must be one that may be sent");
-  check(options.retry_after >= zero && options.retry_after <= day,
-        "retry_after must be 0 to 1 day");
-  check(options.retry_spread >= zero && options.retry_spread <= day,
-        "retry_spread must be 0 to 1 day");
-}
-
-inline void check_option(bool ok, const char* what) {
-  if (!ok) throw Error(errc::invalid_option, what);
+  check_option(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
+  check_option(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
+  check_option(close_code::may_be_sent(options.code), "code must be one that may be sent");
+  check_option(options.retry_after >= zero && options.retry_after <= day,
+               "retry_after must be 0 to 1 day");
+  check_option(options.retry_spread >= zero && options.retry_spread <= day,
+               "retry_spread must be 0 to 1 day");
 }
 
 inline bool is_limit(Clock::duration d) noexcept {

@@ -78,9 +78,9 @@ class Metrics final : public prometheus::Collectable {
 
   /// @par Errors  `errc::invalid_option`, naming the field.
   explicit Metrics(Options options = {}) : options_(options) {
-    const bool is_legal = options.timeout >= std::chrono::milliseconds(1) &&
-                          options.timeout <= std::chrono::minutes(1);
-    if (!is_legal) throw Error(errc::invalid_option, "timeout must be 1 ms to 1 min");
+    detail::check_option(options.timeout >= std::chrono::milliseconds(1) &&
+                             options.timeout <= std::chrono::minutes(1),
+                         "timeout must be 1 ms to 1 min");
   }
 
   /// A manager.

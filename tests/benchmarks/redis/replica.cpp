@@ -26,7 +26,6 @@
 #include <exception>
 #include <iostream>
 #include <memory>
-#include <roost/backplane/detail/room_routing.hpp>
 #include <roost/redis.hpp>
 #include <roost/roost.hpp>
 #include <span>

@@ -12,59 +12,44 @@
 
 namespace roost::detail {
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> rooms_settled(
-    std::vector<std::weak_ptr<const Binding>> bindings) {
-  std::vector<std::shared_ptr<RoomRouting>> routings;
-  for (const auto& weak : bindings) {
-    const std::shared_ptr<const Binding> binding = weak.lock();
-    if (binding && binding->interest) routings.push_back(binding->interest->routing());
-  }
-  for (const auto& routing : routings) co_await routing->settled();
+ROOST_DECL boost::asio::awaitable<void> nothing_to_settle() { co_return; }
+
+ROOST_DECL Binding::~Binding() {
+  for (const std::string& room : rooms_) routing_->leave(room);
 }
 
-ROOST_WHEN_USED_DEF std::shared_ptr<Binding> add_binding(
-    std::vector<std::weak_ptr<const Binding>>& bindings, const BackplaneRef& backplane) {
-  std::erase_if(bindings, [](const auto& binding) { return binding.expired(); });
-  for (const auto& known : bindings) {
-    // Another backplane may have been made where one was destroyed.
-    const std::shared_ptr<const Binding> binding = known.lock();
-    if (binding && binding->backplane == backplane && binding->subscription.is_active()) {
-      throw Error(errc::already_bound);
-    }
-  }
-  auto binding = std::make_shared<Binding>(Binding{.backplane = backplane});
-  bindings.push_back(binding);
-  return binding;
+ROOST_DECL void Binding::on_room_opened(std::string_view name) {
+  if (routing_ && rooms_.emplace(name).second) routing_->enter(name);
 }
 
-ROOST_WHEN_USED_DEF void send(const Destination& destination, Frame frame, const WireAudience& to,
-                              const WireManner& manner) {
-  BroadcastOptions options{.rooms = to.is_everyone ? Names() : Names(to.rooms),
-                           .exclude = to.exclude,
-                           .overflow = manner.overflow};
-  if (!manner.key.empty()) options.key = manner.key;
-  destination.send(std::move(frame), options);
+ROOST_DECL void Binding::on_room_closed(std::string_view name) noexcept {
+  const auto found = rooms_.find(name);
+  if (found == rooms_.end()) return;
+  rooms_.erase(found);
+  routing_->leave(name);
 }
 
-ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, bool allow_global, const Destination& to) {
+ROOST_DECL boost::asio::awaitable<void> Binding::settled() {
+  return routing_ ? routing_->settled() : nothing_to_settle();
+}
+
+ROOST_WHEN_USED_DEF void deliver(const Parcel& parcel, const BoundManager& manager) {
   OrSkipped<WireMessage> decoded = parcel.decode();
   if (const Skipped* skipped = std::get_if<Skipped>(&decoded)) {
-    to.warn("backplane_message_skipped", skipped->why);
-    return;
+    return manager.warn("backplane_message_skipped", skipped->why);
   }
-  const WireMessage& wire = std::get<WireMessage>(decoded);
-  if (wire.to.is_everyone && !allow_global) {
-    to.warn("backplane_message_dropped", "it names no room");
-    return;
+  WireMessage& wire = std::get<WireMessage>(decoded);
+  if (wire.to.is_everyone && !manager.allow_global) {
+    return manager.warn("backplane_message_dropped", "it names no room");
   }
   try {
-    const std::string_view key = wire.manner.key;
-    send(to,
-         wire.kind == WireKind::bytes ? Frame::binary(std::as_bytes(std::span(wire.payload)), key)
-                                      : encode_text(wire.payload, key),
-         wire.to, wire.manner);
+    wire.to.check_names(manager.max_room_name_bytes);
+    manager.send(wire.kind == WireKind::bytes
+                     ? Frame::binary(std::as_bytes(std::span(wire.payload)), wire.key)
+                     : encode_text(wire.payload, wire.key),
+                 std::move(wire.to), wire.manner);
   } catch (const Error& error) {
-    to.warn("backplane_message_skipped", error.what());
+    manager.warn("backplane_message_skipped", error.what());
   }
 }
 

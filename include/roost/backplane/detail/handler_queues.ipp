@@ -19,7 +19,7 @@
 namespace roost::detail {
 
 ROOST_WHEN_USED ParcelHandler handler_of_json(BackplaneHandler handler) {
-  if (!handler) throw Error(errc::invalid_option, "the handler is empty");
+  check_option(static_cast<bool>(handler), "the handler is empty");
   if (handler.is_coroutine()) {
     return [handler = std::move(handler)](const Parcel& parcel) {
       return handler.start(parcel.json());

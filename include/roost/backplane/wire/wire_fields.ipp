@@ -60,19 +60,17 @@ ROOST_WHEN_USED bool add_names(std::string_view json, std::vector<std::string>& 
 }
 
 /// As `decode_manner` reads it: what cannot be understood is left out.
-ROOST_WHEN_USED WireManner manner_of(const WireFields& fields) {
-  WireManner manner;
+ROOST_WHEN_USED void read_manner(const WireFields& fields, WireMessage& decoded) {
   const auto value = [](std::string_view token) {
     return token.starts_with('"') ? json_string_value(token) : std::string();
   };
   const std::string overflow = value(fields.overflow);
   for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {
-    if (overflow == to_string(one)) manner.overflow = one;
+    if (overflow == to_string(one)) decoded.manner.overflow = one;
   }
-  if (manner.overflow == Overflow::close) return manner;
+  if (decoded.manner.overflow == Overflow::close) return;
   std::string key = value(fields.key);
-  if (key.size() <= 255) manner.key = std::move(key);
-  return manner;
+  if (key.size() <= 255) decoded.key = std::move(key);
 }
 
 ROOST_WHEN_USED_DEF std::optional<WireMessage> decode_fields(const WireFields& fields) {
@@ -86,7 +84,7 @@ ROOST_WHEN_USED_DEF std::optional<WireMessage> decode_fields(const WireFields& f
   if (is_given(fields.exclude) && !add_names(fields.exclude, decoded.to.exclude)) {
     return std::nullopt;
   }
-  decoded.manner = manner_of(fields);
+  read_manner(fields, decoded);
   if (fields.kind.find('\\') != std::string_view::npos) return std::nullopt;
   const bool is_string = fields.payload.starts_with('"');
   if (fields.kind == R"("text")" && is_string) {

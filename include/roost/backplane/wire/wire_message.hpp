@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "roost/base/build/config.hpp"
-#include "roost/socket/overflow.hpp"
+#include "roost/manager/sending/audience.hpp"
 
 // What replicas tell each other: one JSON object per message,
 //   {"kind": "text"|"json"|"bytes", "room": "lobby"|null, "payload": ..., "exclude": ["id", ...]}
@@ -30,24 +30,12 @@ namespace roost::detail {
 
 enum class WireKind { text, json, bytes };
 
-/// Which connections of every replica get a message.
-struct WireAudience {
-  bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
-  std::vector<std::string> rooms = {};
-  std::vector<std::string> exclude = {};
-};
-
-/// How it is sent there: see `SendOptions`.
-struct WireManner {
-  std::optional<Overflow> overflow = {};
-  std::string key = {};  ///< Empty: none.
-};
-
 struct WireMessage {
   WireKind kind = WireKind::json;
   std::string payload = {};  ///< What clients get: text, serialised JSON, or any bytes.
-  WireAudience to = {};
-  WireManner manner = {};
+  std::string key = {};      ///< Empty: none.
+  Audience to = {};
+  Manner manner = {};
 };
 
 /// Why a message is skipped: trouble of the sender's, and no reason for the reader to fail.
@@ -91,8 +79,9 @@ struct OutgoingMessage {
 
 /// @param payload  of kind json: serialised; of kind bytes: the base64
 ROOST_WHEN_USED [[nodiscard]] OutgoingMessage encode_wire(WireKind kind, std::string_view payload,
-                                                          const WireAudience& to,
-                                                          const WireManner& manner = {});
+                                                          const Audience& to,
+                                                          const Manner& manner = {},
+                                                          std::string_view key = {});
 
 // Null is the same as missing.
 ROOST_WHEN_USED const nlohmann::json* find_field(const nlohmann::json& object, const char* name);

@@ -57,7 +57,8 @@ ROOST_DECL void append_json_strings(std::string& out, std::span<const std::strin
 }
 
 ROOST_WHEN_USED_DEF OutgoingMessage encode_wire(WireKind kind, std::string_view payload,
-                                                const WireAudience& to, const WireManner& manner) {
+                                                const Audience& to, const Manner& manner,
+                                                std::string_view key) {
   OutgoingMessage message;
   std::string& text = message.text;
   text.reserve(payload.size() + 128);
@@ -84,7 +85,7 @@ ROOST_WHEN_USED_DEF OutgoingMessage encode_wire(WireKind kind, std::string_view 
   if (manner.overflow) {
     append_json_string(text += R"(,"overflow":)", to_string(*manner.overflow));
   }
-  if (!manner.key.empty()) append_json_string(text += R"(,"key":)", manner.key);
+  if (!key.empty()) append_json_string(text += R"(,"key":)", key);
   text += '}';
   return message;
 }
@@ -107,7 +108,7 @@ ROOST_WHEN_USED bool add_names(const nlohmann::json& field, std::vector<std::str
 
 /// Null, or why not. What cannot be understood must not become a message to everyone, nor to those
 /// who are excluded.
-ROOST_WHEN_USED const char* decode_audience(const nlohmann::json& message, WireAudience& to) {
+ROOST_WHEN_USED const char* decode_audience(const nlohmann::json& message, Audience& to) {
   const nlohmann::json* const room = find_field(message, "room");
   const nlohmann::json* const rooms = find_field(message, "rooms");
   to.is_everyone = !room && !rooms;
@@ -122,24 +123,22 @@ ROOST_WHEN_USED const char* decode_audience(const nlohmann::json& message, WireA
 }
 
 /// What cannot be understood is left out: the message is one that must arrive, then.
-ROOST_WHEN_USED WireManner decode_manner(const nlohmann::json& message) {
-  WireManner manner;
+ROOST_WHEN_USED void decode_manner(const nlohmann::json& message, WireMessage& decoded) {
   const nlohmann::json* const overflow = find_field(message, "overflow");
   const nlohmann::json* const key = find_field(message, "key");
   for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {
-    if (overflow && *overflow == to_string(one)) manner.overflow = one;
+    if (overflow && *overflow == to_string(one)) decoded.manner.overflow = one;
   }
-  if (!key || !key->is_string() || manner.overflow == Overflow::close) return manner;
+  if (!key || !key->is_string() || decoded.manner.overflow == Overflow::close) return;
   const std::string& name = key->get_ref<const std::string&>();
-  if (name.size() <= 255) manner.key = name;
-  return manner;
+  if (name.size() <= 255) decoded.key = name;
 }
 
 ROOST_WHEN_USED_DEF OrSkipped<WireMessage> decode_wire(const nlohmann::json& message) {
   if (!message.is_object()) return Skipped{"it is no JSON object"};
   WireMessage decoded;
   if (const char* why = decode_audience(message, decoded.to)) return Skipped{why};
-  decoded.manner = decode_manner(message);
+  decode_manner(message, decoded);
 
   static const nlohmann::json null;
   const nlohmann::json* payload = find_field(message, "payload");

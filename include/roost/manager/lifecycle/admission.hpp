@@ -15,7 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include "roost/backplane/detail/binding.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
@@ -105,7 +104,7 @@ struct Admission {
   static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
     std::exception_ptr error;
     try {
-      if (!state->bindings().empty()) co_await rooms_settled(state->bindings());
+      if (state->rooms().is_observed()) co_await state->rooms().settled();
       co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
     } catch (...) {
       error = std::current_exception();
@@ -124,10 +123,10 @@ struct Admission {
       // The same connection, not whoever has its id by now.
       if (!connection->is_connected()) co_return false;
     }
-    if (state->bindings().empty()) {
-      enter(*state, *connection, room);
-    } else {
+    if (state->rooms().is_observed()) {
       co_await arrive(state, connection, room);
+    } else {
+      enter(*state, *connection, room);
     }
     co_return true;
   }
@@ -147,7 +146,7 @@ struct Admission {
     Arrivals::Waiting waiting(state->arrivals(), connection.get(), room, is_new);
     std::exception_ptr error;
     try {
-      co_await rooms_settled(state->bindings());
+      co_await state->rooms().settled();
     } catch (...) {
       error = std::current_exception();
     }

@@ -38,8 +38,6 @@
 
 namespace roost::detail {
 
-struct Binding;
-
 /// What a manager shares with its coroutines: the registry of connections and rooms, and the way
 /// out of it.
 template <class Ws>
@@ -81,8 +79,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
   [[nodiscard]] HookCalls& hook_calls() noexcept { return hook_calls_; }
   [[nodiscard]] Arrivals& arrivals() noexcept { return arrivals_; }
-  /// The backplanes it is bound to; expired where it is not any more.
-  [[nodiscard]] std::vector<std::weak_ptr<const Binding>>& bindings() noexcept { return bindings_; }
 
   void log(Severity severity, std::string_view event,
            std::initializer_list<LogField> fields = {}) const noexcept {
@@ -377,7 +373,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   bool is_stopped_ = false;
   TaskGroup tasks_;
   std::shared_ptr<Child<DrainReport>> drain_;
-  std::vector<std::weak_ptr<const Binding>> bindings_;
   std::size_t reserved_ = 0;
   LogThrottle throttle_;
   Stats stats_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -43,11 +44,19 @@ struct Room {
 /// Who is told which rooms there are. May take notes, and nothing else.
 class RoomObserver {
  public:
+  RoomObserver() = default;
+  RoomObserver(const RoomObserver&) = delete;
+  RoomObserver& operator=(const RoomObserver&) = delete;
   virtual ~RoomObserver() = default;
   /// Throws `std::bad_alloc` at most, which undoes the join.
   virtual void on_room_opened(std::string_view name) = 0;
   /// Also for a room of whose opening it was not told.
   virtual void on_room_closed(std::string_view name) noexcept = 0;
+  /// Completes when everything sent to the rooms opened so far arrives. The awaitable holds what it
+  /// needs.
+  virtual boost::asio::awaitable<void> settled() = 0;
+  /// For whom it observes, to be compared with only; null: for nobody any more.
+  [[nodiscard]] virtual const void* subject() const noexcept = 0;
 };
 
 /// Which rooms there are and who is in them. A room exists while it has a member.
@@ -56,6 +65,13 @@ class RoomIndex {
  public:
   /// Tells @p observer of rooms, those that are there first, for as long as it lives.
   ROOST_WHEN_USED void observe(const std::shared_ptr<RoomObserver>& observer);
+  /// Whether somebody was told of rooms; may still be true when nobody is any more.
+  [[nodiscard]] bool is_observed() const noexcept { return !observers_.empty(); }
+  /// Whether an observer of @p subject is told of rooms.
+  ROOST_WHEN_USED [[nodiscard]] bool is_observed_for(const void* subject) const noexcept;
+  /// Completes when everything sent to the rooms that there are now arrives, by what the observers
+  /// say. May outlive the index.
+  ROOST_WHEN_USED [[nodiscard]] boost::asio::awaitable<void> settled() const;
 
   /// @returns false if it is in the room already.
   ROOST_WHEN_USED bool join(RoomMember& member, std::string_view name);
@@ -81,12 +97,16 @@ class RoomIndex {
   ROOST_WHEN_USED [[nodiscard]] std::vector<std::string> list() const;
 
  private:
+  using Observers = std::vector<std::weak_ptr<RoomObserver>>;
+
+  ROOST_WHEN_USED static boost::asio::awaitable<void> all_settled(Observers observers);
+
   ROOST_WHEN_USED void remove_slot(RoomMember& member, std::size_t i) noexcept;
 
   ROOST_WHEN_USED void erase_if_empty(Room& room) noexcept;
 
   std::unordered_map<std::string, std::unique_ptr<Room>, StringHash, std::equal_to<>> rooms_;
-  std::vector<std::weak_ptr<RoomObserver>> observers_;
+  Observers observers_;
 };
 
 }  // namespace roost::detail

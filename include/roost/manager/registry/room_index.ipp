@@ -14,6 +14,27 @@ ROOST_WHEN_USED_DEF void RoomIndex::observe(const std::shared_ptr<RoomObserver>&
   observers_.push_back(observer);
 }
 
+ROOST_WHEN_USED_DEF bool RoomIndex::is_observed_for(const void* subject) const noexcept {
+  return std::any_of(observers_.begin(), observers_.end(), [&](const auto& weak) {
+    const auto observer = weak.lock();
+    return observer && observer->subject() == subject;
+  });
+}
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<void> RoomIndex::settled() const {
+  return all_settled(observers_);
+}
+
+ROOST_WHEN_USED_DEF boost::asio::awaitable<void> RoomIndex::all_settled(Observers observers) {
+  for (const auto& weak : observers) {
+    std::shared_ptr<RoomObserver> observer = weak.lock();
+    if (!observer) continue;
+    boost::asio::awaitable<void> settled = observer->settled();
+    observer.reset();  // it may end meanwhile
+    co_await std::move(settled);
+  }
+}
+
 ROOST_WHEN_USED_DEF std::span<RoomMember* const> RoomIndex::members(
     std::string_view name) const noexcept {
   const auto found = rooms_.find(name);

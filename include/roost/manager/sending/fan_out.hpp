@@ -15,10 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
+#include "roost/manager/sending/audience.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
@@ -59,35 +59,6 @@ class FrameForms {
   std::vector<std::pair<FrameForm, Frame>> made_;
 };
 
-/// Who gets a broadcast, with names of its own: the options of the call are views.
-struct Audience {
-  bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
-  std::vector<std::string> rooms;
-  std::vector<std::string> exclude;
-};
-
-/// How a message is sent, from `SendOptions` or `BroadcastOptions`.
-struct Manner {
-  std::optional<FramePolicy> policy = {};  ///< None: that of each connection.
-  SendReport* report = nullptr;
-
-  template <class Options>
-  static Manner of(const Options& options) {
-    Manner manner{.report = options.report};
-    if (!options.overflow && !options.key) return manner;
-    manner.policy.emplace().overflow = options.overflow.value_or(Overflow::drop_oldest);
-    if (!options.key) return manner;
-    if (options.key->empty() || options.key->size() > 255) {
-      throw Error(errc::invalid_option, "key must have 1 to 255 bytes");
-    }
-    if (manner.policy->overflow == Overflow::close) {
-      throw Error(errc::invalid_option, "overflow must not be close with a key");
-    }
-    manner.policy->key_hash = static_cast<std::uint32_t>(StringHash()(*options.key)) | 1U;
-    return manner;
-  }
-};
-
 /// From one frame to many connections.
 template <class Ws>
 struct FanOut {
@@ -96,18 +67,8 @@ struct FanOut {
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
   static Audience audience(const State& state, const BroadcastOptions& options) {
-    Audience to;
-    to.rooms.reserve(options.rooms.size() + 1);
-    if (options.room) to.rooms.emplace_back(*options.room);
-    for (const std::string_view room : options.rooms) to.rooms.emplace_back(room);
-    for (const std::string& room : to.rooms) {
-      validate_room_name(room, state.options().max_room_name_bytes);
-    }
-    // An empty list of rooms reaches nobody: it must not turn into everyone.
-    to.is_everyone = !options.room && !options.rooms.is_given();
+    Audience to = Audience::of(options, state.options().max_room_name_bytes);
     if (to.is_everyone && state.options().require_room) throw Error(errc::room_required);
-    to.exclude.reserve(options.exclude.size());
-    for (const std::string_view id : options.exclude) to.exclude.emplace_back(id);
     return to;
   }
 
@@ -119,11 +80,17 @@ struct FanOut {
 
   /// From any thread; nobody waits.
   static void post(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    boost::asio::post(state->executor(), posted(state, std::move(frame), options));
+    check_option(!options.report, "report must be null: nobody waits");
+    require_fits(*state, frame);
+    Audience to = audience(*state, options);
+    const Manner manner = Manner::of(options);
+    boost::asio::post(state->executor(), posted(state, std::move(frame), std::move(to), manner));
   }
   /// The same, at once where that can be.
-  static void dispatch(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    boost::asio::dispatch(state->executor(), posted(state, std::move(frame), options));
+  static void dispatch(const StatePtr& state, Frame frame, Audience to, const Manner& manner) {
+    require_fits(*state, frame);
+    boost::asio::dispatch(state->executor(),
+                          posted(state, std::move(frame), std::move(to), manner));
   }
 
   /// @param connection  null: unknown, nobody gets it
@@ -181,11 +148,8 @@ struct FanOut {
     }
   };
 
-  static auto posted(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    if (options.report) throw Error(errc::invalid_option, "report must be null: nobody waits");
-    require_fits(*state, frame);
-    return [state, frame = std::move(frame), to = audience(*state, options),
-            manner = Manner::of(options)] {
+  static auto posted(const StatePtr& state, Frame frame, Audience to, const Manner& manner) {
+    return [state, frame = std::move(frame), to = std::move(to), manner] {
       std::shared_ptr<Delivery> nobody_waits;
       offer_to_all(*state, frame, to, manner, false, nobody_waits);
     };
@@ -234,8 +198,9 @@ struct FanOut {
     std::shared_ptr<Delivery> delivery;
     FrameForms<Ws> forms(*state, frame);
     const Frame& formed = forms[connection->frame_form()];
-    const Offer offer = manner.policy ? connection->offer(formed, *manner.policy, true, delivery)
-                                      : connection->offer(formed, true, delivery);
+    const std::optional<FramePolicy> policy = manner.policy(frame);
+    const Offer offer = policy ? connection->offer(formed, *policy, true, delivery)
+                               : connection->offer(formed, true, delivery);
     connection->drop_unless_taken(offer);
     state->congestion().relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
@@ -256,13 +221,14 @@ struct FanOut {
                               const Manner& manner, bool awaited,
                               std::shared_ptr<Delivery>& delivery) {
     // What may be dropped or replaced is so by itself.
-    const Frame frame = manner.policy ? original : joined(state, original, to);
+    const std::optional<FramePolicy> policy = manner.policy(original);
+    const Frame frame = policy ? original : joined(state, original, to);
     FrameForms<Ws> forms(state, frame);
     Offered offered;
-    if (manner.policy) {
+    if (policy) {
       for_each(state, to, [&](Connection<Ws>& connection) {
-        offered.note(connection, connection.offer(forms[connection.frame_form()], *manner.policy,
-                                                  awaited, delivery));
+        offered.note(connection,
+                     connection.offer(forms[connection.frame_form()], *policy, awaited, delivery));
       });
     } else {
       std::size_t taken = 0;

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/backplane/detail/room_routing.hpp"
+#include "roost/backplane/backplane.hpp"
 #include "roost/redis/detail/shared.hpp"
 #include "roost/redis/options.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"

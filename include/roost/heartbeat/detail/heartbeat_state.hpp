@@ -48,7 +48,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
         options_((validate(options), std::move(options))),
         message_(Frame::text(options_.message)),
         schedule_(options_.interval, options_.timeout),
-        stalled_before_(manager_->loop().stalled()) {}
+        stalled_before_(manager_->clock().stalled()) {}
   ~Heartbeat() override { stop(); }
 
   /// None once the `io_context` is gone.
@@ -95,7 +95,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   [[nodiscard]] HeartbeatStats stats() const noexcept {
     HeartbeatStats stats = stats_;
     stats.watched = entries_.size();
-    stats.late += manager_->loop().stalled() - stalled_before_;
+    stats.late += manager_->clock().stalled() - stalled_before_;
     return stats;
   }
 
@@ -129,7 +129,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   }
 
   [[nodiscard]] Clock::time_point seen_by_loop(const Connection<Ws>& connection) const {
-    return manager_->loop().from_base(connection.last_activity());
+    return manager_->clock().from_base(connection.last_activity());
   }
 
   void on_registered(Connection<Ws>& connection) override {
@@ -158,7 +158,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   static boost::asio::awaitable<void> beat_on(std::shared_ptr<Heartbeat> self) {
     const ScopedValue beating(self->is_beating_, true);
     while (const auto next = self->schedule_.next_wake()) {
-      co_await wait(self->changed_, self->executor_, *self->manager_->options().clock, *next);
+      co_await wait(self->changed_, self->manager_->loop(), *next);
       self->beat();
     }
   }

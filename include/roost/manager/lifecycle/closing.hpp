@@ -59,21 +59,20 @@ struct Closing {
   /// waits elsewhere is cancelled. Returns when it has ended.
   static boost::asio::awaitable<void> end_handler(StatePtr state, ConnectionPtr connection,
                                                   std::shared_ptr<Child<void>> handler) {
-    const boost::asio::any_io_executor executor = state->executor();
-    Clock& clock = *state->options().clock;
+    const Loop& loop = state->loop();
     try {
       co_await next_turn();
-      const Clock::time_point deadline = clock.now() + state->options().handler_grace;
+      const Clock::time_point deadline = loop.now() + state->options().handler_grace;
       bool is_in_time = connection->has_received_;
       while (is_in_time && !handler->is_done()) {
-        is_in_time = co_await wait(handler->ended, executor, clock, deadline);
+        is_in_time = co_await wait(handler->ended, loop, deadline);
       }
     } catch (const boost::system::system_error&) {
       // Cancelled: there is no grace left.
     }
     handler->cancel();
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
-    while (!handler->is_done()) co_await wait(handler->ended, executor, clock);
+    while (!handler->is_done()) co_await wait(handler->ended, loop);
   }
 
   static boost::asio::awaitable<bool> close_one(StatePtr state, std::string id, std::uint16_t code,
@@ -103,7 +102,7 @@ struct Closing {
   /// Waits until the transport of a dropped connection has ended.
   static boost::asio::awaitable<void> wait_closed(StatePtr state, ConnectionPtr connection) {
     while (!connection->is_closed_) {
-      co_await wait(connection->changed_, state->executor(), *state->options().clock);
+      co_await wait(connection->changed_, state->loop());
     }
   }
 
@@ -114,41 +113,39 @@ struct Closing {
                                                    std::shared_ptr<Ws> socket, std::uint16_t code,
                                                    std::string reason, Ending ending,
                                                    TimeLimit limit) {
-    const boost::asio::any_io_executor executor = state->executor();
-    Clock& clock = *state->options().clock;
+    const Loop& loop = state->loop();
     const auto unsent = [&] { return Recipient<Ws>::unsent(connection.get(), *socket); };
-    Patience patience(clock.now(), limit, unsent());
+    Patience patience(loop.now(), limit, unsent());
     std::shared_ptr<Child<void>> closing;
     try {
       // The caller may be inside a call of the socket.
       co_await next_turn();
       if (state->is_stopped()) ending = Ending::abort;
       if (connection && ending == Ending::close) {
-        const bool is_flushed =
-            co_await Recipient<Ws>::wait_flushed(connection, executor, clock, patience);
+        const bool is_flushed = co_await Recipient<Ws>::wait_flushed(connection, loop, patience);
         if (!is_flushed) ending = Ending::abort;
       }
       if (ending == Ending::close || !Aborts<Ws>) {
         closing = Child<void>::start(
-            executor, close_call(socket, code, reason, patience.deadline() - clock.now()));
+            loop.executor, close_call(socket, code, reason, patience.deadline() - loop.now()));
       }
       bool is_in_time = true;
       while (closing && is_in_time && !closing->is_done()) {
-        const bool is_told = co_await wait(closing->ended, executor, clock, patience.next_look());
-        is_in_time = is_told || !patience.is_over(clock.now(), unsent());
+        const bool is_told = co_await wait(closing->ended, loop, patience.next_look());
+        is_in_time = is_told || !patience.is_over(loop.now(), unsent());
       }
     } catch (const boost::system::system_error&) {
       ending = Ending::abort;  // cancelled: there is no time left
     }
     // A socket that closes in time by itself is done at the deadline too.
-    if (ending == Ending::close && closing->is_done() && !patience.is_over(clock.now(), unsent())) {
+    if (ending == Ending::close && closing->is_done() && !patience.is_over(loop.now(), unsent())) {
       co_return true;
     }
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     if constexpr (Aborts<Ws>) {
       socket->abort();
     } else if (!closing) {
-      closing = Child<void>::start(executor, close_call(socket, code, std::move(reason), {}));
+      closing = Child<void>::start(loop.executor, close_call(socket, code, std::move(reason), {}));
       co_await next_turn();
     }
     if (closing) closing->cancel();

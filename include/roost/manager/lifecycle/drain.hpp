@@ -34,7 +34,7 @@ struct Drain {
       drain = Child<DrainReport>::start(state->executor(), run(state, options));
       state->drain() = drain;
     }
-    co_return co_await result_of(drain, state->executor(), *state->options().clock);
+    co_return co_await result_of(drain, state->loop());
   }
 
  private:
@@ -75,9 +75,7 @@ struct Drain {
     for (std::size_t i = 0; i < all.size() && !state->is_stopped(); ++i) {
       const double share = static_cast<double>(i) / static_cast<double>(all.size());
       const auto turn = start + std::chrono::duration_cast<Clock::duration>(spread * share);
-      if (turn > state->now()) {
-        co_await sleep_until(state->executor(), *state->options().clock, turn);
-      }
+      if (turn > state->now()) co_await sleep_until(state->loop(), turn);
       if (!all[i]->is_connected()) continue;
       const Disconnect how{DisconnectReason::draining, options.code,
                            retry_hint(state->gate()->next_retry())};
@@ -94,14 +92,12 @@ struct Drain {
   /// that are told, handlers that end. Then for those who came too late, and what these caused. Not
   /// for ever.
   static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
-    const boost::asio::any_io_executor executor = state->executor();
-    Clock& clock = *state->options().clock;
-    TaskGroup& tasks = state->tasks();
-    co_await tasks.wait_idle(executor, clock, deadline);
+    const Loop& loop = state->loop();
+    co_await wait_idle(state->tasks(), loop, deadline);
     state->gate()->close_entrances();
-    co_await state->gate()->visits().wait_idle(executor, clock, deadline);
-    co_await state->hook_calls().wait_idle(executor, clock, deadline);
-    co_await tasks.wait_idle(executor, clock, deadline);
+    co_await wait_idle(state->gate()->visits(), loop, deadline);
+    co_await state->hook_calls().wait_idle(loop, deadline);
+    co_await wait_idle(state->tasks(), loop, deadline);
   }
 
   /// What is cancelled has ended a few turns of the loop later, if it ends at all, and what has

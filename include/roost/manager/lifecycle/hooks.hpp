@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -22,12 +21,11 @@
 #include "roost/base/hook.hpp"
 #include "roost/base/log.hpp"
 #include "roost/base/text/text.hpp"
+#include "roost/runtime/detail/loop.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
-
-template <class T>
-class Child;
 
 /// The hooks of the application that are under way as coroutines: none takes longer than it may,
 /// and all may be cancelled. On one executor.
@@ -36,18 +34,18 @@ class HookCalls {
   /// Waits for the answer of a hook for at most @p limit; then it is cancelled, left behind, and
   /// its answer discarded.
   /// @par Errors  what it throws; `errc::timed_out`
-  /// @pre this outlives the coroutine
-  ROOST_WHEN_USED boost::asio::awaitable<bool> run(boost::asio::awaitable<bool> hook,
-                                                   boost::asio::any_io_executor executor,
-                                                   Clock& clock, Clock::duration limit);
+  /// @pre this and @p loop outlive the coroutine
+  ROOST_WHEN_USED boost::asio::awaitable<bool> answer(boost::asio::awaitable<bool> hook,
+                                                      const Loop& loop, Clock::duration limit);
 
   [[nodiscard]] bool empty() const noexcept { return under_way_.empty(); }
 
   ROOST_WHEN_USED void cancel();
 
   /// Waits until none is under way (true), or until @p deadline (false).
-  ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
-                                                         Clock& clock, Clock::time_point deadline);
+  /// @pre this and @p loop outlive the coroutine
+  ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(const Loop& loop,
+                                                         Clock::time_point deadline);
 
  private:
   template <class = void>
@@ -161,7 +159,7 @@ class Hooks {
   static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
                                                 std::uint64_t ticket) {
     while (connection->hooks_.told < ticket) {
-      co_await wait(connection->changed_, state->executor(), *state->options().clock);
+      co_await wait(connection->changed_, state->loop());
     }
   }
 
@@ -202,8 +200,8 @@ class Hooks {
                                            ConnectionPtr connection, const HookEvent& event) {
     try {
       if (hook.is_coroutine()) {
-        co_await state->hook_calls().run(call(state, hook, connection, event), state->executor(),
-                                         *state->options().clock, state->options().hook_timeout);
+        co_await state->hook_calls().answer(call(state, hook, connection, event), state->loop(),
+                                            state->options().hook_timeout);
       } else {
         hook.call(connection, event);
       }

@@ -72,7 +72,7 @@ struct Session {
     }
     bool is_cancelled = false;
     while (!running->is_done()) {
-      typename State::Waiter waiter(state->executor(), *state->options().clock, Timer::never());
+      typename State::Waiter waiter(state->executor(), state->loop().clock, Timer::never());
       running->ended.add(waiter);
       try {
         co_await waiter.sleep();

@@ -142,11 +142,10 @@ struct Receiving {
   static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
     state->count_rate_limited();
     state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
-    const Clock::time_point due = state->loop().from_base(next_at(*state, *connection));
+    const Clock::time_point due = state->clock().from_base(next_at(*state, *connection));
     bool is_early = true;
     while (is_early && connection->is_connected()) {
-      is_early =
-          co_await wait(connection->changed_, state->executor(), *state->options().clock, due);
+      is_early = co_await wait(connection->changed_, state->loop(), due);
     }
   }
   static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {

@@ -32,6 +32,7 @@
 #include "roost/manager/sending/frame_memory.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
@@ -55,20 +56,24 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
-        executor_(std::move(executor)),
-        loop_((validate(options), LoopClock::of(executor_, *options.clock))),
-        options_(on_loop(std::move(options), *loop_)) {}
+        clock_((validate(options), LoopClock::of(executor, *options.clock))),
+        loop_{std::move(executor), *clock_},
+        options_(on_loop(std::move(options), *clock_)) {}
 
   /// To be called when it is owned.
-  void begin() { loop_->listen(std::shared_ptr<LateListener>(this->shared_from_this(), this)); }
+  void begin() { clock_->listen(std::shared_ptr<LateListener>(this->shared_from_this(), this)); }
 
-  [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
+  /// Its executor is none once the context is gone.
+  [[nodiscard]] const Loop& loop() const noexcept { return loop_; }
+  [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept {
+    return loop_.executor;
+  }
   /// Their clock is that of the loop.
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
-  [[nodiscard]] Clock::time_point now() const noexcept { return loop_->now(); }
-  [[nodiscard]] const LoopClock& loop() const noexcept { return *loop_; }
+  [[nodiscard]] Clock::time_point now() const noexcept { return clock_->now(); }
+  [[nodiscard]] const LoopClock& clock() const noexcept { return *clock_; }
   /// What the clock of the application shows: for what goes on while the loop does not run.
-  [[nodiscard]] Clock::time_point shown_now() const noexcept { return loop_->to_base(now()); }
+  [[nodiscard]] Clock::time_point shown_now() const noexcept { return clock_->to_base(now()); }
   [[nodiscard]] FrameMemory& frame_memory() noexcept { return frame_memory_; }
   /// Those whose peers do not keep up.
   [[nodiscard]] Congestion<Ws>& congestion() noexcept { return congestion_; }
@@ -202,8 +207,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   /// Closes a socket that is not registered. From any thread.
   void close_in_background(std::shared_ptr<Ws> socket, std::uint16_t code, std::string reason) {
-    boost::asio::dispatch(executor_, [self = this->shared_from_this(), socket = std::move(socket),
-                                      code, reason = std::move(reason)]() mutable {
+    boost::asio::dispatch(executor(), [self = this->shared_from_this(), socket = std::move(socket),
+                                       code, reason = std::move(reason)]() mutable {
       self->spawn("close",
                   Closing<Ws>::close_stranger(self, std::move(socket), code, std::move(reason)));
     });
@@ -212,7 +217,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
   void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
     tasks_.spawn(
-        executor_, std::move(coroutine),
+        executor(), std::move(coroutine),
         [self = this->shared_from_this(), what](const std::exception_ptr& error) {
           self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
         });
@@ -228,9 +233,9 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// What is cut short is not waited for, and may be the beginning of something else: a client that
   /// is refused, the next hook. What that does is to be cut short too.
   void cancel_all() {
-    tasks_.cancel(executor_);
+    tasks_.cancel(executor());
     hook_calls_.cancel();
-    gate_->shut(executor_);
+    gate_->shut(executor());
   }
 
   /// The drain under way, or the last one.
@@ -246,7 +251,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
       if constexpr (Aborts<Ws>) socket->abort();
       if (connection->handler_) connection->handler_->cancel();
     }
-    if (!executor_) return;  // nothing of it is left
+    if (!executor()) return;  // nothing of it is left
     cancel_all();
   }
 
@@ -296,8 +301,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   }
 
  private:
-  static ManagerOptions<Ws> on_loop(ManagerOptions<Ws> options, LoopClock& loop) {
-    options.clock = &loop;
+  static ManagerOptions<Ws> on_loop(ManagerOptions<Ws> options, LoopClock& clock) {
+    options.clock = &clock;
     return options;
   }
 
@@ -311,7 +316,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   void on_context_destroyed() noexcept override {
     release_all();
     drain_.reset();
-    executor_ = boost::asio::any_io_executor();
+    loop_.executor = boost::asio::any_io_executor();
   }
 
   std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> release_all() {
@@ -353,8 +358,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     }
   }
 
-  boost::asio::any_io_executor executor_;
-  const std::shared_ptr<LoopClock> loop_;
+  const std::shared_ptr<LoopClock> clock_;
+  Loop loop_;
   const ManagerOptions<Ws> options_;
 
   std::unordered_map<std::string, ConnectionPtr, StringHash, std::equal_to<>> by_id_;

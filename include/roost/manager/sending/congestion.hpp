@@ -120,7 +120,7 @@ class Congestion {
       Clock::time_point next = Timer::never();
       for (const Watched& watched : self.watched_) next = std::min(next, self.due(watched));
       self.next_sweep_ = next;
-      if (!co_await wait(self.changed_, state->executor(), *state->options().clock, next)) {
+      if (!co_await wait(self.changed_, state->loop(), next)) {
         self.enforce_deadlines();
       }
     }

@@ -207,7 +207,7 @@ struct FanOut {
     const std::vector<ConnectionPtr> recipients = who_may_have(*state, to, offered);
     frame = Frame();
     while (delivery->pending > 0) {
-      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+      co_await wait(delivery->settled, state->loop());
     }
     std::size_t still_connected = 0;
     for (const ConnectionPtr& connection : recipients) {
@@ -239,7 +239,7 @@ struct FanOut {
     connection->drop_unless_taken(offer);
     state->congestion().relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
-      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+      co_await wait(delivery->settled, state->loop());
     }
     const bool is_taken = offer != Offer::dropped && connection->is_connected();
     if (manner.report) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +20,7 @@
 #include "roost/manager/sending/backpressure.hpp"
 #include "roost/manager/sending/pace.hpp"
 #include "roost/manager/sending/plain_queue.hpp"
+#include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
@@ -183,7 +183,7 @@ class Recipient : public RoomMember, private SocketObserver {
   /// When a message or a pong last came through the manager, in the time of the application's
   /// clock.
   [[nodiscard]] Clock::time_point last_seen() const noexcept {
-    return state_ ? state_->loop().to_base(liveness_.last_seen()) : liveness_.last_seen();
+    return state_ ? state_->clock().to_base(liveness_.last_seen()) : liveness_.last_seen();
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
@@ -191,7 +191,7 @@ class Recipient : public RoomMember, private SocketObserver {
   std::shared_ptr<Ws> detach(bool is_flushed) {
     if constexpr (Observable<Ws>) socket_->observe({});
     if constexpr (HasLastActivity<Ws>)
-      liveness_.note(state_->loop().from_base(socket_->last_activity()));
+      liveness_.note(state_->clock().from_base(socket_->last_activity()));
     liveness_.note(last_seen());  // the time of the loop is not known any more
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
@@ -209,10 +209,9 @@ class Recipient : public RoomMember, private SocketObserver {
   /// Waits until the pump of a socket that takes no frames has sent all.
   /// @returns whether it has, before @p patience was over
   static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
-                                                   boost::asio::any_io_executor executor,
-                                                   Clock& clock, Patience& patience) {
+                                                   const Loop& loop, Patience& patience) {
     if constexpr (!TakesFrames<Ws>) {
-      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, patience);
+      co_return co_await connection->plain_.wait_flushed(loop, patience);
     }
     co_return true;
   }
@@ -325,7 +324,7 @@ class Recipient : public RoomMember, private SocketObserver {
     requires(!TakesFrames<Ws>)
   {
     if (plain_.is_pumping()) return;
-    plain_.pump(state_->executor(), self().shared_from_this(), socket_, *state_->options().clock);
+    plain_.pump(state_->loop(), self().shared_from_this(), socket_);
   }
 
   void on_send_failed(std::string why) {
@@ -394,7 +393,7 @@ class Recipient : public RoomMember, private SocketObserver {
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
     if constexpr (HasOutbox<Ws>) {
       std::optional<Clock::time_point> oldest = socket_->oldest_queued();
-      if (oldest) oldest = state_->loop().from_base(*oldest);
+      if (oldest) oldest = state_->clock().from_base(*oldest);
       return oldest;
     } else if constexpr (!TakesFrames<Ws>) {
       return plain_.oldest();

@@ -114,8 +114,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
   static boost::asio::awaitable<DrainReport> join_shutdown(Self self) {
     self->begin_shutdown();
-    co_return co_await result_of(self->shutdown_, self->state_->executor(),
-                                 *self->state_->options().clock);
+    co_return co_await result_of(self->shutdown_, self->state_->loop());
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {

@@ -10,6 +10,7 @@
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/lifecycle/closing.hpp"
 #include "roost/manager/lifecycle/drain.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/lifecycle/session.hpp"
 #include "roost/manager/receiving/receiving.hpp"
@@ -92,7 +93,8 @@ auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const Connec
                         std::move(handler));
   } catch (const Error& error) {
     // The names may come from the peer: it is told, although it cannot even be tried.
-    state_->close_in_background(socket, close_code::policy_violation, error.code().message());
+    detail::Closing<Ws>::close_in_background(state_, socket, close_code::policy_violation,
+                                             error.code().message());
     throw;
   }
 }
@@ -107,8 +109,8 @@ auto ConnectionManager<Ws>::disconnect(std::string_view id) -> awaitable<bool> {
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::string_view reason)
     -> awaitable<bool> {
-  return detail::there(
-      state_, detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
+  return detail::there(state_,
+                       detail::close_one(state_, std::string(id), code, std::string(reason)));
 }
 
 template <WebSocketLike Ws>
@@ -117,7 +119,7 @@ auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions option
   const bool is_legal =
       options.deadline >= Clock::duration::zero() && options.deadline <= std::chrono::hours(24);
   if (!is_legal) throw Error(errc::invalid_option, "deadline must be 0 to 1 day");
-  return detail::there(state_, detail::Closing<Ws>::close_all(state_, code, options.deadline));
+  return detail::there(state_, detail::close_all(state_, code, options.deadline));
 }
 
 template <WebSocketLike Ws>
@@ -296,12 +298,12 @@ auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::find(std::string_view id) const -> ConnectionPtr {
-  return state_->find(id);
+  return state_->registry().find(id);
 }
 
 template <WebSocketLike Ws>
 std::size_t ConnectionManager<Ws>::total_connections() const noexcept {
-  return state_->everyone().size();
+  return state_->registry().everyone().size();
 }
 
 template <WebSocketLike Ws>
@@ -316,7 +318,7 @@ std::vector<std::string> ConnectionManager<Ws>::list_rooms() const {
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::members(std::string_view room) const -> std::vector<ConnectionPtr> {
-  return state_->members(room);
+  return state_->registry().members(room);
 }
 
 template <WebSocketLike Ws>

@@ -20,6 +20,7 @@
 #include "roost/heartbeat/detail/heartbeat_schedule.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/registry/registry_observer.hpp"
 #include "roost/manager/stats.hpp"
@@ -58,10 +59,10 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   void start() {
     manager_->require_running();
     if (is_running_) return;
-    manager_->observe(*this);
+    manager_->registry().observe(*this);
     is_running_ = true;
     try {
-      for (Connection<Ws>* connection : manager_->everyone()) on_registered(*connection);
+      for (Connection<Ws>* connection : manager_->registry().everyone()) on_registered(*connection);
     } catch (...) {
       stop();
       throw;
@@ -70,21 +71,21 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
 
   void stop() noexcept {
     if (!std::exchange(is_running_, false)) return;
-    manager_->unobserve(*this);
+    manager_->registry().unobserve(*this);
     for (auto& [connection, entry] : entries_) schedule_.remove(entry);
     entries_.clear();
     changed_.notify_all();
   }
 
   bool touch(std::string_view id) {
-    const ConnectionPtr connection = manager_->find(id);
+    const ConnectionPtr connection = manager_->registry().find(id);
     if (!connection) return false;
-    connection->liveness_.note(manager_->now());
+    parts_of(*connection).liveness().note(manager_->now());
     return true;
   }
 
   [[nodiscard]] bool is_alive(std::string_view id) const {
-    const ConnectionPtr connection = manager_->find(id);
+    const ConnectionPtr connection = manager_->registry().find(id);
     if (!connection) return false;
     const Clock::time_point seen = seen_by_loop(*connection);
     const auto entry = entries_.find(connection.get());
@@ -100,7 +101,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   }
 
   static boost::asio::awaitable<std::size_t> ping_all(std::shared_ptr<Heartbeat> self) {
-    const std::vector<ConnectionPtr> all = self->manager_->all();
+    const std::vector<ConnectionPtr> all = self->manager_->registry().all();
     std::size_t sent = 0;
     for (const ConnectionPtr& connection : all) {
       if (self->ping(*connection)) ++sent;
@@ -175,7 +176,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     const std::vector<ConnectionPtr> silent = connections_of(due.drop);
     const std::vector<ConnectionPtr> quiet = connections_of(due.ping);
     for (const ConnectionPtr& connection : silent) {
-      manager_->drop(*connection, {.reason = DisconnectReason::heartbeat_timeout});
+      drop(*manager_, *connection, {.reason = DisconnectReason::heartbeat_timeout});
     }
     for (const ConnectionPtr& connection : quiet) ping(*connection);
   }
@@ -193,8 +194,9 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   /// @returns whether the ping was taken; if not, the connection is dropped.
   bool ping(Connection<Ws>& connection) {
     if (!connection.is_connected()) return false;
-    const Offer offer = connection.ping(message_);
-    connection.drop_unless_taken(offer);
+    ConnectionParts<Ws>& parts = parts_of(connection);
+    const Offer offer = parts.ping(message_);
+    parts.drop_unless_taken(offer);
     if (offer == Offer::taken) ++stats_.pings;
     return offer == Offer::taken;
   }

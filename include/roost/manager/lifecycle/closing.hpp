@@ -3,31 +3,25 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "roost/base/clock.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/sending/recipient.hpp"
+#include "roost/manager/connection.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
+#include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
-
-/// How the transport of a connection is ended.
-enum class Ending {
-  close,  ///< A close handshake with a deadline, then abort.
-  abort,  ///< At once: the peer does not take bytes any more, or is not there.
-};
 
 /// What happens to a socket and a handler after their connection was unregistered.
 template <class Ws>
@@ -40,14 +34,24 @@ struct Closing {
   static boost::asio::awaitable<void> close_connection(StatePtr state, ConnectionPtr connection,
                                                        std::shared_ptr<Ws> socket, Ending ending,
                                                        TimeLimit limit) {
-    const Disconnect& how = *connection->ended();
-    connection->was_aborted_ = !co_await close_socket(state, connection, std::move(socket),
-                                                      how.code, how.text, ending, limit);
-    connection->is_closed_ = true;
-    connection->changed_.notify_all();
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    const Disconnect& how = *parts.departure.how;
+    parts.departure.was_aborted =
+        !co_await close_socket(state, &parts, std::move(socket), how.code, how.text, ending, limit);
+    parts.departure.is_closed = true;
+    parts.changed.notify_all();
   }
 
-  /// The same for one that never was registered.
+  /// Closes a socket that is not registered. From any thread.
+  static void close_in_background(const StatePtr& state, std::shared_ptr<Ws> socket,
+                                  std::uint16_t code, std::string reason) {
+    boost::asio::dispatch(state->executor(), [state, socket = std::move(socket), code,
+                                              reason = std::move(reason)]() mutable {
+      state->spawn("close", close_stranger(state, std::move(socket), code, std::move(reason)));
+    });
+  }
+
+  /// Ends the transport of a socket that never was registered.
   static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
                                                      std::uint16_t code, std::string reason) {
     const Clock::duration timeout = state->options().close_timeout;
@@ -63,7 +67,7 @@ struct Closing {
     try {
       co_await next_turn();
       const Clock::time_point deadline = loop.now() + state->options().handler_grace;
-      bool is_in_time = connection->has_received_;
+      bool is_in_time = parts_of(*connection).inbound.has_received;
       while (is_in_time && !handler->is_done()) {
         is_in_time = co_await wait(handler->ended, loop, deadline);
       }
@@ -75,54 +79,30 @@ struct Closing {
     while (!handler->is_done()) co_await wait(handler->ended, loop);
   }
 
-  static boost::asio::awaitable<bool> close_one(StatePtr state, std::string id, std::uint16_t code,
-                                                std::string reason) {
-    const ConnectionPtr connection = state->find(id);
-    if (!connection) co_return false;
-    // The caller may be a hook of this connection: it would wait for itself.
-    const bool is_hook = connection->hooks_.is_calling;
-    state->drop(*connection, {DisconnectReason::disconnected, code, std::move(reason)});
-    const std::uint64_t last_hook = connection->hooks_.queued;
-    co_await wait_closed(state, connection);
-    if (!is_hook) co_await Hooks<Ws>::wait_told(state, connection, last_hook);
-    co_return true;
-  }
-
-  static boost::asio::awaitable<std::size_t> close_all(StatePtr state, std::uint16_t code,
-                                                       Clock::duration deadline) {
-    const std::vector<ConnectionPtr> all = state->all();
-    for (const ConnectionPtr& connection : all) {
-      state->drop(*connection, {DisconnectReason::closing_all, code, {}}, Ending::close,
-                  {.total = deadline, .without_progress = deadline});
-    }
-    for (const ConnectionPtr& connection : all) co_await wait_closed(state, connection);
-    co_return all.size();
-  }
-
   /// Waits until the transport of a dropped connection has ended.
   static boost::asio::awaitable<void> wait_closed(StatePtr state, ConnectionPtr connection) {
-    while (!connection->is_closed_) {
-      co_await wait(connection->changed_, state->loop());
-    }
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    while (!parts.departure.is_closed) co_await wait(parts.changed, state->loop());
   }
 
  private:
   /// Ends a transport for good, at the latest after @p limit, or when it is cancelled.
+  /// @param parts  of the connection, which outlives it; null if there was none
   /// @returns whether it closed in time: else it was cut off.
-  static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionPtr connection,
+  static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionParts<Ws>* parts,
                                                    std::shared_ptr<Ws> socket, std::uint16_t code,
                                                    std::string reason, Ending ending,
                                                    TimeLimit limit) {
     const Loop& loop = state->loop();
-    const auto unsent = [&] { return Recipient<Ws>::unsent(connection.get(), *socket); };
+    const auto unsent = [&] { return Recipient<Ws>::unsent(parts, *socket); };
     Patience patience(loop.now(), limit, unsent());
     std::shared_ptr<Child<void>> closing;
     try {
       // The caller may be inside a call of the socket.
       co_await next_turn();
       if (state->is_stopped()) ending = Ending::abort;
-      if (connection && ending == Ending::close) {
-        const bool is_flushed = co_await Recipient<Ws>::wait_flushed(connection, loop, patience);
+      if (parts && ending == Ending::close) {
+        const bool is_flushed = co_await parts->wait_flushed(loop, patience);
         if (!is_flushed) ending = Ending::abort;
       }
       if (ending == Ending::close || !Aborts<Ws>) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/tasks.hpp"
@@ -43,7 +44,7 @@ struct Drain {
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
     state->gate()->hand_over();
-    const Connections all = state->all();
+    const Connections all = state->registry().all();
     state->log(Severity::info, "drain", {{"connections", std::to_string(all.size())}});
 
     DrainReport report{.connections = all.size()};
@@ -51,8 +52,9 @@ struct Drain {
     report.left = all.size() - closing.size();
     co_await wait_over(state, deadline);
     co_await cut_short(state);
-    for (const auto& connection : closing)
-      ++(connection->was_aborted_ ? report.aborted : report.closed);
+    for (const auto& connection : closing) {
+      ++(parts_of(*connection).departure.was_aborted ? report.aborted : report.closed);
+    }
     report.unfinished = state->tasks().size();
     state->log(Severity::info, "drained",
                {{"closed", std::to_string(report.closed)},
@@ -82,7 +84,7 @@ struct Drain {
       const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
       // A peer that does not answer must not make the others, and the process, wait that long.
       const Clock::duration patience = std::min(left, state->options().close_timeout);
-      state->drop(*all[i], how, Ending::close, {.total = left, .without_progress = patience});
+      drop(*state, *all[i], how, Ending::close, {.total = left, .without_progress = patience});
       closing.push_back(all[i]);
     }
     co_return closing;

@@ -65,6 +65,8 @@ class Connection;
 namespace detail {
 
 template <class Ws>
+class ConnectionParts;
+template <class Ws>
 class ManagerState;
 
 /// What may happen to a connection that the application wants to know.
@@ -130,7 +132,7 @@ class Hooks {
   /// Something has happened to @p connection. @returns a ticket to wait for.
   static std::uint64_t queue(State& state, Connection<Ws>& connection, HookKind kind,
                              std::string_view room = {}) {
-    HookProgress& progress = connection.hooks_;
+    HookProgress& progress = parts_of(connection).hooks;
     if (state.hooks().of(kind).empty()) return progress.queued;
     if (progress.push(kind, room)) {
       state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
@@ -141,8 +143,9 @@ class Hooks {
   /// The hooks of @p connection, which has just been registered, are told when those of @p old have
   /// been, whose id it has taken.
   static void follow(State& state, Connection<Ws>& connection, ConnectionPtr old) {
-    HookProgress& progress = connection.hooks_;
-    if (old->hooks_.told == old->hooks_.queued) return;
+    const HookProgress& before = parts_of(*old).hooks;
+    if (before.told == before.queued) return;
+    HookProgress& progress = parts_of(connection).hooks;
     const bool is_first = !progress.waiting;
     if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
     progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
@@ -158,9 +161,8 @@ class Hooks {
   /// Waits until the hooks were told of all up to @p ticket.
   static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
                                                 std::uint64_t ticket) {
-    while (connection->hooks_.told < ticket) {
-      co_await wait(connection->changed_, state->loop());
-    }
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    while (parts.hooks.told < ticket) co_await wait(parts.changed, state->loop());
   }
 
  private:
@@ -173,14 +175,15 @@ class Hooks {
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     // Whoever caused it is not done yet.
     co_await next_turn();
-    HookProgress& progress = connection->hooks_;
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    HookProgress& progress = parts.hooks;
     while (!progress.waiting->empty()) {
       const HookEvent event = progress.pop();
       if (event.after) {
         const auto old = std::static_pointer_cast<Connection<Ws>>(event.after);
-        co_await wait_told(state, old, old->hooks_.queued);
+        co_await wait_told(state, old, parts_of(*old).hooks.queued);
         ++progress.told;
-        connection->changed_.notify_all();
+        parts.changed.notify_all();
         continue;
       }
       progress.is_calling = true;
@@ -191,7 +194,7 @@ class Hooks {
       }
       progress.is_calling = false;
       ++progress.told;
-      connection->changed_.notify_all();
+      parts.changed.notify_all();
     }
     progress.waiting.reset();
   }

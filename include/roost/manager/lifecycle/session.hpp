@@ -15,6 +15,8 @@
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/admission.hpp"
+#include "roost/manager/lifecycle/closing.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/lifecycle/session_handler.hpp"
 #include "roost/manager/receiving/receiving.hpp"
 #include "roost/manager/registry/manager_state.hpp"
@@ -66,7 +68,7 @@ struct Session {
     if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
     const auto running =
         Child<void>::start(state->executor(), call(std::move(handler), connection));
-    connection->handler_ = running;
+    parts_of(*connection).handler = running;
     if (!connection->is_connected() && !running->is_done()) {  // by its first words
       state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, running));
     }
@@ -106,13 +108,13 @@ struct Session {
     Registration& operator=(const Registration&) = delete;
     ~Registration() {
       let_go_of_handler(connection);
-      state.remove(connection, {.reason = DisconnectReason::cancelled});
+      unregister(state, connection, {.reason = DisconnectReason::cancelled});
     }
   };
 
   static void let_go_of_handler(Connection<Ws>& connection) {
-    connection.handler_.reset();
-    connection.changed_.notify_all();
+    parts_of(connection).handler.reset();
+    parts_of(connection).changed.notify_all();
   }
 
   // Owns the handler: its captures live as long as its coroutine.
@@ -143,7 +145,8 @@ struct Session {
       if (error.code() == boost::asio::error::operation_aborted) code = close_code::going_away;
     } catch (...) {
     }
-    state.close_in_background(std::move(socket), code, std::move(reason));
+    Closing<Ws>::close_in_background(state.shared_from_this(), std::move(socket), code,
+                                     std::move(reason));
     std::rethrow_exception(refusal);
   }
 
@@ -159,10 +162,10 @@ struct Session {
                                  const std::exception_ptr& error, bool is_cancelled) {
     const bool had_ended = connection.ended().has_value();
     if (!had_ended) {
-      state.drop(connection,
-                 is_cancelled ? Disconnect{DisconnectReason::cancelled, close_code::going_away, {}}
-                 : error      ? failure(error)
-                         : Disconnect{DisconnectReason::handler_ended, close_code::normal, {}});
+      drop(state, connection,
+           is_cancelled ? Disconnect{DisconnectReason::cancelled, close_code::going_away, {}}
+           : error      ? failure(error)
+                        : Disconnect{DisconnectReason::handler_ended, close_code::normal, {}});
     }
     if (is_cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
     if (error && !(had_ended && is_how_handlers_learn(error))) {

@@ -15,6 +15,7 @@
 
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
@@ -64,11 +65,12 @@ struct Receiving {
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_free(*state, *connection);
-    connection->has_received_ = true;
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    parts.inbound.has_received = true;
     std::optional<Message> message;
     std::exception_ptr error;
     {
-      const ScopedValue busy(connection->is_receiving_, true);
+      const ScopedValue busy(parts.inbound.is_receiving, true);
       // The connection lets go of its socket when it ends; this receive must not.
       const std::shared_ptr<Ws> socket = connection->websocket();
       try {
@@ -92,12 +94,12 @@ struct Receiving {
         if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
           std::rethrow_exception(error);
         }
-        state->drop(*connection, how_it_ended(*socket));
+        parts.drop(how_it_ended(*socket));
       }
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_connected(*connection);
-    connection->liveness_.note(state->now());
+    parts.liveness().note(state->now());
     require_rate(*state, *connection, *message);
     require_size(*state, *connection, *message, max_bytes);
     require_kind(*state, *connection, *message, kind);
@@ -115,10 +117,10 @@ struct Receiving {
 
   static void require_free(const State& state, const Connection<Ws>& connection) {
     require_connected(connection);
-    if (!connection.is_registered_with(state)) {
+    if (!parts_of(connection).is_attached_to(state)) {
       throw Error(errc::not_connected, "the connection belongs to another manager");
     }
-    if (connection.is_receiving_) {
+    if (parts_of(connection).inbound.is_receiving) {
       throw Error(errc::already_receiving,
                   "connection \"" + escape_for_log(connection.id()) + "\"");
     }
@@ -130,8 +132,9 @@ struct Receiving {
   // knows before. So a long one is paid for afterwards.
   static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
     const InboundRate& limits = state.options().inbound;
-    return std::max(connection.inbound_messages_.ready_at(limits.messages),
-                    connection.inbound_bytes_.ready_at(limits.bytes));
+    const auto& inbound = parts_of(connection).inbound;
+    return std::max(inbound.messages.ready_at(limits.messages),
+                    inbound.bytes.ready_at(limits.bytes));
   }
   static bool has_to_wait(State& state, const Connection<Ws>& connection) {
     const InboundRate& limits = state.options().inbound;
@@ -140,12 +143,12 @@ struct Receiving {
     return state.shown_now() < next_at(state, connection);
   }
   static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
-    state->count_rate_limited();
+    ++state->counters().rate_limited;
     state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
     const Clock::time_point due = state->clock().from_base(next_at(*state, *connection));
     bool is_early = true;
     while (is_early && connection->is_connected()) {
-      is_early = co_await wait(connection->changed_, state->loop(), due);
+      is_early = co_await wait(parts_of(*connection).changed, state->loop(), due);
     }
   }
   static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
@@ -153,14 +156,16 @@ struct Receiving {
     if (limits.messages.per_second == 0 && limits.bytes.per_second == 0) return;
     const Clock::time_point now = state.shown_now();
     const bool is_over = limits.over_rate == OverRate::close && now < next_at(state, connection);
-    connection.inbound_messages_.take(limits.messages, now, 1);
-    connection.inbound_bytes_.take(limits.bytes, now, message.payload.size());
+    auto& inbound = parts_of(connection).inbound;
+    inbound.messages.take(limits.messages, now, 1);
+    inbound.bytes.take(limits.bytes, now, message.payload.size());
     if (!is_over) return;
-    state.count_rate_limited();
+    ++state.counters().rate_limited;
     state.log_limited(Severity::warning, "rate_limited", {{"id", connection.id()}});
-    state.drop(connection, {.reason = DisconnectReason::rate_limited,
-                            .code = close_code::policy_violation,
-                            .text = "too many messages"});
+    drop(state, connection,
+         {.reason = DisconnectReason::rate_limited,
+          .code = close_code::policy_violation,
+          .text = "too many messages"});
     throw Error(errc::rate_limited, "connection \"" + escape_for_log(connection.id()) + "\"");
   }
 
@@ -173,9 +178,10 @@ struct Receiving {
                              std::to_string(*limit) + " are allowed";
     state.log_limited(Severity::warning, "message_too_big",
                       {{"id", connection.id()}, {"bytes", std::to_string(message.payload.size())}});
-    state.drop(connection, {.reason = DisconnectReason::message_too_big,
-                            .code = close_code::message_too_big,
-                            .text = "message too big"});
+    drop(state, connection,
+         {.reason = DisconnectReason::message_too_big,
+          .code = close_code::message_too_big,
+          .text = "message too big"});
     throw Error(errc::message_too_big, what);
   }
 
@@ -184,9 +190,10 @@ struct Receiving {
     if (kind == Kind::any || message.is_text == (kind == Kind::text)) return;
     const std::string what =
         message.is_text ? "text where binary is wanted" : "binary where text is wanted";
-    state.drop(connection, {.reason = DisconnectReason::unsupported_data,
-                            .code = close_code::unsupported_data,
-                            .text = what});
+    drop(state, connection,
+         {.reason = DisconnectReason::unsupported_data,
+          .code = close_code::unsupported_data,
+          .text = what});
     throw Error(errc::unsupported_data, what);
   }
 };

@@ -93,6 +93,7 @@ template <class Ws>
 struct FanOut {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
+  using Parts = ConnectionParts<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
   static Audience audience(const State& state, const BroadcastOptions& options) {
@@ -159,10 +160,10 @@ struct FanOut {
   struct Offered {
     SendReport report = {};
     std::size_t waiting = 0;
-    std::vector<const Connection<Ws>*> dropped = {};            ///< To be compared with only.
+    std::vector<const Parts*> dropped = {};                     ///< To be compared with only.
     std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
 
-    void note(Connection<Ws>& connection, Offer offer) {
+    void note(Parts& recipient, Offer offer) {
       switch (offer) {
         case Offer::taken: ++report.taken; return;
         case Offer::waiting: ++waiting; return;
@@ -172,12 +173,13 @@ struct FanOut {
           return;
         case Offer::dropped:
           ++report.dropped;
-          dropped.push_back(&connection);
+          dropped.push_back(&recipient);
           return;
         case Offer::overflow: ++report.overflowed; break;
         case Offer::failed: break;
       }
-      if (connection.is_connected()) refused.emplace_back(connection.shared_from_this(), offer);
+      if (recipient.is_attached())
+        refused.emplace_back(owner_of(recipient).shared_from_this(), offer);
     }
   };
 
@@ -219,7 +221,7 @@ struct FanOut {
 
   static boost::asio::awaitable<bool> run_send_by_id(StatePtr state, std::string id, Frame frame,
                                                      Manner manner) {
-    ConnectionPtr connection = state->find(id);
+    ConnectionPtr connection = state->registry().find(id);
     co_return co_await run_send(std::move(state), std::move(connection), std::move(frame), manner);
   }
 
@@ -233,10 +235,11 @@ struct FanOut {
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
     FrameForms<Ws> forms(*state, frame);
-    const Frame& formed = forms[connection->frame_form()];
-    const Offer offer = manner.policy ? connection->offer(formed, *manner.policy, true, delivery)
-                                      : connection->offer(formed, true, delivery);
-    connection->drop_unless_taken(offer);
+    Parts& recipient = parts_of(*connection);
+    const Frame& formed = forms[recipient.frame_form()];
+    const Offer offer = manner.policy ? recipient.offer(formed, *manner.policy, true, delivery)
+                                      : recipient.offer(formed, true, delivery);
+    recipient.drop_unless_taken(offer);
     state->congestion().relieve();
     while (offer == Offer::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->loop());
@@ -260,23 +263,25 @@ struct FanOut {
     FrameForms<Ws> forms(state, frame);
     Offered offered;
     if (manner.policy) {
-      for_each(state, to, [&](Connection<Ws>& connection) {
-        offered.note(connection, connection.offer(forms[connection.frame_form()], *manner.policy,
-                                                  awaited, delivery));
+      for_each(state, to, [&](Parts& recipient) {
+        offered.note(recipient, recipient.offer(forms[recipient.frame_form()], *manner.policy,
+                                                awaited, delivery));
       });
     } else {
       std::size_t taken = 0;
-      for_each(state, to, [&](Connection<Ws>& connection) {
-        const Offer offer = connection.offer(forms[connection.frame_form()], awaited, delivery);
+      for_each(state, to, [&](Parts& recipient) {
+        const Offer offer = recipient.offer(forms[recipient.frame_form()], awaited, delivery);
         if (offer == Offer::taken) [[likely]] {
           ++taken;
         } else {
-          offered.note(connection, offer);
+          offered.note(recipient, offer);
         }
       });
       offered.report.taken += taken;
     }
-    for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
+    for (const auto& [connection, offer] : offered.refused) {
+      parts_of(*connection).drop_unless_taken(offer);
+    }
     state.count_broadcast(offered.report.taken + offered.waiting);
     state.congestion().relieve();
     return offered;
@@ -284,11 +289,11 @@ struct FanOut {
 
   static std::vector<ConnectionPtr> who_may_have(State& state, const Audience& to,
                                                  const Offered& offered) {
-    const std::unordered_set<const Connection<Ws>*> dropped(offered.dropped.begin(),
-                                                            offered.dropped.end());
+    const std::unordered_set<const Parts*> dropped(offered.dropped.begin(), offered.dropped.end());
     std::vector<ConnectionPtr> recipients;
-    for_each(state, to, [&](Connection<Ws>& connection) {
-      if (!dropped.contains(&connection)) recipients.push_back(connection.shared_from_this());
+    for_each(state, to, [&](Parts& recipient) {
+      if (dropped.contains(&recipient)) return;
+      recipients.push_back(owner_of(recipient).shared_from_this());
     });
     return recipients;
   }
@@ -301,23 +306,25 @@ struct FanOut {
   /// Calls @p visit for each recipient once. It must not change who is in which room.
   template <class Visit>
   static void for_each(State& state, const Audience& to, Visit visit) {
-    const std::uint64_t visited = state.next_visit();
+    auto& registry = state.registry();
+    const std::uint64_t number = registry.next_walk();
     for (const std::string& id : to.exclude) {
-      if (const ConnectionPtr connection = state.find(id)) connection->visited_ = visited;
+      if (const ConnectionPtr connection = registry.find(id)) parts_of(*connection).meet(number);
     }
-    const auto meet = [&](Connection<Ws>& connection) {
-      if (std::exchange(connection.visited_, visited) != visited) visit(connection);
+    const auto meet = [&](Parts& recipient) {
+      if (recipient.meet(number)) visit(recipient);
     };
-    if (to.is_everyone) walk(state.everyone(), meet);
-    for (const std::string& room : to.rooms) walk(state.rooms().members(room), meet);
+    if (to.is_everyone) walk(registry.everyone(), meet);
+    for (const std::string& room : to.rooms) walk(registry.rooms().members(room), meet);
   }
+
+  static Parts& recipient(Connection<Ws>& connection) noexcept { return parts_of(connection); }
+  static Parts& recipient(RoomMember& member) noexcept { return static_cast<Parts&>(member); }
 
   template <class Members, class Meet>
   static void walk(const Members& members, Meet meet) {
     constexpr std::size_t ahead = 4;
-    const auto at = [&](std::size_t i) -> Connection<Ws>& {
-      return static_cast<Connection<Ws>&>(*members[i]);
-    };
+    const auto at = [&](std::size_t i) -> Parts& { return recipient(*members[i]); };
     for (std::size_t i = 0; i < members.size(); ++i) {
       if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
       if (i + ahead < members.size()) at(i + ahead).prefetch_sink();

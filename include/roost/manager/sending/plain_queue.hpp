@@ -123,7 +123,7 @@ class PlainQueue {
       }
       if (error) {
         self.outbox_.discard();
-        owner->on_send_failed(describe(error));
+        parts_of(*owner).drop({.reason = DisconnectReason::send_failed, .text = describe(error)});
       } else if (!self.outbox_.empty()) {
         self.finish_front(frame);
       }

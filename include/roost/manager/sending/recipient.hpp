@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,13 +36,13 @@ class Connection;
 namespace detail {
 
 template <class Ws>
+class ConnectionParts;
+template <class Ws>
 class ManagerState;
+
+// See `lifecycle/dropping.hpp`.
 template <class Ws>
-class Congestion;
-template <class Ws>
-struct FanOut;
-template <class Ws>
-struct Closing;
+void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how);
 
 /// What became of a frame that was offered to a connection.
 enum class Offer : unsigned char {
@@ -82,7 +82,7 @@ class Recipient : public RoomMember, private SocketObserver {
   [[nodiscard]] FrameForm frame_form() const noexcept { return frame_form_; }
 
   /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
-  void prefetch_recipient() const noexcept { prefetch<64>(&visited_); }
+  void prefetch_recipient() const noexcept { prefetch<64>(&met_by_); }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
   /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
@@ -102,11 +102,8 @@ class Recipient : public RoomMember, private SocketObserver {
 
   /// What follows from an offer, once nobody walks over connections any more.
   void drop_unless_taken(Offer offer) {
-    if (!state_) return;
-    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
-    if (offer == Offer::overflow) {
-      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
-    }
+    if (offer == Offer::failed) drop({.reason = DisconnectReason::send_failed});
+    if (offer == Offer::overflow) drop({.reason = DisconnectReason::outbox_overflow});
   }
 
   /// When this connection must be looked at again beside its `Pace`: those who wait for it have
@@ -162,9 +159,21 @@ class Recipient : public RoomMember, private SocketObserver {
     }
   }
 
- protected:
-  Recipient() = default;
-  ~Recipient() = default;
+  /// A walk over many has come by. @returns whether for the first time.
+  bool meet(std::uint64_t walk) noexcept { return std::exchange(met_by_, walk) != walk; }
+
+  /// Whether its connection is registered.
+  [[nodiscard]] bool is_attached() const noexcept { return state_ != nullptr; }
+  /// With a manager for each thread, connections are easily given to the wrong one.
+  [[nodiscard]] bool is_attached_to(const ManagerState<Ws>& manager) const noexcept {
+    return state_ == &manager;
+  }
+  /// Null once it is not attached any more.
+  [[nodiscard]] const std::shared_ptr<Ws>& socket() const noexcept { return socket_; }
+
+  /// By the time of the loop while it is attached.
+  [[nodiscard]] Liveness& liveness() noexcept { return liveness_; }
+  [[nodiscard]] const Liveness& liveness() const noexcept { return liveness_; }
 
   void attach(ManagerState<Ws>& state, std::shared_ptr<Ws> socket) {
     state_ = &state;
@@ -180,19 +189,22 @@ class Recipient : public RoomMember, private SocketObserver {
     if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
-  /// When a message or a pong last came through the manager, in the time of the application's
-  /// clock.
-  [[nodiscard]] Clock::time_point last_seen() const noexcept {
-    return state_ ? state_->clock().to_base(liveness_.last_seen()) : liveness_.last_seen();
+  /// When a message or a pong last came through the manager, or anything to a socket that tells; in
+  /// the time of the application's clock.
+  [[nodiscard]] Clock::time_point last_heard_of() const noexcept {
+    if (!state_) return liveness_.last_seen();
+    Clock::time_point last = state_->clock().to_base(liveness_.last_seen());
+    if constexpr (HasLastActivity<Ws>) {
+      last = std::max<Clock::time_point>(last, socket_->last_activity());
+    }
+    return last;
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
   /// @param is_flushed  whether the frames that were taken are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
     if constexpr (Observable<Ws>) socket_->observe({});
-    if constexpr (HasLastActivity<Ws>)
-      liveness_.note(state_->clock().from_base(socket_->last_activity()));
-    liveness_.note(last_seen());  // the time of the loop is not known any more
+    liveness_.note(last_heard_of());  // the time of the loop is not known any more
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
         if (is_flushed) try_send(parked->frame);
@@ -208,28 +220,29 @@ class Recipient : public RoomMember, private SocketObserver {
 
   /// Waits until the pump of a socket that takes no frames has sent all.
   /// @returns whether it has, before @p patience was over
-  static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
-                                                   const Loop& loop, Patience& patience) {
-    if constexpr (!TakesFrames<Ws>) {
-      co_return co_await connection->plain_.wait_flushed(loop, patience);
-    }
+  /// @pre this, @p loop and @p patience outlive it
+  boost::asio::awaitable<bool> wait_flushed(const Loop& loop, Patience& patience) {
+    if constexpr (!TakesFrames<Ws>) co_return co_await plain_.wait_flushed(loop, patience);
     co_return true;
   }
-  /// Bytes that @p socket, which is not attached any more, has still to send.
-  [[nodiscard]] static std::size_t unsent([[maybe_unused]] const Connection<Ws>* connection,
+  /// Bytes that @p socket, which is not attached any more, or never was, has still to send.
+  [[nodiscard]] static std::size_t unsent([[maybe_unused]] const Recipient* recipient,
                                           [[maybe_unused]] Ws& socket) {
     if constexpr (HasOutbox<Ws>) return socket.queued_bytes();
-    if constexpr (!TakesFrames<Ws>) return connection ? connection->plain_.cost() : 0;
+    if constexpr (!TakesFrames<Ws>) return recipient ? recipient->plain_.cost() : 0;
     return 0;
   }
 
- private:
-  friend class ManagerState<Ws>;
-  friend class Congestion<Ws>;
-  friend class PlainQueue<Ws>;
-  friend struct FanOut<Ws>;
-  friend struct Closing<Ws>;
+  /// Drops its connection. Nothing happens if it is not attached any more.
+  void drop(Disconnect how) {
+    if (state_) detail::drop(*state_, owner_of(self()), std::move(how));
+  }
 
+ protected:
+  explicit Recipient(Overflow overflow) noexcept : overflow_(overflow) {}
+  ~Recipient() = default;
+
+ private:
   struct Nothing {};
 
   static auto* find_sink(Ws& socket) noexcept {
@@ -241,7 +254,7 @@ class Recipient : public RoomMember, private SocketObserver {
   }
   bool try_send(const Frame& frame) { return sink_ && sink_->try_send(frame); }
 
-  Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
+  ConnectionParts<Ws>& self() noexcept { return static_cast<ConnectionParts<Ws>&>(*this); }
 
   Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if (overflow_ != Overflow::close) return offer_lossy(frame, {.overflow = overflow_});
@@ -301,7 +314,8 @@ class Recipient : public RoomMember, private SocketObserver {
       return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
     } else {
       const bool may_drop = policy.overflow != Overflow::close;
-      if (may_drop && !backpressure_.is_open() && is_watched()) return {.result = Result::dropped};
+      if (may_drop && !backpressure_.is_open() && self().is_watched())
+        return {.result = Result::dropped};
       return {.result = try_send(frame) ? Result::taken : Result::closed};
     }
   }
@@ -324,12 +338,7 @@ class Recipient : public RoomMember, private SocketObserver {
     requires(!TakesFrames<Ws>)
   {
     if (plain_.is_pumping()) return;
-    plain_.pump(state_->loop(), self().shared_from_this(), socket_);
-  }
-
-  void on_send_failed(std::string why) {
-    if (!state_) return;
-    state_->drop(self(), {.reason = DisconnectReason::send_failed, .text = std::move(why)});
+    plain_.pump(state_->loop(), owner_of(self()).shared_from_this(), socket_);
   }
 
   /// @returns `taken`, or why the connection is to be dropped.
@@ -368,9 +377,9 @@ class Recipient : public RoomMember, private SocketObserver {
   void on_closed(const Disconnect& how) override {
     if (!state_) return;
     if (how.reason == DisconnectReason::message_too_big) {
-      state_->log_limited(Severity::warning, "message_too_big", {{"id", self().id()}});
+      state_->log_limited(Severity::warning, "message_too_big", {{"id", owner_of(self()).id()}});
     }
-    state_->drop(self(), how);
+    drop(how);
   }
 
   void on_sink_gone() noexcept override { sink_ = nullptr; }
@@ -387,8 +396,6 @@ class Recipient : public RoomMember, private SocketObserver {
     return std::nullopt;
   }
 
-  [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
-
   // A socket goes by the clock of the application, deadlines by that of the loop.
   [[nodiscard]] std::optional<Clock::time_point> oldest_queued() const {
     if constexpr (HasOutbox<Ws>) {
@@ -403,24 +410,17 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   // What a broadcast needs of each recipient, side by side.
-  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
+  std::uint64_t met_by_ = 0;  // the last broadcast that met or excluded it
   decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
   Backpressure backpressure_;
   FrameForm frame_form_ = 0;
 
   [[no_unique_address]] std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>> plain_;
 
-  // Where the manager keeps it among those it watches.
-  static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
-  std::size_t watch_position_ = not_watched;
-  std::size_t position_ = 0;  // among all connections
-
- protected:
-  // Null once the connection is not registered any more.
-  ManagerState<Ws>* state_ = nullptr;
+  ManagerState<Ws>* state_ = nullptr;  // null once it is not attached any more
   std::shared_ptr<Ws> socket_;
   Liveness liveness_;
-  Overflow overflow_ = Overflow::close;  // fixed once it is attached
+  const Overflow overflow_;
 };
 
 }  // namespace detail

@@ -68,7 +68,7 @@ class Connection final : private detail::ConnectionParts<Ws>,
   }
   /// When it was registered.
   [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
-  /// When it was last heard of: by any frame if the socket tells (`HasLastActivity`), else by a
+  /// When it was last heard of: by any frame if the socket tells (`last_activity`), else by a
   /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
   /// when it connected. Now, while a message that its socket has read waits to be taken.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {

@@ -24,6 +24,7 @@
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/connection_parts.hpp"
 #include "roost/manager/registry/manager_state.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/overflow.hpp"
 
 namespace roost::detail {
@@ -92,8 +93,8 @@ struct Admission {
       throw boost::system::system_error(boost::asio::error::operation_aborted);
     }
     require_open(*state);
-    if constexpr (KnowsItsEnd<Ws>) {
-      if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
+    if (if_able::ended(*socket)) {
+      throw Error(errc::connection_closed, "it ended while it was admitted");
     }
     const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
     check_initial_rooms(*state, connection->id(), request.rooms);
@@ -188,11 +189,9 @@ struct Admission {
   }
 
   static void require_executor(const State& state, const Ws& socket) {
-    if constexpr (HasExecutor<Ws>) {
-      const boost::asio::any_io_executor executor = socket.get_executor();
-      if (!executor || executor == state.executor()) return;  // none: it has ended
-      throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
-    }
+    const boost::asio::any_io_executor executor = if_able::executor_of(socket);
+    if (!executor || executor == state.executor()) return;  // none: it has ended, or cannot tell
+    throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
   }
 
   static void check_room_count(State& state, const std::string& id, std::size_t count) {
@@ -276,9 +275,7 @@ struct Admission {
 
   static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
                           const std::vector<std::string>& rooms) {
-    if constexpr (LimitsMessages<Ws>) {
-      socket->set_max_message_bytes(state.options().max_message_bytes.value_or(0));
-    }
+    if_able::set_max_message_bytes(*socket, state.options().max_message_bytes.value_or(0));
     attach(state, connection, std::move(socket), rooms);
     ++state.counters().accepted;
     Hooks<Ws>::queue(state, *connection, HookKind::connected);

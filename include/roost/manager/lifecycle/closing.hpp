@@ -18,6 +18,7 @@
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 
@@ -105,7 +106,7 @@ struct Closing {
         const bool is_flushed = co_await parts->wait_flushed(loop, patience);
         if (!is_flushed) ending = Ending::abort;
       }
-      if (ending == Ending::close || !Aborts<Ws>) {
+      if (ending == Ending::close || !if_able::can_abort<Ws>) {
         closing = Child<void>::start(
             loop.executor, close_call(socket, code, reason, patience.deadline() - loop.now()));
       }
@@ -122,7 +123,7 @@ struct Closing {
       co_return true;
     }
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
-    if constexpr (Aborts<Ws>) {
+    if constexpr (if_able::can_abort<Ws>) {
       socket->abort();
     } else if (!closing) {
       closing = Child<void>::start(loop.executor, close_call(socket, code, std::move(reason), {}));
@@ -138,13 +139,7 @@ struct Closing {
     // 1005 and 1006 only tell how a connection ended, and must not be sent.
     if (!close_code::may_be_sent(code)) code = close_code::internal_error;
     try {
-      if constexpr (ClosesInTime<Ws>) {
-        co_await socket->close(code, std::string_view(reason), timeout);
-      } else if constexpr (ClosesWithReason<Ws>) {
-        co_await socket->close(code, std::string_view(reason));
-      } else {
-        co_await socket->close(code);
-      }
+      co_await if_able::close(*socket, code, std::string_view(reason), timeout);
     } catch (...) {
     }
   }

@@ -23,6 +23,7 @@
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 
 namespace roost::detail {
 
@@ -131,7 +132,8 @@ struct Session {
     try {
       std::rethrow_exception(refusal);
     } catch (const Error& error) {
-      if (is(error, errc::connection_closed)) return ended_early(state, how_it_ended(*socket));
+      if (is(error, errc::connection_closed))
+        return ended_early(state, if_able::ended(*socket).value_or(Disconnect()));
       reason = error.code().message();
       code = is(error, errc::too_many_connections) || is(error, errc::room_full)
                  ? close_code::try_again_later

@@ -19,28 +19,11 @@
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
-
-/// How a socket says that it ended; a lost connection if it cannot say.
-template <class Ws>
-[[nodiscard]] Disconnect how_it_ended(const Ws& socket) {
-  if constexpr (KnowsItsEnd<Ws>) {
-    if (const std::optional<Disconnect> how = socket.ended()) return *how;
-  }
-  return {};
-}
-
-/// Spares a receive the coroutine of the socket, which is there as often as there are connections.
-template <class Ws>
-concept ReceivesInSteps = requires(Ws& ws) {
-  ws.begin_receive();
-  { ws.has_next() } -> std::same_as<bool>;
-  ws.until_next();
-  { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
-};
 
 /// From one connection to its handler.
 template <class Ws>
@@ -75,7 +58,7 @@ struct Receiving {
       const std::shared_ptr<Ws> socket = connection->websocket();
       try {
         if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
-        if constexpr (ReceivesInSteps<Ws>) {
+        if constexpr (receives_in_steps) {
           const auto receiving = socket->begin_receive();
           while (!socket->has_next()) co_await socket->until_next();
           const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
@@ -94,7 +77,7 @@ struct Receiving {
         if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
           std::rethrow_exception(error);
         }
-        parts.drop(how_it_ended(*socket));
+        parts.drop(if_able::ended(*socket).value_or(Disconnect()));
       }
     }
     if (at_end && !connection->is_connected()) co_return at_end();
@@ -107,6 +90,14 @@ struct Receiving {
   }
 
  private:
+  // Spares a receive the coroutine of the socket, which is there as often as there are connections.
+  static constexpr bool receives_in_steps = requires(Ws& ws) {
+    ws.begin_receive();
+    { ws.has_next() } -> std::same_as<bool>;
+    ws.until_next();
+    { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
+  };
+
   static void require_connected(const Connection<Ws>& connection) {
     if (connection.is_connected()) return;
     throw Error(errc::connection_closed,

@@ -32,6 +32,7 @@
 #include "roost/runtime/detail/loop_clock.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 
 namespace roost::detail {
 
@@ -136,7 +137,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// begins, nothing is waited for.
   void stop() noexcept {
     for (const auto& [connection, socket] : release_all()) {
-      if constexpr (Aborts<Ws>) socket->abort();
+      if_able::abort(*socket);
       if (const auto& handler = parts_of(*connection).handler) handler->cancel();
     }
     if (!executor()) return;  // nothing of it is left

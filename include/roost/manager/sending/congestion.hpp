@@ -208,7 +208,7 @@ class Congestion {
       const std::shared_ptr<Ws> socket = candidate.connection->websocket();
       if (!socket) continue;
       parts_of(*candidate.connection).drop({.reason = DisconnectReason::outboxes_full});
-      if constexpr (Aborts<Ws>) socket->abort();
+      if_able::abort(*socket);
       ++dropped;
     }
     state->log_limited(Severity::warning, "outboxes_full",

@@ -20,6 +20,7 @@
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/executor.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
 #include "roost/socket/websocket_like.hpp"
@@ -37,7 +38,7 @@ class FrameForms {
 
   /// Valid until the next call.
   const Frame& operator[](FrameForm form) {
-    if constexpr (FormsFrames<Ws>) {
+    if constexpr (if_able::forms_frames<Ws>) {
       if (form != 0) [[unlikely]]
         return formed(form);
     }

@@ -22,6 +22,7 @@
 #include "roost/manager/sending/plain_queue.hpp"
 #include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
@@ -127,13 +128,7 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   /// Writes what can be written now. @returns whether that was something
-  bool flush() {
-    if constexpr (Flushes<Ws>) {
-      return socket_->flush();
-    } else {
-      return false;
-    }
-  }
+  bool flush() { return if_able::flush(*socket_); }
 
   /// What its peer has taken, and what it has not.
   [[nodiscard]] Pace::Look look() const {
@@ -179,13 +174,13 @@ class Recipient : public RoomMember, private SocketObserver {
     state_ = &state;
     socket_ = std::move(socket);
     backpressure_.set_episode_bytes(state.options().outbox_high_water);
-    [[maybe_unused]] const OutboxWatch watch{.observer = this,
-                                             .high_water = state.options().outbox_high_water,
-                                             .total = &state.frame_memory().total(),
-                                             .is_lossy = overflow_ != Overflow::close};
-    if constexpr (Observable<Ws>) socket_->observe(watch);
-    sink_ = find_sink(*socket_);
-    if constexpr (FormsFrames<Ws>) frame_form_ = socket_->frame_form();
+    const OutboxWatch watch{.observer = this,
+                            .high_water = state.options().outbox_high_water,
+                            .total = &state.frame_memory().total(),
+                            .is_lossy = overflow_ != Overflow::close};
+    if_able::observe(*socket_, watch);
+    sink_ = if_able::frame_sink(*socket_);
+    frame_form_ = if_able::frame_form(*socket_);
     if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
@@ -193,17 +188,14 @@ class Recipient : public RoomMember, private SocketObserver {
   /// the time of the application's clock.
   [[nodiscard]] Clock::time_point last_heard_of() const noexcept {
     if (!state_) return liveness_.last_seen();
-    Clock::time_point last = state_->clock().to_base(liveness_.last_seen());
-    if constexpr (HasLastActivity<Ws>) {
-      last = std::max<Clock::time_point>(last, socket_->last_activity());
-    }
-    return last;
+    return std::max(state_->clock().to_base(liveness_.last_seen()),
+                    if_able::last_activity(*socket_));
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
   /// @param is_flushed  whether the frames that were taken are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
-    if constexpr (Observable<Ws>) socket_->observe({});
+    if_able::observe(*socket_, {});
     liveness_.note(last_heard_of());  // the time of the loop is not known any more
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
@@ -245,13 +237,6 @@ class Recipient : public RoomMember, private SocketObserver {
  private:
   struct Nothing {};
 
-  static auto* find_sink(Ws& socket) noexcept {
-    if constexpr (HasFrameSink<Ws>) {
-      return socket.frame_sink();
-    } else {
-      return &socket;
-    }
-  }
   bool try_send(const Frame& frame) { return sink_ && sink_->try_send(frame); }
 
   ConnectionParts<Ws>& self() noexcept { return static_cast<ConnectionParts<Ws>&>(*this); }
@@ -310,7 +295,7 @@ class Recipient : public RoomMember, private SocketObserver {
       const Queueing queueing = plain_.offer(frame, policy, state_->now());
       if (queueing.result == Result::taken) start_pump();
       return queueing;
-    } else if constexpr (OffersFrames<std::remove_pointer_t<decltype(sink_)>>) {
+    } else if constexpr (if_able::offers_frames<std::remove_pointer_t<decltype(sink_)>>) {
       return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
     } else {
       const bool may_drop = policy.overflow != Overflow::close;
@@ -411,7 +396,8 @@ class Recipient : public RoomMember, private SocketObserver {
 
   // What a broadcast needs of each recipient, side by side.
   std::uint64_t met_by_ = 0;  // the last broadcast that met or excluded it
-  decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
+  decltype(if_able::frame_sink(std::declval<Ws&>())) sink_ =
+      nullptr;  // null once it takes no frames
   Backpressure backpressure_;
   FrameForm frame_form_ = 0;
 

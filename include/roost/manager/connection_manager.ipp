@@ -89,8 +89,8 @@ auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const Connec
   detail::require_socket(socket);
   try {
     auto request = detail::Admission<Ws>::request(*state_, options);
-    return Session::run(state_, Session::enter(state_, socket, std::move(request)),
-                        std::move(handler));
+    return Session::serve(state_, Session::admit(state_, socket, std::move(request)),
+                          std::move(handler));
   } catch (const Error& error) {
     // The names may come from the peer: it is told, although it cannot even be tried.
     detail::Closing<Ws>::close_in_background(state_, socket, close_code::policy_violation,
@@ -125,7 +125,7 @@ auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions option
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::drain(DrainOptions options) -> awaitable<DrainReport> {
   detail::validate(options);
-  return detail::there(state_, detail::Drain<Ws>::join(state_, options));
+  return detail::there(state_, detail::Drain<Ws>::await_drain(state_, options));
 }
 
 template <WebSocketLike Ws>
@@ -239,7 +239,7 @@ auto ConnectionManager<Ws>::receive(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::any, max_bytes,
       +[](Message message) { return message; });
 }
@@ -251,7 +251,7 @@ auto ConnectionManager<Ws>::receive_text(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
       +[](Message message) { return std::move(message.payload); });
 }
@@ -263,7 +263,7 @@ auto ConnectionManager<Ws>::receive_bytes(Connection<Ws>& connection,
   requires ReceivesMessages<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::binary, max_bytes,
       +[](Message message) {
         return std::vector<std::byte>(message.bytes().begin(), message.bytes().end());
@@ -277,7 +277,7 @@ auto ConnectionManager<Ws>::receive_json(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
       +[](Message message) { return detail::decode_json(message.text()); });
 }
@@ -289,7 +289,7 @@ auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
 {
   using Receiving = detail::Receiving<Ws>;
   using Text = std::optional<std::string>;
-  return Receiving::template run<Text>(
+  return Receiving::template receive_as<Text>(
       state_, connection.shared_from_this(), Receiving::Kind::text, {},
       [](Message message) { return Text(std::move(message.payload)); }, [] { return Text(); });
 }

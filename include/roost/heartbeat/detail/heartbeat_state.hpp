@@ -195,10 +195,10 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   bool ping(Connection<Ws>& connection) {
     if (!connection.is_connected()) return false;
     ConnectionParts<Ws>& parts = parts_of(connection);
-    const Offer offer = parts.ping(message_);
+    const OfferResult offer = parts.ping(message_);
     parts.drop_unless_taken(offer);
-    if (offer == Offer::taken) ++stats_.pings;
-    return offer == Offer::taken;
+    if (offer == OfferResult::taken) ++stats_.pings;
+    return offer == OfferResult::taken;
   }
 
   const StatePtr manager_;

@@ -99,7 +99,7 @@ struct Admission {
     const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
     check_initial_rooms(*state, connection->id(), request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
-    if (old) Hooks<Ws>::follow(*state, *connection, old);
+    if (old) Hooks<Ws>::tell_after(*state, *connection, old);
     co_return connection;
   }
 

@@ -48,13 +48,13 @@ struct Closing {
                                   std::uint16_t code, std::string reason) {
     boost::asio::dispatch(state->executor(), [state, socket = std::move(socket), code,
                                               reason = std::move(reason)]() mutable {
-      state->spawn("close", close_stranger(state, std::move(socket), code, std::move(reason)));
+      state->spawn("close", close_unregistered(state, std::move(socket), code, std::move(reason)));
     });
   }
 
   /// Ends the transport of a socket that never was registered.
-  static boost::asio::awaitable<void> close_stranger(StatePtr state, std::shared_ptr<Ws> socket,
-                                                     std::uint16_t code, std::string reason) {
+  static boost::asio::awaitable<void> close_unregistered(StatePtr state, std::shared_ptr<Ws> socket,
+                                                         std::uint16_t code, std::string reason) {
     const Clock::duration timeout = state->options().close_timeout;
     const TimeLimit limit{.total = timeout, .without_progress = timeout};
     co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, limit);

@@ -29,17 +29,17 @@ struct Drain {
 
   /// Begins a drain, or joins the one that is under way. It is the manager's own: a caller that
   /// gives up changes nothing.
-  static boost::asio::awaitable<DrainReport> join(StatePtr state, DrainOptions options) {
+  static boost::asio::awaitable<DrainReport> await_drain(StatePtr state, DrainOptions options) {
     std::shared_ptr<Child<DrainReport>> drain = state->drain();
     if (!drain || drain->is_done()) {
-      drain = Child<DrainReport>::start(state->executor(), run(state, options));
+      drain = Child<DrainReport>::start(state->executor(), run_drain(state, options));
       state->drain() = drain;
     }
     co_return co_await result_of(drain, state->loop());
   }
 
  private:
-  static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
+  static boost::asio::awaitable<DrainReport> run_drain(StatePtr state, DrainOptions options) {
     co_await next_turn();  // whoever asks next finds it
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);

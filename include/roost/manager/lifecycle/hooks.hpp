@@ -135,14 +135,14 @@ class Hooks {
     HookProgress& progress = parts_of(connection).hooks;
     if (state.hooks().of(kind).empty()) return progress.queued;
     if (progress.push(kind, room)) {
-      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
     }
     return ++progress.queued;
   }
 
   /// The hooks of @p connection, which has just been registered, are told when those of @p old have
   /// been, whose id it has taken.
-  static void follow(State& state, Connection<Ws>& connection, ConnectionPtr old) {
+  static void tell_after(State& state, Connection<Ws>& connection, ConnectionPtr old) {
     const HookProgress& before = parts_of(*old).hooks;
     if (before.told == before.queued) return;
     HookProgress& progress = parts_of(connection).hooks;
@@ -151,7 +151,7 @@ class Hooks {
     progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
     ++progress.queued;
     if (is_first) {
-      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
     }
   }
 
@@ -170,7 +170,7 @@ class Hooks {
     return hooks_[static_cast<std::size_t>(kind)];
   }
 
-  static boost::asio::awaitable<void> run(StatePtr state, ConnectionPtr connection) {
+  static boost::asio::awaitable<void> tell_all(StatePtr state, ConnectionPtr connection) {
     // A hook may be cancelled; who tells them goes on to the next.
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     // Whoever caused it is not done yet.

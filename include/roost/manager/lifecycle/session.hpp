@@ -40,7 +40,7 @@ struct Session {
 
   /// Comes in. What only this needs goes with its frame.
   /// @returns the connection, or how the peer left meanwhile
-  static boost::asio::awaitable<Entry> enter(StatePtr state, std::shared_ptr<Ws> socket,
+  static boost::asio::awaitable<Entry> admit(StatePtr state, std::shared_ptr<Ws> socket,
                                              typename Admission<Ws>::Request request) {
     std::exception_ptr refusal;
     try {
@@ -51,15 +51,15 @@ struct Session {
     co_return std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
   }
 
-  /// @param entering  of `enter`
-  static boost::asio::awaitable<SessionOutcome> run(StatePtr state,
-                                                    boost::asio::awaitable<Entry> entering,
-                                                    HandlerPtr handler) {
+  /// @param entering  of `admit`
+  static boost::asio::awaitable<SessionOutcome> serve(StatePtr state,
+                                                      boost::asio::awaitable<Entry> entering,
+                                                      HandlerPtr handler) {
     // Suspended for as long as the connection lives: on the manager's executor there is no
     // coroutine around it, and none below it.
     if (co_await boost::asio::this_coro::executor != state->executor()) {
       co_return co_await on_executor(state->executor(),
-                                     run(state, std::move(entering), std::move(handler)));
+                                     serve(state, std::move(entering), std::move(handler)));
     }
     Entry entry = co_await std::move(entering);
     if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) co_return **left;

@@ -39,12 +39,13 @@ struct Receiving {
   /// One coroutine, on the manager's executor: most connections are suspended here most of the
   /// time, and each frame costs memory and time.
   template <class T>
-  static boost::asio::awaitable<T> run(StatePtr state, ConnectionPtr connection, Kind kind,
-                                       std::optional<std::size_t> max_bytes, T (*convert)(Message),
-                                       T (*at_end)() = nullptr) {
+  static boost::asio::awaitable<T> receive_as(StatePtr state, ConnectionPtr connection, Kind kind,
+                                              std::optional<std::size_t> max_bytes,
+                                              T (*convert)(Message), T (*at_end)() = nullptr) {
     if (co_await boost::asio::this_coro::executor != state->executor()) {
       co_return co_await on_executor(
-          state->executor(), run(state, std::move(connection), kind, max_bytes, convert, at_end));
+          state->executor(),
+          receive_as(state, std::move(connection), kind, max_bytes, convert, at_end));
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_free(*state, *connection);

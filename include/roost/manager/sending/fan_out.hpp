@@ -161,23 +161,23 @@ struct FanOut {
   struct Offered {
     SendReport report = {};
     std::size_t waiting = 0;
-    std::vector<const Parts*> dropped = {};                     ///< To be compared with only.
-    std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
+    std::vector<const Parts*> dropped = {};                           ///< To be compared with only.
+    std::vector<std::pair<ConnectionPtr, OfferResult>> refused = {};  ///< Dropped after the walk.
 
-    void note(Parts& recipient, Offer offer) {
+    void note(Parts& recipient, OfferResult offer) {
       switch (offer) {
-        case Offer::taken: ++report.taken; return;
-        case Offer::waiting: ++waiting; return;
-        case Offer::conflated:
+        case OfferResult::taken: ++report.taken; return;
+        case OfferResult::waiting: ++waiting; return;
+        case OfferResult::conflated:
           ++report.taken;
           ++report.conflated;
           return;
-        case Offer::dropped:
+        case OfferResult::dropped:
           ++report.dropped;
           dropped.push_back(&recipient);
           return;
-        case Offer::overflow: ++report.overflowed; break;
-        case Offer::failed: break;
+        case OfferResult::overflow: ++report.overflowed; break;
+        case OfferResult::failed: break;
       }
       if (recipient.is_attached())
         refused.emplace_back(owner_of(recipient).shared_from_this(), offer);
@@ -238,19 +238,20 @@ struct FanOut {
     FrameForms<Ws> forms(*state, frame);
     Parts& recipient = parts_of(*connection);
     const Frame& formed = forms[recipient.frame_form()];
-    const Offer offer = manner.policy ? recipient.offer(formed, *manner.policy, true, delivery)
-                                      : recipient.offer(formed, true, delivery);
+    const OfferResult offer = manner.policy
+                                  ? recipient.offer(formed, *manner.policy, true, delivery)
+                                  : recipient.offer(formed, true, delivery);
     recipient.drop_unless_taken(offer);
     state->congestion().relieve();
-    while (offer == Offer::waiting && delivery->pending > 0) {
+    while (offer == OfferResult::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->loop());
     }
-    const bool is_taken = offer != Offer::dropped && connection->is_connected();
+    const bool is_taken = offer != OfferResult::dropped && connection->is_connected();
     if (manner.report) {
       *manner.report = {.taken = is_taken ? 1U : 0U,
-                        .conflated = offer == Offer::conflated ? 1U : 0U,
-                        .dropped = offer == Offer::dropped ? 1U : 0U,
-                        .overflowed = offer == Offer::overflow ? 1U : 0U};
+                        .conflated = offer == OfferResult::conflated ? 1U : 0U,
+                        .dropped = offer == OfferResult::dropped ? 1U : 0U,
+                        .overflowed = offer == OfferResult::overflow ? 1U : 0U};
     }
     co_return is_taken;
   }
@@ -260,7 +261,7 @@ struct FanOut {
                               const Manner& manner, bool awaited,
                               std::shared_ptr<Delivery>& delivery) {
     // What may be dropped or replaced is so by itself.
-    const Frame frame = manner.policy ? original : joined(state, original, to);
+    const Frame frame = manner.policy ? original : coalesced(state, original, to);
     FrameForms<Ws> forms(state, frame);
     Offered offered;
     if (manner.policy) {
@@ -271,8 +272,8 @@ struct FanOut {
     } else {
       std::size_t taken = 0;
       for_each(state, to, [&](Parts& recipient) {
-        const Offer offer = recipient.offer(forms[recipient.frame_form()], awaited, delivery);
-        if (offer == Offer::taken) [[likely]] {
+        const OfferResult offer = recipient.offer(forms[recipient.frame_form()], awaited, delivery);
+        if (offer == OfferResult::taken) [[likely]] {
           ++taken;
         } else {
           offered.note(recipient, offer);
@@ -299,9 +300,10 @@ struct FanOut {
     return recipients;
   }
 
-  static Frame joined(State& state, const Frame& frame, const Audience& to) {
+  static Frame coalesced(State& state, const Frame& frame, const Audience& to) {
     if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
-    return state.frame_memory().join(frame, to.is_everyone ? std::string_view() : to.rooms.front());
+    return state.frame_memory().coalesce(frame,
+                                         to.is_everyone ? std::string_view() : to.rooms.front());
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.

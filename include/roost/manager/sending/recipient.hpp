@@ -46,7 +46,7 @@ template <class Ws>
 void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how);
 
 /// What became of a frame that was offered to a connection.
-enum class Offer : unsigned char {
+enum class OfferResult : unsigned char {
   taken,      ///< The socket has it.
   conflated,  ///< The same, in the place of another.
   dropped,    ///< It is congested, and by its policy does not get it.
@@ -61,18 +61,18 @@ class Recipient : public RoomMember, private SocketObserver {
  public:
   /// Offers a frame; never suspends, never calls the application.
   /// @param awaited   whether somebody can wait for @p delivery, which is made when needed
-  Offer offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if constexpr (TakesFrames<Ws>) {
       if (backpressure_.is_open()) [[likely]] {
-        return try_send(frame) ? Offer::taken : Offer::failed;
+        return try_send(frame) ? OfferResult::taken : OfferResult::failed;
       }
     }
     return offer_with_care(frame, awaited, delivery);
   }
 
   /// The same for a frame with a policy of its own, for which nobody waits.
-  Offer offer(const Frame& frame, const FramePolicy& policy, bool awaited,
-              std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer(const Frame& frame, const FramePolicy& policy, bool awaited,
+                    std::shared_ptr<Delivery>& delivery) {
     if (policy.overflow == Overflow::close && overflow_ == Overflow::close) {
       return offer(frame, awaited, delivery);
     }
@@ -87,14 +87,14 @@ class Recipient : public RoomMember, private SocketObserver {
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
   /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
-  Offer ping(const Frame& instead) {
+  OfferResult ping(const Frame& instead) {
     if constexpr (Pings<Ws>) {
       try {
         socket_->ping(liveness_.next_ping(state_->now()));
       } catch (...) {
-        return Offer::failed;
+        return OfferResult::failed;
       }
-      return Offer::taken;
+      return OfferResult::taken;
     } else {
       std::shared_ptr<Delivery> nobody_waits;
       return offer(instead, false, nobody_waits);
@@ -102,9 +102,9 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   /// What follows from an offer, once nobody walks over connections any more.
-  void drop_unless_taken(Offer offer) {
-    if (offer == Offer::failed) drop({.reason = DisconnectReason::send_failed});
-    if (offer == Offer::overflow) drop({.reason = DisconnectReason::outbox_overflow});
+  void drop_unless_taken(OfferResult offer) {
+    if (offer == OfferResult::failed) drop({.reason = DisconnectReason::send_failed});
+    if (offer == OfferResult::overflow) drop({.reason = DisconnectReason::outbox_overflow});
   }
 
   /// When this connection must be looked at again beside its `Pace`: those who wait for it have
@@ -241,13 +241,14 @@ class Recipient : public RoomMember, private SocketObserver {
 
   ConnectionParts<Ws>& self() noexcept { return static_cast<ConnectionParts<Ws>&>(*this); }
 
-  Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer_with_care(const Frame& frame, bool awaited,
+                              std::shared_ptr<Delivery>& delivery) {
     if (overflow_ != Overflow::close) return offer_lossy(frame, {.overflow = overflow_});
     const auto& options = state_->options();
     if (backpressure_.state() == Backpressure::State::congested) {
       backpressure_.expire(options.clock->now(), options.backpressure_wait);
       // Who is in which room must not change here.
-      if (const Offer parked = release_parked(); parked != Offer::taken) return parked;
+      if (const OfferResult parked = release_parked(); parked != OfferResult::taken) return parked;
     }
     if (awaited && (!TakesFrames<Ws> || !is_ready())) {
       if (!delivery) delivery = std::make_shared<Delivery>();
@@ -256,30 +257,30 @@ class Recipient : public RoomMember, private SocketObserver {
       ++delivery->pending;
       backpressure_.park(frame, delivery);
       state_->congestion().watch(self());
-      return Offer::waiting;
+      return OfferResult::waiting;
     }
     if (backpressure_.has_parked()) {
       backpressure_.park(frame, nullptr);  // behind those that came before it
     } else {
-      if (!enqueue(frame, awaited ? delivery : nullptr)) return Offer::failed;
+      if (!enqueue(frame, awaited ? delivery : nullptr)) return OfferResult::failed;
     }
-    if (overflows()) return Offer::overflow;
-    return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
+    if (overflows()) return OfferResult::overflow;
+    return !TakesFrames<Ws> && awaited ? OfferResult::waiting : OfferResult::taken;
   }
 
-  Offer offer_lossy(const Frame& frame, FramePolicy policy) {
+  OfferResult offer_lossy(const Frame& frame, FramePolicy policy) {
     // It must not overtake those that wait for room.
     policy.may_queue = !backpressure_.has_parked();
     const Queueing queueing = queue(frame, policy);
     state_->count(queueing);
     switch (queueing.result) {
-      case Queueing::Result::closed: return Offer::failed;
-      case Queueing::Result::dropped: return Offer::dropped;
+      case Queueing::Result::closed: return OfferResult::failed;
+      case Queueing::Result::dropped: return OfferResult::dropped;
       case Queueing::Result::taken:
       case Queueing::Result::conflated: break;
     }
-    if (overflows()) return Offer::overflow;
-    return queueing.result == Queueing::Result::taken ? Offer::taken : Offer::conflated;
+    if (overflows()) return OfferResult::overflow;
+    return queueing.result == Queueing::Result::taken ? OfferResult::taken : OfferResult::conflated;
   }
 
   // Whether more is queued than may be, for a peer that is known not to take it. Another one has
@@ -327,13 +328,13 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   /// @returns `taken`, or why the connection is to be dropped.
-  [[nodiscard]] Offer release_parked() {
+  [[nodiscard]] OfferResult release_parked() {
     while (auto parked = backpressure_.unpark()) {
       const bool is_taken = enqueue(parked->frame, parked->delivery);
       if (parked->delivery) parked->delivery->settle_one();
-      if (!is_taken) return Offer::failed;
+      if (!is_taken) return OfferResult::failed;
     }
-    return overflows() ? Offer::overflow : Offer::taken;
+    return overflows() ? OfferResult::overflow : OfferResult::taken;
   }
 
   void on_outbox(OutboxEvent event) override {

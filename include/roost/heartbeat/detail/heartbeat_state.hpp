@@ -191,11 +191,26 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     return connections;
   }
 
+  /// A ping frame, or where the socket has none the message that stands for it. Nobody waits.
+  OfferResult send_ping(ConnectionParts<Ws>& parts) {
+    if constexpr (Pings<Ws>) {
+      try {
+        parts.socket()->ping(parts.liveness().next_ping(manager_->now()));
+      } catch (...) {
+        return OfferResult::failed;
+      }
+      return OfferResult::taken;
+    } else {
+      std::shared_ptr<Delivery> nobody_waits;
+      return parts.offer(message_, false, nobody_waits);
+    }
+  }
+
   /// @returns whether the ping was taken; if not, the connection is dropped.
   bool ping(Connection<Ws>& connection) {
     if (!connection.is_connected()) return false;
     ConnectionParts<Ws>& parts = parts_of(connection);
-    const OfferResult offer = parts.ping(message_);
+    const OfferResult offer = send_ping(parts);
     parts.drop_unless_taken(offer);
     if (offer == OfferResult::taken) ++stats_.pings;
     return offer == OfferResult::taken;

@@ -45,16 +45,6 @@ class ManagerState;
 template <class Ws>
 void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how);
 
-/// What became of a frame that was offered to a connection.
-enum class OfferResult : unsigned char {
-  taken,      ///< The socket has it.
-  conflated,  ///< The same, in the place of another.
-  dropped,    ///< It is congested, and by its policy does not get it.
-  waiting,    ///< The delivery will tell.
-  failed,     ///< The socket is closed: to be dropped.
-  overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.
-};
-
 /// The sending side of one connection: where its frames go, and what backpressure does to them.
 template <class Ws>
 class Recipient : public RoomMember, private SocketObserver {
@@ -85,21 +75,6 @@ class Recipient : public RoomMember, private SocketObserver {
   /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
   void prefetch_recipient() const noexcept { prefetch<64>(&met_by_); }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
-
-  /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
-  OfferResult ping(const Frame& instead) {
-    if constexpr (Pings<Ws>) {
-      try {
-        socket_->ping(liveness_.next_ping(state_->now()));
-      } catch (...) {
-        return OfferResult::failed;
-      }
-      return OfferResult::taken;
-    } else {
-      std::shared_ptr<Delivery> nobody_waits;
-      return offer(instead, false, nobody_waits);
-    }
-  }
 
   /// What follows from an offer, once nobody walks over connections any more.
   void drop_unless_taken(OfferResult offer) {
@@ -250,9 +225,8 @@ class Recipient : public RoomMember, private SocketObserver {
       // Who is in which room must not change here.
       if (const OfferResult parked = release_parked(); parked != OfferResult::taken) return parked;
     }
-    if (awaited && (!TakesFrames<Ws> || !is_ready())) {
-      if (!delivery) delivery = std::make_shared<Delivery>();
-    }
+    const bool is_told = awaited && (!TakesFrames<Ws> || !is_ready());
+    if (is_told && !delivery) delivery = std::make_shared<Delivery>();
     if (awaited && !is_ready()) {
       ++delivery->pending;
       backpressure_.park(frame, delivery);
@@ -261,8 +235,8 @@ class Recipient : public RoomMember, private SocketObserver {
     }
     if (backpressure_.has_parked()) {
       backpressure_.park(frame, nullptr);  // behind those that came before it
-    } else {
-      if (!enqueue(frame, awaited ? delivery : nullptr)) return OfferResult::failed;
+    } else if (!enqueue(frame, awaited ? delivery : nullptr)) {
+      return OfferResult::failed;
     }
     if (overflows()) return OfferResult::overflow;
     return !TakesFrames<Ws> && awaited ? OfferResult::waiting : OfferResult::taken;

@@ -13,6 +13,7 @@
 #include "catch.hpp"
 #include "support/bench.hpp"
 #include "support/frame_fake.hpp"
+#include "support/members.hpp"
 
 namespace roost {
 namespace {

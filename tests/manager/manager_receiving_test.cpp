@@ -268,7 +268,7 @@ struct EndingSocket : PlainSocket {
     co_return text;
   }
 };
-static_assert(ReceivesText<EndingSocket> && !ReceivesMessages<EndingSocket>);
+static_assert(ReceivingWebSocket<EndingSocket> && !ReceivesMessages<EndingSocket>);
 
 TEST_CASE("a socket that receives only text can be received from", "[receiving]") {
   Bench<EndingSocket> bench;

@@ -12,6 +12,7 @@
 #include "catch.hpp"
 #include "support/bench.hpp"
 #include "support/frame_fake.hpp"
+#include "support/members.hpp"
 
 namespace roost {
 namespace {

@@ -213,10 +213,10 @@ TEST_CASE("one that may not be queued may replace another", "[outbox]") {
 
 TEST_CASE("in a lossy outbox every message may be dropped, one by one", "[outbox]") {
   Box box(30, true);
-  box.outbox.join_frames();
-  detail::FrameJoiner joiner;
+  box.outbox.coalesce_frames();
+  detail::FrameCoalescer coalescer;
   for (const char* text : {"1", "2", "3"}) {
-    box.outbox.push(joiner.join(Frame::text(ten(text))), start);
+    box.outbox.push(coalescer.coalesce(Frame::text(ten(text))), start);
   }
   CHECK(box.total.entries == 3);
   CHECK(box.offer("4", oldest).displaced == 1);

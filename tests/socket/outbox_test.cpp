@@ -131,10 +131,11 @@ TEST_CASE("a frame of which bytes were gathered counts as started", "[outbox]") 
 
 // Frames of one burst to one room, then one to this connection alone, then the room again.
 struct Burst {
-  detail::FrameJoiner joiner;
-  std::vector<Frame> frames = {joiner.join(Frame::text("one")), joiner.join(Frame::text("two")),
-                               Frame::text("alone"), joiner.join(Frame::text("three")),
-                               joiner.join(Frame::text(std::string(900, 'x')))};
+  detail::FrameCoalescer coalescer;
+  std::vector<Frame> frames = {coalescer.coalesce(Frame::text("one")),
+                               coalescer.coalesce(Frame::text("two")), Frame::text("alone"),
+                               coalescer.coalesce(Frame::text("three")),
+                               coalescer.coalesce(Frame::text(std::string(900, 'x')))};
   std::string wire;
 
   explicit Burst(Outbox& outbox) {
@@ -145,14 +146,14 @@ struct Burst {
   }
 };
 
-TEST_CASE("frames side by side in memory are one piece for an outbox that joins", "[outbox]") {
-  for (const bool joins : {false, true}) {
-    CAPTURE(joins);
+TEST_CASE("frames side by side in memory are one piece for an outbox that coalesces", "[outbox]") {
+  for (const bool coalesces : {false, true}) {
+    CAPTURE(coalesces);
     Outbox outbox;
-    if (joins) outbox.join_frames();
+    if (coalesces) outbox.coalesce_frames();
     const Burst burst(outbox);
     std::array<std::span<const std::byte>, 8> gathered{};
-    CHECK(outbox.gather(gathered) == (joins ? 3u : 5u));
+    CHECK(outbox.gather(gathered) == (coalesces ? 3u : 5u));
     CHECK(outbox.bytes() == burst.wire.size());
     CHECK(write(outbox, 2'000) == burst.wire);
     CHECK(outbox.empty());
@@ -167,11 +168,12 @@ TEST_CASE("joined frames survive a partial write at every byte", "[outbox]") {
   }
   for (std::size_t first = 0; first <= all.size(); ++first) {
     Outbox outbox;
-    outbox.join_frames();
+    outbox.coalesce_frames();
     Burst burst(outbox);
     std::string wire = write(outbox, first);
     REQUIRE(outbox.bytes() == all.size() - first);
-    const Frame late = burst.joiner.join(Frame::text("late"));  // behind what is half written
+    const Frame late =
+        burst.coalescer.coalesce(Frame::text("late"));  // behind what is half written
     outbox.push(late, start);
     while (!outbox.empty()) wire += write(outbox, 50);
     REQUIRE(wire == all + wire_of(late));
@@ -180,11 +182,11 @@ TEST_CASE("joined frames survive a partial write at every byte", "[outbox]") {
 
 TEST_CASE("frames of another age or class are no part of the same piece", "[outbox]") {
   Outbox outbox;
-  outbox.join_frames();
-  detail::FrameJoiner joiner;
-  outbox.push(joiner.join(Frame::text("early")), start);
-  outbox.push(joiner.join(Frame::text("late")), start + seconds(1));
-  outbox.push(joiner.join(Frame::ping()), start + seconds(1), Outbox::EntryClass::control);
+  outbox.coalesce_frames();
+  detail::FrameCoalescer coalescer;
+  outbox.push(coalescer.coalesce(Frame::text("early")), start);
+  outbox.push(coalescer.coalesce(Frame::text("late")), start + seconds(1));
+  outbox.push(coalescer.coalesce(Frame::ping()), start + seconds(1), Outbox::EntryClass::control);
   std::array<std::span<const std::byte>, 8> gathered{};
   CHECK(outbox.gather(gathered) == 3);
   write(outbox, Frame::text("early").size());

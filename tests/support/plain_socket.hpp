@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/members.hpp"
+
 namespace roost::test {
 
 class PlainSocket {

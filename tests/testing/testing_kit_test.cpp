@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "support/bench.hpp"
+#include "support/members.hpp"
 
 namespace roost {
 namespace {

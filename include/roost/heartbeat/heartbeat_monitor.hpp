@@ -24,7 +24,7 @@ struct MonitorAccess;
 ///
 /// Pings are spread over the interval, behind one timer, and no peer is ever waited for. They are
 /// ping frames where the socket has them, else a text message. Whatever arrives is a sign of life
-/// without the application's help, where the socket tells (`HasLastActivity`) or the application
+/// without the application's help, where the socket tells (`last_activity`) or the application
 /// receives through the manager. A connection whose message has not been taken yet is not dropped.
 ///
 /// A dropped connection ends with `DisconnectReason::heartbeat_timeout` and code 1006: its

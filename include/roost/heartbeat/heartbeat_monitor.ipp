@@ -23,7 +23,8 @@ boost::asio::awaitable<T> there(const std::shared_ptr<Heartbeat<Ws>>& state,
 
 template <WebSocketLike Ws>
 HeartbeatMonitor<Ws>::HeartbeatMonitor(ConnectionManager<Ws>& manager, HeartbeatOptions options)
-    : state_(std::make_shared<detail::Heartbeat<Ws>>(manager.state_, std::move(options))) {}
+    : state_(std::make_shared<detail::Heartbeat<Ws>>(detail::ManagerAccess::state(manager),
+                                                     std::move(options))) {}
 
 template <WebSocketLike Ws>
 HeartbeatMonitor<Ws>::~HeartbeatMonitor() {

@@ -14,36 +14,15 @@
 #include <utility>
 #include <vector>
 
-#include "roost/access/rate_limit.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/options.hpp"
-#include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/tasks.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
 #include "roost/socket/detail/encode.hpp"
 #include "roost/socket/disconnect.hpp"
+#include "roost/socket/overflow.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost {
-
-namespace detail {
-template <class Ws>
-struct Admission;
-template <class Ws>
-struct Closing;
-template <class Ws>
-class Congestion;
-template <class Ws>
-struct Drain;
-template <class Ws>
-struct FanOut;
-template <class Ws>
-class Heartbeat;
-template <class Ws>
-struct Receiving;
-template <class Ws>
-struct Session;
-}  // namespace detail
 
 /// One WebSocket known to one `ConnectionManager`. Made by `connect`, always in a `shared_ptr`.
 ///
@@ -52,15 +31,16 @@ struct Session;
 /// @par Thread safety  `id` and `connected_at` from any thread, sends may be awaited from any
 ///                     executor; the rest on the manager's executor only.
 template <class Ws>
-class Connection final : private detail::Recipient<Ws>,
+class Connection final : private detail::ConnectionParts<Ws>,
                          public std::enable_shared_from_this<Connection<Ws>> {
   struct Key {};  // only the manager makes connections
 
  public:
   /// @private For the manager.
   Connection(Key, std::weak_ptr<detail::ManagerState<Ws>> manager, std::string id,
-             nlohmann::json metadata, Clock::time_point now)
-      : manager_(std::move(manager)),
+             nlohmann::json metadata, Clock::time_point now, Overflow overflow)
+      : detail::ConnectionParts<Ws>(overflow),
+        manager_(std::move(manager)),
         id_(std::move(id)),
         metadata_(std::move(metadata)),
         connected_at_(now) {}
@@ -81,28 +61,26 @@ class Connection final : private detail::Recipient<Ws>,
   }
 
   /// Whether it is registered.
-  [[nodiscard]] bool is_connected() const noexcept { return this->state_ != nullptr; }
+  [[nodiscard]] bool is_connected() const noexcept { return this->is_attached(); }
   /// How it ended; nothing while it is registered.
-  [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept { return ended_; }
+  [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept {
+    return this->departure.how;
+  }
   /// When it was registered.
   [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
-  /// When it was last heard of: by any frame if the socket tells (`HasLastActivity`), else by a
+  /// When it was last heard of: by any frame if the socket tells (`last_activity`), else by a
   /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
   /// when it connected. Now, while a message that its socket has read waits to be taken.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
-    Clock::time_point last = std::max(connected_at_, this->last_seen());
-    if constexpr (HasLastActivity<Ws>) {
-      if (this->socket_) last = std::max<Clock::time_point>(last, this->socket_->last_activity());
-    }
-    return last;
+    return std::max(connected_at_, this->last_heard_of());
   }
   /// How long the peer took to answer the last ping of a `HeartbeatMonitor` that it answered before
   /// the next one; nothing until then, or if the socket has no pings.
   [[nodiscard]] std::optional<Clock::duration> round_trip_time() const noexcept {
-    return this->liveness_.round_trip_time();
+    return this->liveness().round_trip_time();
   }
   /// Its socket; null once it has ended.
-  [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket_; }
+  [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket(); }
 
   /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
   /// @returns false also once the connection has ended, or its manager.
@@ -117,23 +95,7 @@ class Connection final : private detail::Recipient<Ws>,
   }
 
  private:
-  friend class detail::ManagerState<Ws>;
-  friend class detail::Hooks<Ws>;
-  friend struct detail::Closing<Ws>;
-  friend class detail::Congestion<Ws>;
-  friend struct detail::Drain<Ws>;
-  friend class detail::PlainQueue<Ws>;
-  friend class detail::Recipient<Ws>;
-  friend struct detail::Admission<Ws>;
-  friend struct detail::FanOut<Ws>;
-  friend class detail::Heartbeat<Ws>;
-  friend struct detail::Receiving<Ws>;
-  friend struct detail::Session<Ws>;
-
-  // With a manager for each thread, connections are easily given to the wrong one.
-  [[nodiscard]] bool is_registered_with(const detail::ManagerState<Ws>& manager) const noexcept {
-    return this->state_ == &manager;
-  }
+  friend struct detail::ConnectionAccess;
 
   boost::asio::awaitable<bool> send(Frame frame, const SendOptions& options);
 
@@ -141,19 +103,6 @@ class Connection final : private detail::Recipient<Ws>,
   const std::string id_;
   nlohmann::json metadata_;
   const Clock::time_point connected_at_;
-
-  std::optional<Disconnect> ended_;
-  std::vector<std::string> last_rooms_;
-  std::shared_ptr<detail::Child<void>> handler_;  // the session's
-  detail::TokenBucket inbound_messages_;
-  detail::TokenBucket inbound_bytes_;
-  bool has_received_ = false;
-  bool is_receiving_ = false;
-  detail::HookProgress hooks_;
-  // What happens after the end.
-  bool is_closed_ = false;    // the transport is
-  bool was_aborted_ = false;  // because it did not close in time
-  detail::WaitList changed_;  // one of the above, or the handler has ended
 };
 
 }  // namespace roost

@@ -11,7 +11,7 @@ namespace roost {
 
 template <class Ws>
 std::vector<std::string> Connection<Ws>::rooms() const {
-  return ended_ ? last_rooms_ : detail::RoomIndex::rooms_of(*this);
+  return ended() ? this->departure.rooms : detail::RoomIndex::rooms_of(*this);
 }
 
 template <class Ws>

@@ -26,8 +26,6 @@
 
 namespace roost {
 
-template <WebSocketLike Ws>
-class HeartbeatMonitor;
 namespace detail {
 template <class Ws>
 class ManagerState;
@@ -311,8 +309,6 @@ class ConnectionManager {
   [[nodiscard]] Stats stats() const;
 
  private:
-  friend class HeartbeatMonitor<Ws>;
-
   using SessionHandler = detail::SessionHandler<ConnectionPtr>;
   awaitable<SessionOutcome> run_session(std::shared_ptr<Ws> socket, const ConnectOptions& options,
                                         std::unique_ptr<SessionHandler> handler);

@@ -10,6 +10,7 @@
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/lifecycle/closing.hpp"
 #include "roost/manager/lifecycle/drain.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/lifecycle/session.hpp"
 #include "roost/manager/receiving/receiving.hpp"
@@ -88,11 +89,12 @@ auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const Connec
   detail::require_socket(socket);
   try {
     auto request = detail::Admission<Ws>::request(*state_, options);
-    return Session::run(state_, Session::enter(state_, socket, std::move(request)),
-                        std::move(handler));
+    return Session::serve(state_, Session::admit(state_, socket, std::move(request)),
+                          std::move(handler));
   } catch (const Error& error) {
     // The names may come from the peer: it is told, although it cannot even be tried.
-    state_->close_in_background(socket, close_code::policy_violation, error.code().message());
+    detail::Closing<Ws>::close_in_background(state_, socket, close_code::policy_violation,
+                                             error.code().message());
     throw;
   }
 }
@@ -107,21 +109,21 @@ auto ConnectionManager<Ws>::disconnect(std::string_view id) -> awaitable<bool> {
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::string_view reason)
     -> awaitable<bool> {
-  return detail::there(
-      state_, detail::Closing<Ws>::close_one(state_, std::string(id), code, std::string(reason)));
+  return detail::there(state_,
+                       detail::close_one(state_, std::string(id), code, std::string(reason)));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions options)
     -> awaitable<std::size_t> {
   detail::check_option(detail::is_wait(options.deadline), "deadline must be 0 to 1 day");
-  return detail::there(state_, detail::Closing<Ws>::close_all(state_, code, options.deadline));
+  return detail::there(state_, detail::close_all(state_, code, options.deadline));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::drain(DrainOptions options) -> awaitable<DrainReport> {
   detail::validate(options);
-  return detail::there(state_, detail::Drain<Ws>::join(state_, options));
+  return detail::there(state_, detail::Drain<Ws>::await_drain(state_, options));
 }
 
 template <WebSocketLike Ws>
@@ -235,7 +237,7 @@ auto ConnectionManager<Ws>::receive(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::any, max_bytes,
       +[](Message message) { return message; });
 }
@@ -247,7 +249,7 @@ auto ConnectionManager<Ws>::receive_text(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
       +[](Message message) { return std::move(message.payload); });
 }
@@ -259,7 +261,7 @@ auto ConnectionManager<Ws>::receive_bytes(Connection<Ws>& connection,
   requires ReceivesMessages<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::binary, max_bytes,
       +[](Message message) {
         return std::vector<std::byte>(message.bytes().begin(), message.bytes().end());
@@ -273,7 +275,7 @@ auto ConnectionManager<Ws>::receive_json(Connection<Ws>& connection,
   requires ReceivingWebSocket<Ws>
 {
   using Receiving = detail::Receiving<Ws>;
-  return Receiving::run(
+  return Receiving::receive_as(
       state_, connection.shared_from_this(), Receiving::Kind::text, max_bytes,
       +[](Message message) { return detail::decode_json(message.text()); });
 }
@@ -285,7 +287,7 @@ auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
 {
   using Receiving = detail::Receiving<Ws>;
   using Text = std::optional<std::string>;
-  return Receiving::template run<Text>(
+  return Receiving::template receive_as<Text>(
       state_, connection.shared_from_this(), Receiving::Kind::text, {},
       [](Message message) { return Text(std::move(message.payload)); }, [] { return Text(); });
 }
@@ -294,12 +296,12 @@ auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::find(std::string_view id) const -> ConnectionPtr {
-  return state_->find(id);
+  return state_->registry().find(id);
 }
 
 template <WebSocketLike Ws>
 std::size_t ConnectionManager<Ws>::total_connections() const noexcept {
-  return state_->everyone().size();
+  return state_->registry().everyone().size();
 }
 
 template <WebSocketLike Ws>
@@ -314,7 +316,7 @@ std::vector<std::string> ConnectionManager<Ws>::list_rooms() const {
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::members(std::string_view room) const -> std::vector<ConnectionPtr> {
-  return state_->members(room);
+  return state_->registry().members(room);
 }
 
 template <WebSocketLike Ws>

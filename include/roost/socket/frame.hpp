@@ -165,7 +165,7 @@ class Frame {
     return block_->account ? block_->bytes : 0;
   }
 
-  // --- frames side by side in memory, see `detail::FrameJoiner` ---
+  // --- frames side by side in memory, see `detail::FrameCoalescer` ---
 
   /// @private Whether others have some of these bytes too.
   [[nodiscard]] bool is_shared() const noexcept {

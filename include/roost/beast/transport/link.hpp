@@ -39,7 +39,7 @@ class Link final : public Channel {
   Link(boost::asio::any_io_executor executor, std::unique_ptr<Transport> transport,
        std::shared_ptr<const StreamOptions> options)
       : Channel(std::move(executor), std::move(options)), transport_(std::move(transport)) {
-    outbox().join_frames();
+    outbox().coalesce_frames();
   }
   Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)

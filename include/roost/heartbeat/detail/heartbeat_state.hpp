@@ -20,6 +20,7 @@
 #include "roost/heartbeat/detail/heartbeat_schedule.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/registry/registry_observer.hpp"
 #include "roost/manager/stats.hpp"
@@ -48,7 +49,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
         options_((validate(options), std::move(options))),
         message_(Frame::text(options_.message)),
         schedule_(options_.interval, options_.timeout),
-        stalled_before_(manager_->loop().stalled()) {}
+        stalled_before_(manager_->clock().stalled()) {}
   ~Heartbeat() override { stop(); }
 
   /// None once the `io_context` is gone.
@@ -58,10 +59,10 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   void start() {
     manager_->require_running();
     if (is_running_) return;
-    manager_->observe(*this);
+    manager_->registry().observe(*this);
     is_running_ = true;
     try {
-      for (Connection<Ws>* connection : manager_->everyone()) on_registered(*connection);
+      for (Connection<Ws>* connection : manager_->registry().everyone()) on_registered(*connection);
     } catch (...) {
       stop();
       throw;
@@ -70,21 +71,21 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
 
   void stop() noexcept {
     if (!std::exchange(is_running_, false)) return;
-    manager_->unobserve(*this);
+    manager_->registry().unobserve(*this);
     for (auto& [connection, entry] : entries_) schedule_.remove(entry);
     entries_.clear();
     changed_.notify_all();
   }
 
   bool touch(std::string_view id) {
-    const ConnectionPtr connection = manager_->find(id);
+    const ConnectionPtr connection = manager_->registry().find(id);
     if (!connection) return false;
-    connection->liveness_.note(manager_->now());
+    parts_of(*connection).liveness().note(manager_->now());
     return true;
   }
 
   [[nodiscard]] bool is_alive(std::string_view id) const {
-    const ConnectionPtr connection = manager_->find(id);
+    const ConnectionPtr connection = manager_->registry().find(id);
     if (!connection) return false;
     const Clock::time_point seen = seen_by_loop(*connection);
     const auto entry = entries_.find(connection.get());
@@ -95,12 +96,12 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   [[nodiscard]] HeartbeatStats stats() const noexcept {
     HeartbeatStats stats = stats_;
     stats.watched = entries_.size();
-    stats.late += manager_->loop().stalled() - stalled_before_;
+    stats.late += manager_->clock().stalled() - stalled_before_;
     return stats;
   }
 
   static boost::asio::awaitable<std::size_t> ping_all(std::shared_ptr<Heartbeat> self) {
-    const std::vector<ConnectionPtr> all = self->manager_->all();
+    const std::vector<ConnectionPtr> all = self->manager_->registry().all();
     std::size_t sent = 0;
     for (const ConnectionPtr& connection : all) {
       if (self->ping(*connection)) ++sent;
@@ -129,7 +130,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   }
 
   [[nodiscard]] Clock::time_point seen_by_loop(const Connection<Ws>& connection) const {
-    return manager_->loop().from_base(connection.last_activity());
+    return manager_->clock().from_base(connection.last_activity());
   }
 
   void on_registered(Connection<Ws>& connection) override {
@@ -158,7 +159,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   static boost::asio::awaitable<void> beat_on(std::shared_ptr<Heartbeat> self) {
     const ScopedValue beating(self->is_beating_, true);
     while (const auto next = self->schedule_.next_wake()) {
-      co_await wait(self->changed_, self->executor_, *self->manager_->options().clock, *next);
+      co_await wait(self->changed_, self->manager_->loop(), *next);
       self->beat();
     }
   }
@@ -175,7 +176,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     const std::vector<ConnectionPtr> silent = connections_of(due.drop);
     const std::vector<ConnectionPtr> quiet = connections_of(due.ping);
     for (const ConnectionPtr& connection : silent) {
-      manager_->drop(*connection, {.reason = DisconnectReason::heartbeat_timeout});
+      drop(*manager_, *connection, {.reason = DisconnectReason::heartbeat_timeout});
     }
     for (const ConnectionPtr& connection : quiet) ping(*connection);
   }
@@ -190,13 +191,29 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     return connections;
   }
 
+  /// A ping frame, or where the socket has none the message that stands for it. Nobody waits.
+  OfferResult send_ping(ConnectionParts<Ws>& parts) {
+    if constexpr (Pings<Ws>) {
+      try {
+        parts.socket()->ping(parts.liveness().next_ping(manager_->now()));
+      } catch (...) {
+        return OfferResult::failed;
+      }
+      return OfferResult::taken;
+    } else {
+      std::shared_ptr<Delivery> nobody_waits;
+      return parts.offer(message_, false, nobody_waits);
+    }
+  }
+
   /// @returns whether the ping was taken; if not, the connection is dropped.
   bool ping(Connection<Ws>& connection) {
     if (!connection.is_connected()) return false;
-    const Offer offer = connection.ping(message_);
-    connection.drop_unless_taken(offer);
-    if (offer == Offer::taken) ++stats_.pings;
-    return offer == Offer::taken;
+    ConnectionParts<Ws>& parts = parts_of(connection);
+    const OfferResult offer = send_ping(parts);
+    parts.drop_unless_taken(offer);
+    if (offer == OfferResult::taken) ++stats_.pings;
+    return offer == OfferResult::taken;
   }
 
   const StatePtr manager_;

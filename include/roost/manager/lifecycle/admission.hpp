@@ -17,10 +17,13 @@
 
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/lifecycle/pending_joins.hpp"
 #include "roost/manager/options.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
 #include "roost/manager/registry/manager_state.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/overflow.hpp"
 
 namespace roost::detail {
@@ -76,10 +79,9 @@ struct Admission {
     const typename State::Reservation place(*state);
     check_id_is_free(*state, request);
 
-    const auto connection = std::make_shared<Connection<Ws>>(
-        typename Connection<Ws>::Key{}, state, std::move(request.id), std::move(request.metadata),
-        state->shown_now());
-    connection->overflow_ = request.overflow;
+    const ConnectionPtr connection =
+        ConnectionAccess::make<Ws>(state, std::move(request.id), std::move(request.metadata),
+                                   state->shown_now(), request.overflow);
     co_await ask_on_connect(state, socket, connection);
     for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
 
@@ -90,13 +92,13 @@ struct Admission {
       throw boost::system::system_error(boost::asio::error::operation_aborted);
     }
     require_open(*state);
-    if constexpr (KnowsItsEnd<Ws>) {
-      if (socket->ended()) throw Error(errc::connection_closed, "it ended while it was admitted");
+    if (if_able::ended(*socket)) {
+      throw Error(errc::connection_closed, "it ended while it was admitted");
     }
     const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
     check_initial_rooms(*state, connection->id(), request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
-    if (old) Hooks<Ws>::follow(*state, *connection, old);
+    if (old) Hooks<Ws>::tell_after(*state, *connection, old);
     co_return connection;
   }
 
@@ -105,18 +107,18 @@ struct Admission {
     std::exception_ptr error;
     try {
       if (state->rooms().is_observed()) co_await state->rooms().settled();
-      co_await Hooks<Ws>::wait_told(state, connection, connection->hooks_.queued);
+      co_await Hooks<Ws>::wait_told(state, connection, parts_of(*connection).hooks.queued);
     } catch (...) {
       error = std::current_exception();
     }
     if (!error) co_return;
-    state->drop(*connection, {DisconnectReason::cancelled, close_code::going_away, {}});
+    drop(*state, *connection, {DisconnectReason::cancelled, close_code::going_away, {}});
     std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
   }
 
   static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
                                            std::string room) {
-    if (!connection || !connection->is_registered_with(*state)) co_return false;
+    if (!connection || !parts_of(*connection).is_attached_to(*state)) co_return false;
     if (!connection->is_in(room)) {
       check_may_join(*state, *connection, room);
       co_await ask_room(state, room, connection);
@@ -135,7 +137,8 @@ struct Admission {
   static bool enter(State& state, Connection<Ws>& connection, const std::string& room) {
     if (connection.is_in(room)) return false;
     check_may_join(state, connection, room);
-    state.join(connection, room);
+    state.rooms().join(parts_of(connection), room);
+    Hooks<Ws>::queue(state, connection, HookKind::joined, room);
     return true;
   }
 
@@ -154,41 +157,46 @@ struct Admission {
       waiting.keep();
       co_return;
     }
-    if (waiting.is_last()) state->leave(*connection, room);
+    if (waiting.is_last()) leave(*state, *connection, room);
     std::rethrow_exception(error);
   }
 
   static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id, std::string room) {
-    ConnectionPtr connection = state->find(id);
+    ConnectionPtr connection = state->registry().find(id);
     co_return co_await join(std::move(state), std::move(connection), std::move(room));
   }
 
   static boost::asio::awaitable<bool> leave_by_id(StatePtr state, std::string id,
                                                   std::string room) {
-    const ConnectionPtr connection = state->find(id);
-    co_return connection && state->leave(*connection, room);
+    const ConnectionPtr connection = state->registry().find(id);
+    co_return connection&& leave(*state, *connection, room);
   }
 
  private:
+  /// @returns whether it was in the room.
+  static bool leave(State& state, Connection<Ws>& connection, const std::string& room) {
+    if (!state.rooms().leave(parts_of(connection), room)) return false;
+    Hooks<Ws>::queue(state, connection, HookKind::left, room);
+    return true;
+  }
+
   static void require_open(State& state) {
     state.require_running();
     if (state.gate()->is_open()) return;
-    state.count_refused();
+    ++state.counters().refused;
     throw Error(errc::draining);
   }
 
   static void require_executor(const State& state, const Ws& socket) {
-    if constexpr (HasExecutor<Ws>) {
-      const boost::asio::any_io_executor executor = socket.get_executor();
-      if (!executor || executor == state.executor()) return;  // none: it has ended
-      throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
-    }
+    const boost::asio::any_io_executor executor = if_able::executor_of(socket);
+    if (!executor || executor == state.executor()) return;  // none: it has ended, or cannot tell
+    throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
   }
 
   static void check_room_count(State& state, const std::string& id, std::size_t count) {
     const std::size_t limit = state.options().max_rooms_per_connection;
     if (count <= limit) return;
-    state.count_room_refused();
+    ++state.counters().rooms_refused;
     state.log_limited(Severity::warning, "too_many_rooms", {{"id", id}});
     throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) + "\" may be in " +
                                           std::to_string(limit) + " rooms");
@@ -196,13 +204,13 @@ struct Admission {
 
   static void check_may_join(State& state, const Connection<Ws>& connection,
                              const std::string& room) {
-    check_room_count(state, connection.id(), RoomIndex::room_count(connection) + 1);
+    check_room_count(state, connection.id(), RoomIndex::room_count(parts_of(connection)) + 1);
     check_room_has_space(state, room);
   }
   static void check_room_has_space(State& state, const std::string& room) {
     const auto& limit = state.options().max_room_members;
     if (!limit || state.rooms().members(room).size() < *limit) return;
-    state.count_room_refused();
+    ++state.counters().rooms_refused;
     state.log_limited(Severity::warning, "room_full",
                       {{"room", room}, {"limit", std::to_string(*limit)}});
     throw Error(errc::room_full,
@@ -214,25 +222,25 @@ struct Admission {
       check_room_count(state, id, rooms.size());
       for (const std::string& room : rooms) check_room_has_space(state, room);
     } catch (const Error&) {
-      state.count_refused();
+      ++state.counters().refused;
       throw;
     }
   }
 
   [[noreturn]] static void refuse_because_full(State& state) {
     const std::string limit = std::to_string(*state.options().max_connections);
-    state.count_refused();
+    ++state.counters().refused;
     state.log_limited(Severity::warning, "too_many_connections", {{"limit", limit}});
     throw Error(errc::too_many_connections, "max_connections of " + limit + " is reached");
   }
 
   static void check_id_is_free(State& state, const Request& request) {
-    if (request.on_duplicate == OnDuplicate::refuse && state.find(request.id)) {
+    if (request.on_duplicate == OnDuplicate::refuse && state.registry().find(request.id)) {
       refuse_duplicate(state, request.id);
     }
   }
   [[noreturn]] static void refuse_duplicate(State& state, const std::string& id) {
-    state.count_refused();
+    ++state.counters().refused;
     state.log_limited(Severity::warning, "duplicate_connection_id", {{"id", id}});
     throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
   }
@@ -240,21 +248,39 @@ struct Admission {
   /// @returns the connection that had to leave for it; null: the id was free
   static ConnectionPtr make_room_for_id(State& state, const std::string& id,
                                         OnDuplicate on_duplicate) {
-    ConnectionPtr old = state.find(id);
+    ConnectionPtr old = state.registry().find(id);
     if (!old) return old;
     if (on_duplicate == OnDuplicate::refuse) refuse_duplicate(state, id);
-    state.drop(*old, {.reason = DisconnectReason::replaced,
-                      .code = close_code::policy_violation,
-                      .text = "replaced by a newer connection"});
+    drop(state, *old,
+         {.reason = DisconnectReason::replaced,
+          .code = close_code::policy_violation,
+          .text = "replaced by a newer connection"});
     return old;
+  }
+
+  /// Both or neither: the registry has the connection, and the connection has its socket.
+  static void attach(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
+                     const std::vector<std::string>& rooms) {
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    try {
+      parts.attach(state, std::move(socket));
+      state.registry().add(connection, rooms);
+    } catch (...) {
+      state.congestion().unwatch(parts);
+      parts.detach(/*is_flushed=*/false);
+      throw;
+    }
   }
 
   static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
                           const std::vector<std::string>& rooms) {
-    if constexpr (LimitsMessages<Ws>) {
-      socket->set_max_message_bytes(state.options().max_message_bytes.value_or(0));
+    if_able::set_max_message_bytes(*socket, state.options().max_message_bytes.value_or(0));
+    attach(state, connection, std::move(socket), rooms);
+    ++state.counters().accepted;
+    Hooks<Ws>::queue(state, *connection, HookKind::connected);
+    for (const std::string& room : rooms) {
+      Hooks<Ws>::queue(state, *connection, HookKind::joined, room);
     }
-    state.add(connection, std::move(socket), rooms);
     std::string names;
     for (const std::string& room : rooms) names += (names.empty() ? "" : ",") + room;
     state.log(Severity::info, "connect", {{"id", connection->id()}, {"rooms", names}});
@@ -271,7 +297,7 @@ struct Admission {
     if (!state->options().on_connect) co_return;
     const std::string why = co_await denial(state, call_on_connect(state, socket, connection));
     if (why.empty()) co_return;
-    state->count_refused();
+    ++state->counters().refused;
     state->log_limited(Severity::warning, "connection_denied",
                        {{"id", connection->id()}, {"why", why}});
     throw Error(errc::connection_denied, why);
@@ -288,7 +314,7 @@ struct Admission {
     if (!state->options().room_validator) co_return;
     const std::string why = co_await denial(state, call_room_validator(state, room, connection));
     if (why.empty()) co_return;
-    if (!connection->is_connected() && !connection->ended()) state->count_refused();
+    if (!connection->is_connected() && !connection->ended()) ++state->counters().refused;
     state->log_limited(Severity::warning, "join_denied",
                        {{"id", connection->id()}, {"room", room}, {"why", why}});
     throw Error(errc::join_denied, "room \"" + escape_for_log(room) + "\": " + why);
@@ -299,9 +325,8 @@ struct Admission {
                                                     boost::asio::awaitable<bool> question) {
     std::exception_ptr error;
     try {
-      if (co_await state->hook_calls().run(std::move(question), state->executor(),
-                                           *state->options().clock,
-                                           state->options().hook_timeout)) {
+      if (co_await state->hook_calls().answer(std::move(question), state->loop(),
+                                              state->options().hook_timeout)) {
         co_return std::string();
       }
     } catch (...) {

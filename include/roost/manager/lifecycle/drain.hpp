@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/tasks.hpp"
@@ -28,22 +29,22 @@ struct Drain {
 
   /// Begins a drain, or joins the one that is under way. It is the manager's own: a caller that
   /// gives up changes nothing.
-  static boost::asio::awaitable<DrainReport> join(StatePtr state, DrainOptions options) {
+  static boost::asio::awaitable<DrainReport> await_drain(StatePtr state, DrainOptions options) {
     std::shared_ptr<Child<DrainReport>> drain = state->drain();
     if (!drain || drain->is_done()) {
-      drain = Child<DrainReport>::start(state->executor(), run(state, options));
+      drain = Child<DrainReport>::start(state->executor(), run_drain(state, options));
       state->drain() = drain;
     }
-    co_return co_await result_of(drain, state->executor(), *state->options().clock);
+    co_return co_await result_of(drain, state->loop());
   }
 
  private:
-  static boost::asio::awaitable<DrainReport> run(StatePtr state, DrainOptions options) {
+  static boost::asio::awaitable<DrainReport> run_drain(StatePtr state, DrainOptions options) {
     co_await next_turn();  // whoever asks next finds it
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
     state->gate()->hand_over();
-    const Connections all = state->all();
+    const Connections all = state->registry().all();
     state->log(Severity::info, "drain", {{"connections", std::to_string(all.size())}});
 
     DrainReport report{.connections = all.size()};
@@ -51,8 +52,9 @@ struct Drain {
     report.left = all.size() - closing.size();
     co_await wait_over(state, deadline);
     co_await cut_short(state);
-    for (const auto& connection : closing)
-      ++(connection->was_aborted_ ? report.aborted : report.closed);
+    for (const auto& connection : closing) {
+      ++(parts_of(*connection).departure.was_aborted ? report.aborted : report.closed);
+    }
     report.unfinished = state->tasks().size();
     state->log(Severity::info, "drained",
                {{"closed", std::to_string(report.closed)},
@@ -75,19 +77,17 @@ struct Drain {
     for (std::size_t i = 0; i < all.size() && !state->is_stopped(); ++i) {
       const double share = static_cast<double>(i) / static_cast<double>(all.size());
       const auto turn = start + std::chrono::duration_cast<Clock::duration>(spread * share);
-      if (turn > state->now()) {
-        co_await sleep_until(state->executor(), *state->options().clock, turn);
-      }
+      if (turn > state->now()) co_await sleep_until(state->loop(), turn);
       if (!all[i]->is_connected()) continue;
       const Disconnect how{DisconnectReason::draining, options.code,
                            retry_hint(state->gate()->next_retry())};
       const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
       // A peer that does not answer must not make the others, and the process, wait that long.
       const Clock::duration patience = std::min(left, state->options().close_timeout);
-      state->drop(*all[i], how, Ending::close,
-                  {.total = left,
-                   .without_progress = patience,
-                   .min_progress_bytes = state->options().min_progress_bytes});
+      drop(*state, *all[i], how, Ending::close,
+           {.total = left,
+            .without_progress = patience,
+            .min_progress_bytes = state->options().min_progress_bytes});
       closing.push_back(all[i]);
     }
     co_return closing;
@@ -97,14 +97,12 @@ struct Drain {
   /// that are told, handlers that end. Then for those who came too late, and what these caused. Not
   /// for ever.
   static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
-    const boost::asio::any_io_executor executor = state->executor();
-    Clock& clock = *state->options().clock;
-    TaskGroup& tasks = state->tasks();
-    co_await tasks.wait_idle(executor, clock, deadline);
+    const Loop& loop = state->loop();
+    co_await wait_idle(state->tasks(), loop, deadline);
     state->gate()->close_entrances();
-    co_await state->gate()->visits().wait_idle(executor, clock, deadline);
-    co_await state->hook_calls().wait_idle(executor, clock, deadline);
-    co_await tasks.wait_idle(executor, clock, deadline);
+    co_await wait_idle(state->gate()->visits(), loop, deadline);
+    co_await state->hook_calls().wait_idle(loop, deadline);
+    co_await wait_idle(state->tasks(), loop, deadline);
   }
 
   /// What is cancelled has ended a few turns of the loop later, if it ends at all, and what has

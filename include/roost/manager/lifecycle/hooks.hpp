@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -22,12 +21,11 @@
 #include "roost/base/hook.hpp"
 #include "roost/base/log.hpp"
 #include "roost/base/text/text.hpp"
+#include "roost/runtime/detail/loop.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
-
-template <class T>
-class Child;
 
 /// The hooks of the application that are under way as coroutines: none takes longer than it may,
 /// and all may be cancelled. On one executor.
@@ -36,18 +34,18 @@ class HookCalls {
   /// Waits for the answer of a hook for at most @p limit; then it is cancelled, left behind, and
   /// its answer discarded.
   /// @par Errors  what it throws; `errc::timed_out`
-  /// @pre this outlives the coroutine
-  ROOST_WHEN_USED boost::asio::awaitable<bool> run(boost::asio::awaitable<bool> hook,
-                                                   boost::asio::any_io_executor executor,
-                                                   Clock& clock, Clock::duration limit);
+  /// @pre this and @p loop outlive the coroutine
+  ROOST_WHEN_USED boost::asio::awaitable<bool> answer(boost::asio::awaitable<bool> hook,
+                                                      const Loop& loop, Clock::duration limit);
 
   [[nodiscard]] bool empty() const noexcept { return under_way_.empty(); }
 
   ROOST_WHEN_USED void cancel();
 
   /// Waits until none is under way (true), or until @p deadline (false).
-  ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
-                                                         Clock& clock, Clock::time_point deadline);
+  /// @pre this and @p loop outlive the coroutine
+  ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(const Loop& loop,
+                                                         Clock::time_point deadline);
 
  private:
   template <class = void>
@@ -66,6 +64,8 @@ class Connection;
 
 namespace detail {
 
+template <class Ws>
+class ConnectionParts;
 template <class Ws>
 class ManagerState;
 
@@ -132,25 +132,26 @@ class Hooks {
   /// Something has happened to @p connection. @returns a ticket to wait for.
   static std::uint64_t queue(State& state, Connection<Ws>& connection, HookKind kind,
                              std::string_view room = {}) {
-    HookProgress& progress = connection.hooks_;
+    HookProgress& progress = parts_of(connection).hooks;
     if (state.hooks().of(kind).empty()) return progress.queued;
     if (progress.push(kind, room)) {
-      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
     }
     return ++progress.queued;
   }
 
   /// The hooks of @p connection, which has just been registered, are told when those of @p old have
   /// been, whose id it has taken.
-  static void follow(State& state, Connection<Ws>& connection, ConnectionPtr old) {
-    HookProgress& progress = connection.hooks_;
-    if (old->hooks_.told == old->hooks_.queued) return;
+  static void tell_after(State& state, Connection<Ws>& connection, ConnectionPtr old) {
+    const HookProgress& before = parts_of(*old).hooks;
+    if (before.told == before.queued) return;
+    HookProgress& progress = parts_of(connection).hooks;
     const bool is_first = !progress.waiting;
     if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
     progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
     ++progress.queued;
     if (is_first) {
-      state.spawn("hooks", run(state.shared_from_this(), connection.shared_from_this()));
+      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
     }
   }
 
@@ -160,9 +161,8 @@ class Hooks {
   /// Waits until the hooks were told of all up to @p ticket.
   static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
                                                 std::uint64_t ticket) {
-    while (connection->hooks_.told < ticket) {
-      co_await wait(connection->changed_, state->executor(), *state->options().clock);
-    }
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    while (parts.hooks.told < ticket) co_await wait(parts.changed, state->loop());
   }
 
  private:
@@ -170,19 +170,20 @@ class Hooks {
     return hooks_[static_cast<std::size_t>(kind)];
   }
 
-  static boost::asio::awaitable<void> run(StatePtr state, ConnectionPtr connection) {
+  static boost::asio::awaitable<void> tell_all(StatePtr state, ConnectionPtr connection) {
     // A hook may be cancelled; who tells them goes on to the next.
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     // Whoever caused it is not done yet.
     co_await next_turn();
-    HookProgress& progress = connection->hooks_;
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    HookProgress& progress = parts.hooks;
     while (!progress.waiting->empty()) {
       const HookEvent event = progress.pop();
       if (event.after) {
         const auto old = std::static_pointer_cast<Connection<Ws>>(event.after);
-        co_await wait_told(state, old, old->hooks_.queued);
+        co_await wait_told(state, old, parts_of(*old).hooks.queued);
         ++progress.told;
-        connection->changed_.notify_all();
+        parts.changed.notify_all();
         continue;
       }
       progress.is_calling = true;
@@ -193,7 +194,7 @@ class Hooks {
       }
       progress.is_calling = false;
       ++progress.told;
-      connection->changed_.notify_all();
+      parts.changed.notify_all();
     }
     progress.waiting.reset();
   }
@@ -202,8 +203,8 @@ class Hooks {
                                            ConnectionPtr connection, const HookEvent& event) {
     try {
       if (hook.is_coroutine()) {
-        co_await state->hook_calls().run(call(state, hook, connection, event), state->executor(),
-                                         *state->options().clock, state->options().hook_timeout);
+        co_await state->hook_calls().answer(call(state, hook, connection, event), state->loop(),
+                                            state->options().hook_timeout);
       } else {
         hook.call(connection, event);
       }

@@ -27,12 +27,11 @@ struct HookCalls::Call {
   }
 };
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::run(
-    boost::asio::awaitable<bool> hook, boost::asio::any_io_executor executor, Clock& clock,
-    Clock::duration limit) {
-  const Clock::time_point deadline = clock.now() + limit;
-  const Call<> call(*this, Child<bool>::start(executor, std::move(hook)));
-  co_return co_await result_of(call.child, executor, clock, deadline);
+ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::answer(
+    boost::asio::awaitable<bool> hook, const Loop& loop, Clock::duration limit) {
+  const Clock::time_point deadline = loop.now() + limit;
+  const Call<> call(*this, Child<bool>::start(loop.executor, std::move(hook)));
+  co_return co_await result_of(call.child, loop, deadline);
 }
 
 ROOST_WHEN_USED_DEF void HookCalls::cancel() {
@@ -40,11 +39,11 @@ ROOST_WHEN_USED_DEF void HookCalls::cancel() {
   for (const auto& child : all) child->cancel();
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::wait_idle(
-    boost::asio::any_io_executor executor, Clock& clock, Clock::time_point deadline) {
+ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> HookCalls::wait_idle(const Loop& loop,
+                                                                      Clock::time_point deadline) {
   bool is_in_time = true;
   while (is_in_time && !under_way_.empty()) {
-    is_in_time = co_await wait(idle_, executor, clock, deadline);
+    is_in_time = co_await wait(idle_, loop, deadline);
   }
   co_return is_in_time;
 }

@@ -15,12 +15,15 @@
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/admission.hpp"
+#include "roost/manager/lifecycle/closing.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/lifecycle/session_handler.hpp"
 #include "roost/manager/receiving/receiving.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 
 namespace roost::detail {
 
@@ -37,7 +40,7 @@ struct Session {
 
   /// Comes in. What only this needs goes with its frame.
   /// @returns the connection, or how the peer left meanwhile
-  static boost::asio::awaitable<Entry> enter(StatePtr state, std::shared_ptr<Ws> socket,
+  static boost::asio::awaitable<Entry> admit(StatePtr state, std::shared_ptr<Ws> socket,
                                              typename Admission<Ws>::Request request) {
     std::exception_ptr refusal;
     try {
@@ -48,15 +51,15 @@ struct Session {
     co_return std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
   }
 
-  /// @param entering  of `enter`
-  static boost::asio::awaitable<SessionOutcome> run(StatePtr state,
-                                                    boost::asio::awaitable<Entry> entering,
-                                                    HandlerPtr handler) {
+  /// @param entering  of `admit`
+  static boost::asio::awaitable<SessionOutcome> serve(StatePtr state,
+                                                      boost::asio::awaitable<Entry> entering,
+                                                      HandlerPtr handler) {
     // Suspended for as long as the connection lives: on the manager's executor there is no
     // coroutine around it, and none below it.
     if (co_await boost::asio::this_coro::executor != state->executor()) {
       co_return co_await on_executor(state->executor(),
-                                     run(state, std::move(entering), std::move(handler)));
+                                     serve(state, std::move(entering), std::move(handler)));
     }
     Entry entry = co_await std::move(entering);
     if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) co_return **left;
@@ -66,13 +69,13 @@ struct Session {
     if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
     const auto running =
         Child<void>::start(state->executor(), call(std::move(handler), connection));
-    connection->handler_ = running;
+    parts_of(*connection).handler = running;
     if (!connection->is_connected() && !running->is_done()) {  // by its first words
       state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, running));
     }
     bool is_cancelled = false;
     while (!running->is_done()) {
-      typename State::Waiter waiter(state->executor(), *state->options().clock, Timer::never());
+      typename State::Waiter waiter(state->executor(), state->loop().clock, Timer::never());
       running->ended.add(waiter);
       try {
         co_await waiter.sleep();
@@ -106,13 +109,13 @@ struct Session {
     Registration& operator=(const Registration&) = delete;
     ~Registration() {
       let_go_of_handler(connection);
-      state.remove(connection, {.reason = DisconnectReason::cancelled});
+      unregister(state, connection, {.reason = DisconnectReason::cancelled});
     }
   };
 
   static void let_go_of_handler(Connection<Ws>& connection) {
-    connection.handler_.reset();
-    connection.changed_.notify_all();
+    parts_of(connection).handler.reset();
+    parts_of(connection).changed.notify_all();
   }
 
   // Owns the handler: its captures live as long as its coroutine.
@@ -129,7 +132,8 @@ struct Session {
     try {
       std::rethrow_exception(refusal);
     } catch (const Error& error) {
-      if (is(error, errc::connection_closed)) return ended_early(state, how_it_ended(*socket));
+      if (is(error, errc::connection_closed))
+        return ended_early(state, if_able::ended(*socket).value_or(Disconnect()));
       reason = error.code().message();
       code = is(error, errc::too_many_connections) || is(error, errc::room_full)
                  ? close_code::try_again_later
@@ -143,7 +147,8 @@ struct Session {
       if (error.code() == boost::asio::error::operation_aborted) code = close_code::going_away;
     } catch (...) {
     }
-    state.close_in_background(std::move(socket), code, std::move(reason));
+    Closing<Ws>::close_in_background(state.shared_from_this(), std::move(socket), code,
+                                     std::move(reason));
     std::rethrow_exception(refusal);
   }
 
@@ -159,10 +164,10 @@ struct Session {
                                  const std::exception_ptr& error, bool is_cancelled) {
     const bool had_ended = connection.ended().has_value();
     if (!had_ended) {
-      state.drop(connection,
-                 is_cancelled ? Disconnect{DisconnectReason::cancelled, close_code::going_away, {}}
-                 : error      ? failure(error)
-                         : Disconnect{DisconnectReason::handler_ended, close_code::normal, {}});
+      drop(state, connection,
+           is_cancelled ? Disconnect{DisconnectReason::cancelled, close_code::going_away, {}}
+           : error      ? failure(error)
+                        : Disconnect{DisconnectReason::handler_ended, close_code::normal, {}});
     }
     if (is_cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
     if (error && !(had_ended && is_how_handlers_learn(error))) {

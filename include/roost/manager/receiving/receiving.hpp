@@ -15,31 +15,15 @@
 
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
-
-/// How a socket says that it ended; a lost connection if it cannot say.
-template <class Ws>
-[[nodiscard]] Disconnect how_it_ended(const Ws& socket) {
-  if constexpr (KnowsItsEnd<Ws>) {
-    if (const std::optional<Disconnect> how = socket.ended()) return *how;
-  }
-  return {};
-}
-
-/// Spares a receive the coroutine of the socket, which is there as often as there are connections.
-template <class Ws>
-concept ReceivesInSteps = requires(Ws& ws) {
-  ws.begin_receive();
-  { ws.has_next() } -> std::same_as<bool>;
-  ws.until_next();
-  { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
-};
 
 /// From one connection to its handler.
 template <class Ws>
@@ -55,26 +39,28 @@ struct Receiving {
   /// One coroutine, on the manager's executor: most connections are suspended here most of the
   /// time, and each frame costs memory and time.
   template <class T>
-  static boost::asio::awaitable<T> run(StatePtr state, ConnectionPtr connection, Kind kind,
-                                       std::optional<std::size_t> max_bytes, T (*convert)(Message),
-                                       T (*at_end)() = nullptr) {
+  static boost::asio::awaitable<T> receive_as(StatePtr state, ConnectionPtr connection, Kind kind,
+                                              std::optional<std::size_t> max_bytes,
+                                              T (*convert)(Message), T (*at_end)() = nullptr) {
     if (co_await boost::asio::this_coro::executor != state->executor()) {
       co_return co_await on_executor(
-          state->executor(), run(state, std::move(connection), kind, max_bytes, convert, at_end));
+          state->executor(),
+          receive_as(state, std::move(connection), kind, max_bytes, convert, at_end));
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_free(*state, *connection);
-    connection->has_received_ = true;
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    parts.inbound.has_received = true;
     std::optional<Message> message;
     std::exception_ptr error;
     {
-      const ScopedValue busy(connection->is_receiving_, true);
+      const ScopedValue busy(parts.inbound.is_receiving, true);
       // The connection lets go of its socket when it ends; this receive must not.
       const std::shared_ptr<Ws> socket = connection->websocket();
       const Clock::time_point begun = closes_over_rate(*state) ? state->now() : Clock::time_point();
       try {
         if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
-        if constexpr (ReceivesInSteps<Ws>) {
+        if constexpr (receives_in_steps) {
           const auto receiving = socket->begin_receive();
           while (!socket->has_next()) co_await socket->until_next();
           const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
@@ -94,12 +80,12 @@ struct Receiving {
         if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
           std::rethrow_exception(error);
         }
-        state->drop(*connection, how_it_ended(*socket));
+        parts.drop(if_able::ended(*socket).value_or(Disconnect()));
       }
     }
     if (at_end && !connection->is_connected()) co_return at_end();
     require_connected(*connection);
-    connection->liveness_.note(state->now());
+    parts.liveness().note(state->now());
     require_rate(*state, *connection, *message);
     require_size(*state, *connection, *message, max_bytes);
     require_kind(*state, *connection, *message, kind);
@@ -107,6 +93,14 @@ struct Receiving {
   }
 
  private:
+  // Spares a receive the coroutine of the socket, which is there as often as there are connections.
+  static constexpr bool receives_in_steps = requires(Ws& ws) {
+    ws.begin_receive();
+    { ws.has_next() } -> std::same_as<bool>;
+    ws.until_next();
+    { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
+  };
+
   static void require_connected(const Connection<Ws>& connection) {
     if (connection.is_connected()) return;
     throw Error(errc::connection_closed,
@@ -117,10 +111,10 @@ struct Receiving {
 
   static void require_free(const State& state, const Connection<Ws>& connection) {
     require_connected(connection);
-    if (!connection.is_registered_with(state)) {
+    if (!parts_of(connection).is_attached_to(state)) {
       throw Error(errc::not_connected, "the connection belongs to another manager");
     }
-    if (connection.is_receiving_) {
+    if (parts_of(connection).inbound.is_receiving) {
       throw Error(errc::already_receiving,
                   "connection \"" + escape_for_log(connection.id()) + "\"");
     }
@@ -132,8 +126,9 @@ struct Receiving {
   // knows before. So a long one is paid for afterwards.
   static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
     const InboundRate& limits = state.options().inbound;
-    return std::max(connection.inbound_messages_.ready_at(limits.messages),
-                    connection.inbound_bytes_.ready_at(limits.bytes));
+    const auto& inbound = parts_of(connection).inbound;
+    return std::max(inbound.messages.ready_at(limits.messages),
+                    inbound.bytes.ready_at(limits.bytes));
   }
   static bool is_limited(const State& state) noexcept {
     const InboundRate& limits = state.options().inbound;
@@ -147,13 +142,12 @@ struct Receiving {
     return state.shown_now() < next_at(state, connection);
   }
   static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
-    state->count_rate_limited();
+    ++state->counters().rate_limited;
     state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
-    const Clock::time_point due = state->loop().from_base(next_at(*state, *connection));
+    const Clock::time_point due = state->clock().from_base(next_at(*state, *connection));
     bool is_early = true;
     while (is_early && connection->is_connected()) {
-      is_early =
-          co_await wait(connection->changed_, state->executor(), *state->options().clock, due);
+      is_early = co_await wait(parts_of(*connection).changed, state->loop(), due);
     }
   }
   // What a peer sends while nobody receives, or while the loop does not run, comes all together
@@ -161,30 +155,33 @@ struct Receiving {
   // as time goes by in which the peer is waited for, and when it turns out to have sent no more.
   static void note_waited(const State& state, Connection<Ws>& connection, Clock::time_point begun) {
     const InboundRate& limits = state.options().inbound;
+    auto& inbound = parts_of(connection).inbound;
     const Clock::duration waited = state.now() - begun;
-    const Clock::time_point over = state.loop().to_base(begun) + waited;
+    const Clock::time_point over = state.clock().to_base(begun) + waited;
     const auto settle = [&](TokenBucket& bucket) {
       bucket.settle(connection.connected_at());
       bucket.settle(waited < LoopClock::catching_up ? std::min(bucket.full_at() + 2 * waited, over)
                                                     : over);
     };
-    if (limits.messages.per_second > 0) settle(connection.inbound_messages_);
-    if (limits.bytes.per_second > 0) settle(connection.inbound_bytes_);
+    if (limits.messages.per_second > 0) settle(inbound.messages);
+    if (limits.bytes.per_second > 0) settle(inbound.bytes);
   }
   static void require_rate(State& state, Connection<Ws>& connection, const Message& message) {
     if (!is_limited(state)) return;
     const InboundRate& limits = state.options().inbound;
     const bool closes = closes_over_rate(state);
-    const bool is_over = closes && state.loop().base_now() < next_at(state, connection);
+    const bool is_over = closes && state.clock().base_now() < next_at(state, connection);
     const auto since = closes ? Clock::time_point() : state.shown_now();
-    connection.inbound_messages_.take(limits.messages, since, 1);
-    connection.inbound_bytes_.take(limits.bytes, since, message.payload.size());
+    auto& inbound = parts_of(connection).inbound;
+    inbound.messages.take(limits.messages, since, 1);
+    inbound.bytes.take(limits.bytes, since, message.payload.size());
     if (!is_over) return;
-    state.count_rate_limited();
+    ++state.counters().rate_limited;
     state.log_limited(Severity::warning, "rate_limited", {{"id", connection.id()}});
-    state.drop(connection, {.reason = DisconnectReason::rate_limited,
-                            .code = close_code::policy_violation,
-                            .text = "too many messages"});
+    drop(state, connection,
+         {.reason = DisconnectReason::rate_limited,
+          .code = close_code::policy_violation,
+          .text = "too many messages"});
     throw Error(errc::rate_limited, "connection \"" + escape_for_log(connection.id()) + "\"");
   }
 
@@ -197,9 +194,10 @@ struct Receiving {
                              std::to_string(*limit) + " are allowed";
     state.log_limited(Severity::warning, "message_too_big",
                       {{"id", connection.id()}, {"bytes", std::to_string(message.payload.size())}});
-    state.drop(connection, {.reason = DisconnectReason::message_too_big,
-                            .code = close_code::message_too_big,
-                            .text = "message too big"});
+    drop(state, connection,
+         {.reason = DisconnectReason::message_too_big,
+          .code = close_code::message_too_big,
+          .text = "message too big"});
     throw Error(errc::message_too_big, what);
   }
 
@@ -208,9 +206,10 @@ struct Receiving {
     if (kind == Kind::any || message.is_text == (kind == Kind::text)) return;
     const std::string what =
         message.is_text ? "text where binary is wanted" : "binary where text is wanted";
-    state.drop(connection, {.reason = DisconnectReason::unsupported_data,
-                            .code = close_code::unsupported_data,
-                            .text = what});
+    drop(state, connection,
+         {.reason = DisconnectReason::unsupported_data,
+          .code = close_code::unsupported_data,
+          .text = what});
     throw Error(errc::unsupported_data, what);
   }
 };

@@ -16,10 +16,10 @@
 namespace roost::detail {
 
 /// What became of a frame that was offered to a connection.
-enum class Offer : unsigned char {
+enum class OfferResult : unsigned char {
   taken,      ///< The socket has it.
   conflated,  ///< The same, in the place of another.
-  dropped,    ///< It is congested, and by its policy does not get it.
+  dropped,    ///< The connection is congested, and by a policy does not get it.
   waiting,    ///< The delivery will tell.
   failed,     ///< The socket is closed: to be dropped.
   overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.

@@ -25,6 +25,7 @@ template <class Ws>
 class Congestion {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
+  using Parts = ConnectionParts<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
@@ -33,41 +34,40 @@ class Congestion {
   [[nodiscard]] std::size_t size() const noexcept { return watched_.size(); }
 
   /// Looks after a connection from now on, when it is due at the latest.
-  void watch(Connection<Ws>& connection) {
-    if (connection.watch_position_ == Recipient<Ws>::not_watched) {
-      connection.watch_position_ = watched_.size();
-      watched_.push_back({&connection, Pace(state_.now(), connection.look(), limits())});
+  void watch(Parts& parts) {
+    if (!parts.is_watched()) {
+      parts.watch_position = watched_.size();
+      watched_.push_back({&parts, Pace(state_.now(), parts.look(), limits())});
     }
-    look_in_time(watched_[connection.watch_position_]);
+    look_in_time(watched_[parts.watch_position]);
   }
 
-  void unwatch(Connection<Ws>& connection) noexcept {
-    const std::size_t position =
-        std::exchange(connection.watch_position_, Recipient<Ws>::not_watched);
-    if (position == Recipient<Ws>::not_watched) return;
+  void unwatch(Parts& parts) noexcept {
+    const std::size_t position = std::exchange(parts.watch_position, Parts::not_watched);
+    if (position == Parts::not_watched) return;
     watched_[position] = watched_.back();
     watched_.pop_back();
-    if (position < watched_.size()) watched_[position].connection->watch_position_ = position;
+    if (position < watched_.size()) watched_[position].parts->watch_position = position;
     if (watched_.empty()) changed_.notify_all();
   }
 
   /// Over `max_outbox_bytes` is queued for a connection. @returns whether it is to be dropped: it
   /// is known already that its peer does not take that. Else it has time to show that it does.
-  [[nodiscard]] bool on_excess(Connection<Ws>& connection) {
-    const bool is_new = connection.watch_position_ == Recipient<Ws>::not_watched;
-    if (is_new) watch(connection);
-    Watched& watched = watched_[connection.watch_position_];
+  [[nodiscard]] bool on_excess(Parts& parts) {
+    const bool is_new = !parts.is_watched();
+    if (is_new) watch(parts);
+    Watched& watched = watched_[parts.watch_position];
     const Pace::Limits limits = this->limits();
-    if (!watched.pace.exceeds(connection.queued_bytes(), limits)) return false;
-    const auto verdict = watched.pace.on_excess(state_.now(), connection.look(), limits);
+    if (!watched.pace.exceeds(parts.queued_bytes(), limits)) return false;
+    const auto verdict = watched.pace.on_excess(state_.now(), parts.look(), limits);
     look_in_time(watched);
     return !is_new && verdict != Pace::Verdict::fine;
   }
 
   /// A connection is below its high-water mark again.
-  void on_relieved(Connection<Ws>& connection) noexcept {
-    if (connection.watch_position_ == Recipient<Ws>::not_watched) return;
-    watched_[connection.watch_position_].pace.on_relieved();
+  void on_relieved(Parts& parts) noexcept {
+    if (!parts.is_watched()) return;
+    watched_[parts.watch_position].pace.on_relieved();
   }
 
   /// Whoever queues something calls this afterwards: over `max_total_outbox_bytes` some are
@@ -82,7 +82,7 @@ class Congestion {
 
  private:
   struct Watched {
-    Connection<Ws>* connection;
+    Parts* parts;
     Pace pace;
   };
 
@@ -97,7 +97,7 @@ class Congestion {
 
   [[nodiscard]] Clock::time_point due(const Watched& watched) const {
     const Clock::time_point due = watched.pace.due(limits());
-    return std::min(due, watched.connection->next_deadline().value_or(due));
+    return std::min(due, watched.parts->next_deadline().value_or(due));
   }
   void look_in_time(const Watched& watched) {
     if (due(watched) < next_sweep_) changed_.notify_all();
@@ -120,7 +120,7 @@ class Congestion {
       Clock::time_point next = Timer::never();
       for (const Watched& watched : self.watched_) next = std::min(next, self.due(watched));
       self.next_sweep_ = next;
-      if (!co_await wait(self.changed_, state->executor(), *state->options().clock, next)) {
+      if (!co_await wait(self.changed_, state->loop(), next)) {
         self.enforce_deadlines();
       }
     }
@@ -130,30 +130,30 @@ class Congestion {
     const Clock::time_point now = state_.now();
     std::vector<ConnectionPtr> expired;
     for (const Watched& watched : watched_) {
-      if (due(watched) <= now) expired.push_back(watched.connection->shared_from_this());
+      if (due(watched) <= now) expired.push_back(owner_of(*watched.parts).shared_from_this());
     }
     for (const ConnectionPtr& connection : expired) {
-      if (!connection->is_connected() || !connection->is_watched()) continue;
-      if (connection->is_expired(now)) {
-        state_.drop(*connection, {.reason = DisconnectReason::send_timeout});
+      Parts& parts = parts_of(*connection);
+      if (!parts.is_watched()) continue;
+      if (parts.is_expired(now)) {
+        parts.drop({.reason = DisconnectReason::send_timeout});
       } else {
-        judge(*connection, now);
+        judge(parts, now);
       }
     }
   }
 
   // After one more flush, which may be all that was missing.
-  void judge(Connection<Ws>& connection, Clock::time_point now) {
-    const bool wrote = connection.is_watched() && connection.flush();
-    if (!connection.is_watched()) return;
-    Pace::Look look = connection.look();
+  void judge(Parts& parts, Clock::time_point now) {
+    const bool wrote = parts.is_watched() && parts.flush();
+    if (!parts.is_watched()) return;
+    Pace::Look look = parts.look();
     look.wrote = wrote;
-    switch (watched_[connection.watch_position_].pace.judge(now, look, limits())) {
+    switch (watched_[parts.watch_position].pace.judge(now, look, limits())) {
       case Pace::Verdict::fine: return;
-      case Pace::Verdict::too_slow:
-        return state_.drop(connection, {.reason = DisconnectReason::send_timeout});
+      case Pace::Verdict::too_slow: return parts.drop({.reason = DisconnectReason::send_timeout});
       case Pace::Verdict::too_full:
-        return state_.drop(connection, {.reason = DisconnectReason::outbox_overflow});
+        return parts.drop({.reason = DisconnectReason::outbox_overflow});
     }
   }
 
@@ -170,9 +170,9 @@ class Congestion {
     std::vector<Candidate> all;
     all.reserve(watched_.size());
     for (const Watched& watched : watched_) {
-      const Pace::Look look = watched.connection->look();
+      const Pace::Look look = watched.parts->look();
       all.push_back({watched.pace.rank(now, look, limits()), look.backlog,
-                     watched.connection->shared_from_this()});
+                     owner_of(*watched.parts).shared_from_this()});
     }
     std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
       return a.rank != b.rank ? a.rank < b.rank : a.bytes > b.bytes;
@@ -183,11 +183,12 @@ class Congestion {
   // What was not flushed yet says nothing about the peers.
   void flush_all() {
     std::vector<ConnectionPtr> queued;
-    for (Connection<Ws>* connection : state_.everyone()) {
-      if (connection->queued_bytes() > 0) queued.push_back(connection->shared_from_this());
+    for (Connection<Ws>* connection : state_.registry().everyone()) {
+      if (parts_of(*connection).queued_bytes() > 0)
+        queued.push_back(connection->shared_from_this());
     }
     for (const ConnectionPtr& connection : queued) {
-      if (connection->is_connected()) connection->flush();
+      if (connection->is_connected()) parts_of(*connection).flush();
     }
   }
 
@@ -206,8 +207,8 @@ class Congestion {
       if (state->frame_memory().bytes() <= enough) break;
       const std::shared_ptr<Ws> socket = candidate.connection->websocket();
       if (!socket) continue;
-      state->drop(*candidate.connection, {.reason = DisconnectReason::outboxes_full});
-      if constexpr (Aborts<Ws>) socket->abort();
+      parts_of(*candidate.connection).drop({.reason = DisconnectReason::outboxes_full});
+      if_able::abort(*socket);
       ++dropped;
     }
     state->log_limited(Severity::warning, "outboxes_full",

@@ -20,6 +20,7 @@
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/sending/audience.hpp"
 #include "roost/runtime/detail/executor.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
 #include "roost/socket/websocket_like.hpp"
@@ -37,7 +38,7 @@ class FrameForms {
 
   /// Valid until the next call.
   const Frame& operator[](FrameForm form) {
-    if constexpr (FormsFrames<Ws>) {
+    if constexpr (if_able::forms_frames<Ws>) {
       if (form != 0) [[unlikely]]
         return formed(form);
     }
@@ -64,6 +65,7 @@ template <class Ws>
 struct FanOut {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
+  using Parts = ConnectionParts<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
   static Audience audience(const State& state, const BroadcastOptions& options) {
@@ -126,25 +128,26 @@ struct FanOut {
   struct Offered {
     SendReport report = {};
     std::size_t waiting = 0;
-    std::vector<const Connection<Ws>*> dropped = {};            ///< To be compared with only.
-    std::vector<std::pair<ConnectionPtr, Offer>> refused = {};  ///< Dropped after the walk.
+    std::vector<const Parts*> dropped = {};                           ///< To be compared with only.
+    std::vector<std::pair<ConnectionPtr, OfferResult>> refused = {};  ///< Dropped after the walk.
 
-    void note(Connection<Ws>& connection, Offer offer) {
+    void note(Parts& recipient, OfferResult offer) {
       switch (offer) {
-        case Offer::taken: ++report.taken; return;
-        case Offer::waiting: ++waiting; return;
-        case Offer::conflated:
+        case OfferResult::taken: ++report.taken; return;
+        case OfferResult::waiting: ++waiting; return;
+        case OfferResult::conflated:
           ++report.taken;
           ++report.conflated;
           return;
-        case Offer::dropped:
+        case OfferResult::dropped:
           ++report.dropped;
-          dropped.push_back(&connection);
+          dropped.push_back(&recipient);
           return;
-        case Offer::overflow: ++report.overflowed; break;
-        case Offer::failed: break;
+        case OfferResult::overflow: ++report.overflowed; break;
+        case OfferResult::failed: break;
       }
-      if (connection.is_connected()) refused.emplace_back(connection.shared_from_this(), offer);
+      if (recipient.is_attached())
+        refused.emplace_back(owner_of(recipient).shared_from_this(), offer);
     }
   };
 
@@ -171,7 +174,7 @@ struct FanOut {
     const std::vector<ConnectionPtr> recipients = who_may_have(*state, to, offered);
     frame = Frame();
     while (delivery->pending > 0) {
-      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+      co_await wait(delivery->settled, state->loop());
     }
     std::size_t still_connected = 0;
     for (const ConnectionPtr& connection : recipients) {
@@ -183,7 +186,7 @@ struct FanOut {
 
   static boost::asio::awaitable<bool> run_send_by_id(StatePtr state, std::string id, Frame frame,
                                                      Manner manner) {
-    ConnectionPtr connection = state->find(id);
+    ConnectionPtr connection = state->registry().find(id);
     co_return co_await run_send(std::move(state), std::move(connection), std::move(frame), manner);
   }
 
@@ -197,21 +200,22 @@ struct FanOut {
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
     FrameForms<Ws> forms(*state, frame);
-    const Frame& formed = forms[connection->frame_form()];
+    Parts& recipient = parts_of(*connection);
+    const Frame& formed = forms[recipient.frame_form()];
     const std::optional<FramePolicy> policy = manner.policy(frame);
-    const Offer offer = policy ? connection->offer(formed, *policy, true, delivery)
-                               : connection->offer(formed, true, delivery);
-    connection->drop_unless_taken(offer);
+    const OfferResult offer = policy ? recipient.offer(formed, *policy, true, delivery)
+                                     : recipient.offer(formed, true, delivery);
+    recipient.drop_unless_taken(offer);
     state->congestion().relieve();
-    while (offer == Offer::waiting && delivery->pending > 0) {
-      co_await wait(delivery->settled, state->executor(), *state->options().clock);
+    while (offer == OfferResult::waiting && delivery->pending > 0) {
+      co_await wait(delivery->settled, state->loop());
     }
-    const bool is_taken = offer != Offer::dropped && connection->is_connected();
+    const bool is_taken = offer != OfferResult::dropped && connection->is_connected();
     if (manner.report) {
       *manner.report = {.taken = is_taken ? 1U : 0U,
-                        .conflated = offer == Offer::conflated ? 1U : 0U,
-                        .dropped = offer == Offer::dropped ? 1U : 0U,
-                        .overflowed = offer == Offer::overflow ? 1U : 0U};
+                        .conflated = offer == OfferResult::conflated ? 1U : 0U,
+                        .dropped = offer == OfferResult::dropped ? 1U : 0U,
+                        .overflowed = offer == OfferResult::overflow ? 1U : 0U};
     }
     co_return is_taken;
   }
@@ -222,27 +226,29 @@ struct FanOut {
                               std::shared_ptr<Delivery>& delivery) {
     // What may be dropped or replaced is so by itself.
     const std::optional<FramePolicy> policy = manner.policy(original);
-    const Frame frame = policy ? original : joined(state, original, to);
+    const Frame frame = policy ? original : coalesced(state, original, to);
     FrameForms<Ws> forms(state, frame);
     Offered offered;
     if (policy) {
-      for_each(state, to, [&](Connection<Ws>& connection) {
-        offered.note(connection,
-                     connection.offer(forms[connection.frame_form()], *policy, awaited, delivery));
+      for_each(state, to, [&](Parts& recipient) {
+        offered.note(recipient,
+                     recipient.offer(forms[recipient.frame_form()], *policy, awaited, delivery));
       });
     } else {
       std::size_t taken = 0;
-      for_each(state, to, [&](Connection<Ws>& connection) {
-        const Offer offer = connection.offer(forms[connection.frame_form()], awaited, delivery);
-        if (offer == Offer::taken) [[likely]] {
+      for_each(state, to, [&](Parts& recipient) {
+        const OfferResult offer = recipient.offer(forms[recipient.frame_form()], awaited, delivery);
+        if (offer == OfferResult::taken) [[likely]] {
           ++taken;
         } else {
-          offered.note(connection, offer);
+          offered.note(recipient, offer);
         }
       });
       offered.report.taken += taken;
     }
-    for (const auto& [connection, offer] : offered.refused) connection->drop_unless_taken(offer);
+    for (const auto& [connection, offer] : offered.refused) {
+      parts_of(*connection).drop_unless_taken(offer);
+    }
     state.count_broadcast(offered.report.taken + offered.waiting);
     state.congestion().relieve();
     return offered;
@@ -250,40 +256,43 @@ struct FanOut {
 
   static std::vector<ConnectionPtr> who_may_have(State& state, const Audience& to,
                                                  const Offered& offered) {
-    const std::unordered_set<const Connection<Ws>*> dropped(offered.dropped.begin(),
-                                                            offered.dropped.end());
+    const std::unordered_set<const Parts*> dropped(offered.dropped.begin(), offered.dropped.end());
     std::vector<ConnectionPtr> recipients;
-    for_each(state, to, [&](Connection<Ws>& connection) {
-      if (!dropped.contains(&connection)) recipients.push_back(connection.shared_from_this());
+    for_each(state, to, [&](Parts& recipient) {
+      if (dropped.contains(&recipient)) return;
+      recipients.push_back(owner_of(recipient).shared_from_this());
     });
     return recipients;
   }
 
-  static Frame joined(State& state, const Frame& frame, const Audience& to) {
+  static Frame coalesced(State& state, const Frame& frame, const Audience& to) {
     if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
-    return state.frame_memory().join(frame, to.is_everyone ? std::string_view() : to.rooms.front());
+    return state.frame_memory().coalesce(frame,
+                                         to.is_everyone ? std::string_view() : to.rooms.front());
   }
 
   /// Calls @p visit for each recipient once. It must not change who is in which room.
   template <class Visit>
   static void for_each(State& state, const Audience& to, Visit visit) {
-    const std::uint64_t visited = state.next_visit();
+    auto& registry = state.registry();
+    const std::uint64_t number = registry.next_walk();
     for (const std::string& id : to.exclude) {
-      if (const ConnectionPtr connection = state.find(id)) connection->visited_ = visited;
+      if (const ConnectionPtr connection = registry.find(id)) parts_of(*connection).meet(number);
     }
-    const auto meet = [&](Connection<Ws>& connection) {
-      if (std::exchange(connection.visited_, visited) != visited) visit(connection);
+    const auto meet = [&](Parts& recipient) {
+      if (recipient.meet(number)) visit(recipient);
     };
-    if (to.is_everyone) walk(state.everyone(), meet);
-    for (const std::string& room : to.rooms) walk(state.rooms().members(room), meet);
+    if (to.is_everyone) walk(registry.everyone(), meet);
+    for (const std::string& room : to.rooms) walk(registry.rooms().members(room), meet);
   }
+
+  static Parts& recipient(Connection<Ws>& connection) noexcept { return parts_of(connection); }
+  static Parts& recipient(RoomMember& member) noexcept { return static_cast<Parts&>(member); }
 
   template <class Members, class Meet>
   static void walk(const Members& members, Meet meet) {
     constexpr std::size_t ahead = 4;
-    const auto at = [&](std::size_t i) -> Connection<Ws>& {
-      return static_cast<Connection<Ws>&>(*members[i]);
-    };
+    const auto at = [&](std::size_t i) -> Parts& { return recipient(*members[i]); };
     for (std::size_t i = 0; i < members.size(); ++i) {
       if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
       if (i + ahead < members.size()) at(i + ahead).prefetch_sink();

@@ -17,10 +17,10 @@ namespace roost::detail {
 
 /// Places small frames that follow each other to the same audience side by side in memory, so that
 /// an `Outbox` holds them, and the kernel gets them, as one piece.
-class FrameJoiner {
+class FrameCoalescer {
  public:
   /// The same frame, behind the one before if there is room; a large one as it is.
-  [[nodiscard]] Frame join(const Frame& frame, FrameAccount* account = nullptr);
+  [[nodiscard]] Frame coalesce(const Frame& frame, FrameAccount* account = nullptr);
 
   /// What it holds of the account for itself.
   [[nodiscard]] std::size_t idle_bytes() const noexcept {
@@ -28,7 +28,7 @@ class FrameJoiner {
   }
 
  private:
-  static constexpr std::size_t largest_joined = 1'024;
+  static constexpr std::size_t largest_coalesced = 1'024;
   static constexpr std::size_t smallest_chunk = 1'024;
   static constexpr std::size_t largest_chunk = 8'192;
 
@@ -42,8 +42,8 @@ class FrameMemory {
  public:
   /// @p frame to one room, or to everyone (an empty name), beside the one before. Rooms may share a
   /// place: what lies between their frames then is no harm.
-  [[nodiscard]] Frame join(const Frame& frame, std::string_view room) {
-    return joiners_[StringHash()(room) % joiners_.size()].join(frame, account_.get());
+  [[nodiscard]] Frame coalesce(const Frame& frame, std::string_view room) {
+    return coalescers_[StringHash()(room) % coalescers_.size()].coalesce(frame, account_.get());
   }
 
   /// Before anything is queued. @pre no other thread has the frame
@@ -53,7 +53,7 @@ class FrameMemory {
   [[nodiscard]] OutboxTotal& total() noexcept { return total_; }
   [[nodiscard]] const OutboxTotal& total() const noexcept { return total_; }
 
-  /// Bytes of all outboxes; what many share counts once. What idle joiners keep is no outbox's.
+  /// Bytes of all outboxes; what many share counts once. What idle coalescers keep is no outbox's.
   [[nodiscard]] std::size_t bytes() const noexcept;
   /// The same at a glance, and never less.
   [[nodiscard]] std::size_t at_most() const noexcept {
@@ -61,14 +61,14 @@ class FrameMemory {
   }
 
  private:
-  std::array<FrameJoiner, 1'024> joiners_;  // a fixed number: an idle one keeps its memory
+  std::array<FrameCoalescer, 1'024> coalescers_;  // a fixed number: an idle one keeps its memory
   OutboxTotal total_;
   const FrameAccount::Ptr account_ = FrameAccount::open();
 };
 
-inline Frame FrameJoiner::join(const Frame& frame, FrameAccount* account) {
+inline Frame FrameCoalescer::coalesce(const Frame& frame, FrameAccount* account) {
   const std::size_t size = frame.size();
-  if (size > largest_joined) return frame;
+  if (size > largest_coalesced) return frame;
   if (!chunk_.is_shared()) used_ = 0;  // nobody has any of it still to write
   if (chunk_.size() - used_ < size) {
     // As large as the burst is so far: whoever is slow keeps all of it in memory.
@@ -84,7 +84,7 @@ inline Frame FrameJoiner::join(const Frame& frame, FrameAccount* account) {
 
 inline std::size_t FrameMemory::bytes() const noexcept {
   std::size_t bytes = at_most();
-  for (const FrameJoiner& joiner : joiners_) bytes -= joiner.idle_bytes();
+  for (const FrameCoalescer& coalescer : coalescers_) bytes -= coalescer.idle_bytes();
   return bytes;
 }
 

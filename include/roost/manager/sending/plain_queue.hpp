@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <cstddef>
@@ -17,6 +16,7 @@
 #include "roost/base/text/text.hpp"
 #include "roost/manager/sending/backpressure.hpp"
 #include "roost/manager/sending/patience.hpp"
+#include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
@@ -82,17 +82,16 @@ class PlainQueue {
   [[nodiscard]] bool is_pumping() const noexcept { return is_pumping_; }
   /// Sends all there is. @pre not `is_pumping()`
   /// @param owner  keeps this, and is told when a send fails; then nothing is sent any more
-  void pump(const boost::asio::any_io_executor& executor, std::shared_ptr<Connection<Ws>> owner,
-            std::shared_ptr<Ws> socket, Clock& clock) {
+  void pump(const Loop& loop, std::shared_ptr<Connection<Ws>> owner, std::shared_ptr<Ws> socket) {
     is_pumping_ = true;
-    boost::asio::co_spawn(executor, run_pump(*this, std::move(owner), std::move(socket), clock),
-                          [running = Running(executor)](std::exception_ptr) {});
+    boost::asio::co_spawn(loop.executor,
+                          run_pump(*this, std::move(owner), std::move(socket), loop.clock),
+                          [running = Running(loop.executor)](std::exception_ptr) {});
   }
 
   /// Waits until all is sent. What is not when @p patience is over never will be.
-  /// @pre this and @p patience outlive it
-  boost::asio::awaitable<bool> wait_flushed(boost::asio::any_io_executor executor, Clock& clock,
-                                            Patience& patience) {
+  /// @pre this, @p loop and @p patience outlive it
+  boost::asio::awaitable<bool> wait_flushed(const Loop& loop, Patience& patience) {
     struct Rest {
       Outbox& outbox;
       ~Rest() { outbox.discard(); }
@@ -100,8 +99,8 @@ class PlainQueue {
     const Rest rest{outbox_};
     bool is_in_time = true;
     while (is_in_time && is_pumping_) {
-      const bool is_told = co_await wait(pump_ended_, executor, clock, patience.next_look());
-      is_in_time = is_told || !patience.is_over(clock.now(), progress());
+      const bool is_told = co_await wait(pump_ended_, loop, patience.next_look());
+      is_in_time = is_told || !patience.is_over(loop.now(), progress());
     }
     co_return !is_pumping_;
   }
@@ -130,7 +129,7 @@ class PlainQueue {
       }
       if (error) {
         self.outbox_.discard();
-        owner->on_send_failed(describe(error));
+        parts_of(*owner).drop({.reason = DisconnectReason::send_failed, .text = describe(error)});
       } else if (!self.outbox_.empty()) {
         self.finish_front(frame);
       }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +22,9 @@
 #include "roost/manager/sending/pace.hpp"
 #include "roost/manager/sending/patience.hpp"
 #include "roost/manager/sending/plain_queue.hpp"
+#include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/wait.hpp"
+#include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
@@ -38,13 +39,13 @@ class Connection;
 namespace detail {
 
 template <class Ws>
+class ConnectionParts;
+template <class Ws>
 class ManagerState;
+
+// See `lifecycle/dropping.hpp`.
 template <class Ws>
-class Congestion;
-template <class Ws>
-struct FanOut;
-template <class Ws>
-struct Closing;
+void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how);
 
 /// The sending side of one connection: where its frames go, and what backpressure does to them.
 template <class Ws>
@@ -52,18 +53,18 @@ class Recipient : public RoomMember, private SocketObserver {
  public:
   /// Offers a frame; never suspends, never calls the application.
   /// @param awaited   whether somebody can wait for @p delivery, which is made when needed
-  Offer offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if constexpr (TakesFrames<Ws>) {
       if (backpressure_.is_open()) [[likely]] {
-        return try_send(frame) ? Offer::taken : Offer::failed;
+        return try_send(frame) ? OfferResult::taken : OfferResult::failed;
       }
     }
     return offer_with_care(frame, awaited, delivery);
   }
 
   /// The same for a frame with a policy of its own, for which nobody waits.
-  Offer offer(const Frame& frame, const FramePolicy& policy, bool awaited,
-              std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer(const Frame& frame, const FramePolicy& policy, bool awaited,
+                    std::shared_ptr<Delivery>& delivery) {
     if (policy.overflow == Overflow::close && overflow_ == Overflow::close) {
       return offer(frame, awaited, delivery);
     }
@@ -74,31 +75,13 @@ class Recipient : public RoomMember, private SocketObserver {
   [[nodiscard]] FrameForm frame_form() const noexcept { return frame_form_; }
 
   /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
-  void prefetch_recipient() const noexcept { prefetch<64>(&visited_); }
+  void prefetch_recipient() const noexcept { prefetch<64>(&met_by_); }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
-  /// Sends a ping frame, or where the socket has none offers @p instead. Nobody waits.
-  Offer ping(const Frame& instead) {
-    if constexpr (Pings<Ws>) {
-      try {
-        socket_->ping(liveness_.next_ping(state_->now()));
-      } catch (...) {
-        return Offer::failed;
-      }
-      return Offer::taken;
-    } else {
-      std::shared_ptr<Delivery> nobody_waits;
-      return offer(instead, false, nobody_waits);
-    }
-  }
-
   /// What follows from an offer, once nobody walks over connections any more.
-  void drop_unless_taken(Offer offer) {
-    if (!state_) return;
-    if (offer == Offer::failed) state_->drop(self(), {.reason = DisconnectReason::send_failed});
-    if (offer == Offer::overflow) {
-      state_->drop(self(), {.reason = DisconnectReason::outbox_overflow});
-    }
+  void drop_unless_taken(OfferResult offer) {
+    if (offer == OfferResult::failed) drop({.reason = DisconnectReason::send_failed});
+    if (offer == OfferResult::overflow) drop({.reason = DisconnectReason::outbox_overflow});
   }
 
   /// When this connection must be looked at again beside its `Pace`: those who wait for it have
@@ -122,53 +105,59 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   /// Writes what can be written now. @returns whether that was something
-  bool flush() {
-    if constexpr (Flushes<Ws>) {
-      return socket_->flush();
-    } else {
-      return false;
-    }
-  }
+  bool flush() { return if_able::flush(*socket_); }
 
   /// What its peer has taken, and what it has not.
   [[nodiscard]] Pace::Look look() const {
-    return {.progress = backlog().pace(state_->loop()), .backlog = queued_bytes()};
+    return {.progress = backlog().pace(state_->clock()), .backlog = queued_bytes()};
   }
   [[nodiscard]] std::size_t queued_bytes() const {
     return backlog().bytes() + backpressure_.posted_bytes();
   }
 
- protected:
-  Recipient() = default;
-  ~Recipient() = default;
+  /// A walk over many has come by. @returns whether for the first time.
+  bool meet(std::uint64_t walk) noexcept { return std::exchange(met_by_, walk) != walk; }
+
+  /// Whether its connection is registered.
+  [[nodiscard]] bool is_attached() const noexcept { return state_ != nullptr; }
+  /// With a manager for each thread, connections are easily given to the wrong one.
+  [[nodiscard]] bool is_attached_to(const ManagerState<Ws>& manager) const noexcept {
+    return state_ == &manager;
+  }
+  /// Null once it is not attached any more.
+  [[nodiscard]] const std::shared_ptr<Ws>& socket() const noexcept { return socket_; }
+
+  /// By the time of the loop while it is attached.
+  [[nodiscard]] Liveness& liveness() noexcept { return liveness_; }
+  [[nodiscard]] const Liveness& liveness() const noexcept { return liveness_; }
 
   void attach(ManagerState<Ws>& state, std::shared_ptr<Ws> socket) {
     state_ = &state;
     socket_ = std::move(socket);
     backpressure_.set_episode_bytes(state.options().outbox_high_water);
-    [[maybe_unused]] const OutboxWatch watch{.observer = this,
-                                             .high_water = state.options().outbox_high_water,
-                                             .total = &state.frame_memory().total(),
-                                             .is_lossy = overflow_ != Overflow::close};
-    if constexpr (Observable<Ws>) socket_->observe(watch);
-    sink_ = find_sink(*socket_);
-    if constexpr (FormsFrames<Ws>) frame_form_ = socket_->frame_form();
+    const OutboxWatch watch{.observer = this,
+                            .high_water = state.options().outbox_high_water,
+                            .total = &state.frame_memory().total(),
+                            .is_lossy = overflow_ != Overflow::close};
+    if_able::observe(*socket_, watch);
+    sink_ = if_able::frame_sink(*socket_);
+    frame_form_ = if_able::frame_form(*socket_);
     if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
-  /// When a message or a pong last came through the manager, in the time of the application's
-  /// clock.
-  [[nodiscard]] Clock::time_point last_seen() const noexcept {
-    return state_ ? state_->loop().to_base(liveness_.last_seen()) : liveness_.last_seen();
+  /// When a message or a pong last came through the manager, or anything to a socket that tells; in
+  /// the time of the application's clock.
+  [[nodiscard]] Clock::time_point last_heard_of() const noexcept {
+    if (!state_) return liveness_.last_seen();
+    return std::max(state_->clock().to_base(liveness_.last_seen()),
+                    if_able::last_activity(*socket_));
   }
 
   /// Lets go of the socket; whoever waits for a delivery is told.
   /// @param is_flushed  whether the frames that were taken are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
-    if constexpr (Observable<Ws>) socket_->observe({});
-    if constexpr (HasLastActivity<Ws>)
-      liveness_.note(state_->loop().from_base(socket_->last_activity()));
-    liveness_.note(last_seen());  // the time of the loop is not known any more
+    if_able::observe(*socket_, {});
+    liveness_.note(last_heard_of());  // the time of the loop is not known any more
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
         if (is_flushed) try_send(parked->frame);
@@ -184,85 +173,78 @@ class Recipient : public RoomMember, private SocketObserver {
 
   /// Waits until the pump of a socket that takes no frames has sent all.
   /// @returns whether it has, before @p patience was over
-  static boost::asio::awaitable<bool> wait_flushed(std::shared_ptr<Connection<Ws>> connection,
-                                                   boost::asio::any_io_executor executor,
-                                                   Clock& clock, Patience& patience) {
-    if constexpr (!TakesFrames<Ws>) {
-      co_return co_await connection->plain_.wait_flushed(std::move(executor), clock, patience);
-    }
+  /// @pre this, @p loop and @p patience outlive it
+  boost::asio::awaitable<bool> wait_flushed(const Loop& loop, Patience& patience) {
+    if constexpr (!TakesFrames<Ws>) co_return co_await plain_.wait_flushed(loop, patience);
     co_return true;
   }
   /// What the peer of @p socket, which is not attached any more, has taken, and what it has not.
-  /// @param connection  null: it never was
-  [[nodiscard]] static SendProgress progress([[maybe_unused]] const Connection<Ws>* connection,
+  /// @param recipient  null: it never was attached
+  [[nodiscard]] static SendProgress progress([[maybe_unused]] const Recipient* recipient,
                                              Ws& socket) {
     if constexpr (TakesFrames<Ws>) {
       return Backlog<Ws, Plain>{socket, {}}.rest();
     } else {
-      return connection ? Backlog<Ws, Plain>{socket, connection->plain_}.rest() : SendProgress();
+      return recipient ? Backlog<Ws, Plain>{socket, recipient->plain_}.rest() : SendProgress();
     }
   }
 
- private:
-  friend class ManagerState<Ws>;
-  friend class Congestion<Ws>;
-  friend class PlainQueue<Ws>;
-  friend struct FanOut<Ws>;
-  friend struct Closing<Ws>;
+  /// Drops its connection. Nothing happens if it is not attached any more.
+  void drop(Disconnect how) {
+    if (state_) detail::drop(*state_, owner_of(self()), std::move(how));
+  }
 
+ protected:
+  explicit Recipient(Overflow overflow) noexcept : overflow_(overflow) {}
+  ~Recipient() = default;
+
+ private:
   struct Nothing {};
   using Plain = std::conditional_t<TakesFrames<Ws>, Nothing, PlainQueue<Ws>>;
 
-  static auto* find_sink(Ws& socket) noexcept {
-    if constexpr (HasFrameSink<Ws>) {
-      return socket.frame_sink();
-    } else {
-      return &socket;
-    }
-  }
   bool try_send(const Frame& frame) { return sink_ && sink_->try_send(frame); }
 
-  Connection<Ws>& self() noexcept { return static_cast<Connection<Ws>&>(*this); }
+  ConnectionParts<Ws>& self() noexcept { return static_cast<ConnectionParts<Ws>&>(*this); }
 
-  Offer offer_with_care(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
+  OfferResult offer_with_care(const Frame& frame, bool awaited,
+                              std::shared_ptr<Delivery>& delivery) {
     if (overflow_ != Overflow::close) return offer_lossy(frame, {.overflow = overflow_});
     const auto& options = state_->options();
     if (backpressure_.state() == Backpressure::State::congested) {
       backpressure_.expire(options.clock->now(), options.backpressure_wait);
       // Who is in which room must not change here.
-      if (const Offer parked = release_parked(); parked != Offer::taken) return parked;
+      if (const OfferResult parked = release_parked(); parked != OfferResult::taken) return parked;
     }
-    if (awaited && (!TakesFrames<Ws> || !is_ready())) {
-      if (!delivery) delivery = std::make_shared<Delivery>();
-    }
+    const bool is_told = awaited && (!TakesFrames<Ws> || !is_ready());
+    if (is_told && !delivery) delivery = std::make_shared<Delivery>();
     if (awaited && !is_ready()) {
       ++delivery->pending;
       backpressure_.park(frame, delivery);
       state_->congestion().watch(self());
-      return Offer::waiting;
+      return OfferResult::waiting;
     }
     if (backpressure_.has_parked()) {
       backpressure_.park(frame, nullptr);  // behind those that came before it
-    } else {
-      if (!enqueue(frame, awaited ? delivery : nullptr)) return Offer::failed;
+    } else if (!enqueue(frame, awaited ? delivery : nullptr)) {
+      return OfferResult::failed;
     }
-    if (overflows()) return Offer::overflow;
-    return !TakesFrames<Ws> && awaited ? Offer::waiting : Offer::taken;
+    if (overflows()) return OfferResult::overflow;
+    return !TakesFrames<Ws> && awaited ? OfferResult::waiting : OfferResult::taken;
   }
 
-  Offer offer_lossy(const Frame& frame, FramePolicy policy) {
+  OfferResult offer_lossy(const Frame& frame, FramePolicy policy) {
     // It must not overtake those that wait for room.
     policy.may_queue = !backpressure_.has_parked();
     const Queueing queueing = queue(frame, policy);
     state_->count(queueing);
     switch (queueing.result) {
-      case Queueing::Result::closed: return Offer::failed;
-      case Queueing::Result::dropped: return Offer::dropped;
+      case Queueing::Result::closed: return OfferResult::failed;
+      case Queueing::Result::dropped: return OfferResult::dropped;
       case Queueing::Result::taken:
       case Queueing::Result::conflated: break;
     }
-    if (overflows()) return Offer::overflow;
-    return queueing.result == Queueing::Result::taken ? Offer::taken : Offer::conflated;
+    if (overflows()) return OfferResult::overflow;
+    return queueing.result == Queueing::Result::taken ? OfferResult::taken : OfferResult::conflated;
   }
 
   // Whether more is queued than may be, for a peer that is known not to take it. Another one has
@@ -278,11 +260,12 @@ class Recipient : public RoomMember, private SocketObserver {
       const Queueing queueing = plain_.offer(frame, policy, state_->now());
       if (queueing.result == Result::taken) start_pump();
       return queueing;
-    } else if constexpr (OffersFrames<std::remove_pointer_t<decltype(sink_)>>) {
+    } else if constexpr (if_able::offers_frames<std::remove_pointer_t<decltype(sink_)>>) {
       return sink_ ? sink_->offer(frame, policy) : Queueing{.result = Result::closed};
     } else {
       const bool may_drop = policy.overflow != Overflow::close;
-      if (may_drop && !backpressure_.is_open() && is_watched()) return {.result = Result::dropped};
+      if (may_drop && !backpressure_.is_open() && self().is_watched())
+        return {.result = Result::dropped};
       return {.result = try_send(frame) ? Result::taken : Result::closed};
     }
   }
@@ -305,22 +288,17 @@ class Recipient : public RoomMember, private SocketObserver {
     requires(!TakesFrames<Ws>)
   {
     if (plain_.is_pumping()) return;
-    plain_.pump(state_->executor(), self().shared_from_this(), socket_, *state_->options().clock);
-  }
-
-  void on_send_failed(std::string why) {
-    if (!state_) return;
-    state_->drop(self(), {.reason = DisconnectReason::send_failed, .text = std::move(why)});
+    plain_.pump(state_->loop(), owner_of(self()).shared_from_this(), socket_);
   }
 
   /// @returns `taken`, or why the connection is to be dropped.
-  [[nodiscard]] Offer release_parked() {
+  [[nodiscard]] OfferResult release_parked() {
     while (auto parked = backpressure_.unpark()) {
       const bool is_taken = enqueue(parked->frame, parked->delivery);
       if (parked->delivery) parked->delivery->settle_one();
-      if (!is_taken) return Offer::failed;
+      if (!is_taken) return OfferResult::failed;
     }
-    return overflows() ? Offer::overflow : Offer::taken;
+    return overflows() ? OfferResult::overflow : OfferResult::taken;
   }
 
   void on_outbox(OutboxEvent event) override {
@@ -349,9 +327,9 @@ class Recipient : public RoomMember, private SocketObserver {
   void on_closed(const Disconnect& how) override {
     if (!state_) return;
     if (how.reason == DisconnectReason::message_too_big) {
-      state_->log_limited(Severity::warning, "message_too_big", {{"id", self().id()}});
+      state_->log_limited(Severity::warning, "message_too_big", {{"id", owner_of(self()).id()}});
     }
-    state_->drop(self(), how);
+    drop(how);
   }
 
   void on_sink_gone() noexcept override { sink_ = nullptr; }
@@ -363,35 +341,27 @@ class Recipient : public RoomMember, private SocketObserver {
   // Where the socket does not tell its progress.
   [[nodiscard]] std::optional<Clock::time_point> age_limit() const {
     if constexpr (!TellsProgress<Ws>) {
-      const auto oldest = backlog().oldest(state_->loop());
+      const auto oldest = backlog().oldest(state_->clock());
       if (oldest) return *oldest + state_->options().send_timeout;
     }
     return std::nullopt;
   }
 
-  [[nodiscard]] bool is_watched() const noexcept { return watch_position_ != not_watched; }
-
   [[nodiscard]] Backlog<Ws, Plain> backlog() const noexcept { return {*socket_, plain_}; }
 
   // What a broadcast needs of each recipient, side by side.
-  std::uint64_t visited_ = 0;  // the last broadcast that met or excluded it
-  decltype(find_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it takes no frames
+  std::uint64_t met_by_ = 0;  // the last broadcast that met or excluded it
+  decltype(if_able::frame_sink(std::declval<Ws&>())) sink_ =
+      nullptr;  // null once it takes no frames
   Backpressure backpressure_;
   FrameForm frame_form_ = 0;
 
   [[no_unique_address]] Plain plain_;
 
-  // Where the manager keeps it among those it watches.
-  static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
-  std::size_t watch_position_ = not_watched;
-  std::size_t position_ = 0;  // among all connections
-
- protected:
-  // Null once the connection is not registered any more.
-  ManagerState<Ws>* state_ = nullptr;
+  ManagerState<Ws>* state_ = nullptr;  // null once it is not attached any more
   std::shared_ptr<Ws> socket_;
   Liveness liveness_;
-  Overflow overflow_ = Overflow::close;  // fixed once it is attached
+  const Overflow overflow_;
 };
 
 }  // namespace detail

@@ -79,7 +79,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
 
   static boost::asio::awaitable<DrainReport> shutdown(Self self) {
     const auto executor = self->state_->executor();
-    return on_executor(executor, join_shutdown(std::move(self)));
+    return on_executor(executor, await_shutdown(std::move(self)));
   }
 
   void watch_signals(std::initializer_list<int> signals) {
@@ -112,10 +112,9 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     shutdown_ =
         Child<DrainReport>::start(state_->executor(), run_shutdown(this->shared_from_this()));
   }
-  static boost::asio::awaitable<DrainReport> join_shutdown(Self self) {
+  static boost::asio::awaitable<DrainReport> await_shutdown(Self self) {
     self->begin_shutdown();
-    co_return co_await result_of(self->shutdown_, self->state_->executor(),
-                                 *self->state_->options().clock);
+    co_return co_await result_of(self->shutdown_, self->state_->loop());
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
@@ -123,7 +122,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     DrainReport report;
     std::exception_ptr failure;
     try {
-      report = co_await Drain<Ws>::join(self->state_, self->options_.drain);
+      report = co_await Drain<Ws>::await_drain(self->state_, self->options_.drain);
     } catch (...) {
       failure = std::current_exception();
       self->log_failure("drain_failed", failure);

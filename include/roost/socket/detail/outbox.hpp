@@ -45,7 +45,7 @@ class Outbox {
   void watch(OutboxWatch watch);
 
   /// From now on an entry may be several frames that lie side by side in memory.
-  void join_frames() noexcept { joins_frames_ = true; }
+  void coalesce_frames() noexcept { coalesces_frames_ = true; }
 
   /// Queues a frame.
   /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
@@ -68,7 +68,7 @@ class Outbox {
   Queueing offer(const Frame& frame, time_point now, const FramePolicy& policy,
                  OnRemoved on_removed) {
     using Result = Queueing::Result;
-    if (Entry* const older = find(frame, policy)) {
+    if (Entry* const older = find_replaceable(frame, policy)) {
       replace(*older, frame);
       return {.result = Result::conflated};
     }
@@ -170,11 +170,11 @@ class Outbox {
   // All of an entry is of one age and one class; what may be dropped is dropped one by one.
   bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
     Entry& last = entries_.back();
-    return joins_frames_ && last.queued_at == now && last.entry_class == entry_class &&
+    return coalesces_frames_ && last.queued_at == now && last.entry_class == entry_class &&
            entry_class != EntryClass::lossy && last.frame.extend_by(frame);
   }
 
-  [[nodiscard]] Entry* find(const Frame& frame, const FramePolicy& policy) noexcept;
+  [[nodiscard]] Entry* find_replaceable(const Frame& frame, const FramePolicy& policy) noexcept;
 
   // It is as old as what it replaces: the peer has taken nothing since.
   void replace(Entry& entry, const Frame& frame);
@@ -220,7 +220,7 @@ class Outbox {
   std::size_t bytes_ = 0;
   std::uint64_t consumed_ = 0;
   OutboxWatch watch_;
-  bool joins_frames_ = false;
+  bool coalesces_frames_ = false;
   bool above_high_ = false;
   bool above_low_ = false;
   bool blocked_ = false;

@@ -62,7 +62,8 @@ ROOST_DECL void Outbox::discard() noexcept {
   std::vector<Entry>().swap(entries_);
 }
 
-ROOST_DECL Outbox::Entry* Outbox::find(const Frame& frame, const FramePolicy& policy) noexcept {
+ROOST_DECL Outbox::Entry* Outbox::find_replaceable(const Frame& frame,
+                                                   const FramePolicy& policy) noexcept {
   if (policy.key_hash == 0) return nullptr;
   for (std::size_t i = entries_.size(); i-- > head_;) {
     Entry& entry = entries_[i];

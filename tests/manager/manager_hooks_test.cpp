@@ -433,13 +433,13 @@ TEST_CASE("an id that is taken over: hooks of the old connection end before thos
           "[hooks]") {
   Gate gate;
   Strings told;
-  FakeBench bench;
   const auto tell = [&](std::string what, ConnectionPtr connection) -> awaitable<> {
     const std::string which = connection->metadata().at("which").get<std::string>();
     told.push_back(what + " " + which);
     co_await gate.pass();
     told.push_back(what + " " + which + ", done");
   };
+  FakeBench bench;  // it tells them of its end
   bench.manager.on_connected([&](ConnectionPtr c) { return tell("connected", c); });
   bench.manager.on_disconnect([&](ConnectionPtr c, const Disconnect&) { return tell("ended", c); });
   const auto connect = [&](const std::string& which) {

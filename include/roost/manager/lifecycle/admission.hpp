@@ -325,8 +325,8 @@ struct Admission {
                                                     boost::asio::awaitable<bool> question) {
     std::exception_ptr error;
     try {
-      if (co_await state->hook_calls().answer(std::move(question), state->loop(),
-                                              state->options().hook_timeout)) {
+      if (co_await state->hooks().calls().answer(std::move(question), state->loop(),
+                                                 state->options().hook_timeout)) {
         co_return std::string();
       }
     } catch (...) {

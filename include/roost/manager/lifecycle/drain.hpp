@@ -101,7 +101,7 @@ struct Drain {
     co_await wait_idle(state->tasks(), loop, deadline);
     state->gate()->close_entrances();
     co_await wait_idle(state->gate()->visits(), loop, deadline);
-    co_await state->hook_calls().wait_idle(loop, deadline);
+    co_await state->hooks().calls().wait_idle(loop, deadline);
     co_await wait_idle(state->tasks(), loop, deadline);
   }
 

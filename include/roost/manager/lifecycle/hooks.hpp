@@ -97,6 +97,8 @@ struct HookProgress {
 
   /// @returns whether nothing waited before it.
   ROOST_WHEN_USED bool push(HookKind kind, std::string_view room);
+  /// Before all others, the hooks of @p other are waited for. @returns whether nothing waited yet.
+  ROOST_WHEN_USED bool push_front_after(std::shared_ptr<void> other);
   /// @pre Something waits.
   ROOST_WHEN_USED HookEvent pop();
 };
@@ -129,15 +131,11 @@ class Hooks {
     }
   }
 
-  /// Something has happened to @p connection. @returns a ticket to wait for.
-  static std::uint64_t queue(State& state, Connection<Ws>& connection, HookKind kind,
-                             std::string_view room = {}) {
-    HookProgress& progress = parts_of(connection).hooks;
-    if (state.hooks().of(kind).empty()) return progress.queued;
-    if (progress.push(kind, room)) {
-      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
-    }
-    return ++progress.queued;
+  /// Something has happened to @p connection.
+  static void queue(State& state, Connection<Ws>& connection, HookKind kind,
+                    std::string_view room = {}) {
+    if (state.hooks().of(kind).empty()) return;
+    if (parts_of(connection).hooks.push(kind, room)) start_telling(state, connection);
   }
 
   /// The hooks of @p connection, which has just been registered, are told when those of @p old have
@@ -145,15 +143,14 @@ class Hooks {
   static void tell_after(State& state, Connection<Ws>& connection, ConnectionPtr old) {
     const HookProgress& before = parts_of(*old).hooks;
     if (before.told == before.queued) return;
-    HookProgress& progress = parts_of(connection).hooks;
-    const bool is_first = !progress.waiting;
-    if (is_first) progress.waiting = std::make_unique<std::deque<HookEvent>>();
-    progress.waiting->push_front({HookKind::connected, {}, std::move(old)});
-    ++progress.queued;
-    if (is_first) {
-      state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
+    if (parts_of(connection).hooks.push_front_after(std::move(old))) {
+      start_telling(state, connection);
     }
   }
+
+  /// Those that are under way as coroutines, those that are asked among them.
+  [[nodiscard]] HookCalls& calls() noexcept { return calls_; }
+  [[nodiscard]] const HookCalls& calls() const noexcept { return calls_; }
 
   /// How many were told so far.
   [[nodiscard]] std::uint64_t told() const noexcept { return told_; }
@@ -168,6 +165,10 @@ class Hooks {
  private:
   [[nodiscard]] std::deque<Any>& of(HookKind kind) noexcept {
     return hooks_[static_cast<std::size_t>(kind)];
+  }
+
+  static void start_telling(State& state, Connection<Ws>& connection) {
+    state.spawn("hooks", tell_all(state.shared_from_this(), connection.shared_from_this()));
   }
 
   static boost::asio::awaitable<void> tell_all(StatePtr state, ConnectionPtr connection) {
@@ -203,8 +204,8 @@ class Hooks {
                                            ConnectionPtr connection, const HookEvent& event) {
     try {
       if (hook.is_coroutine()) {
-        co_await state->hook_calls().answer(call(state, hook, connection, event), state->loop(),
-                                            state->options().hook_timeout);
+        co_await state->hooks().calls_.answer(call(state, hook, connection, event), state->loop(),
+                                              state->options().hook_timeout);
       } else {
         hook.call(connection, event);
       }
@@ -225,6 +226,7 @@ class Hooks {
 
   // Deques: a hook may add another.
   std::array<std::deque<Any>, 4> hooks_;
+  HookCalls calls_;
   std::uint64_t told_ = 0;
 };
 

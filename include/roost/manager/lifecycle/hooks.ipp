@@ -52,6 +52,15 @@ ROOST_WHEN_USED_DEF bool HookProgress::push(HookKind kind, std::string_view room
   const bool is_first = !waiting;
   if (is_first) waiting = std::make_unique<std::deque<HookEvent>>();
   waiting->push_back({kind, std::string(room)});
+  ++queued;
+  return is_first;
+}
+
+ROOST_WHEN_USED_DEF bool HookProgress::push_front_after(std::shared_ptr<void> other) {
+  const bool is_first = !waiting;
+  if (is_first) waiting = std::make_unique<std::deque<HookEvent>>();
+  waiting->push_front({HookKind::connected, {}, std::move(other)});
+  ++queued;
   return is_first;
 }
 

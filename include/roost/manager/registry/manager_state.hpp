@@ -86,7 +86,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Shared with the listeners.
   [[nodiscard]] const std::shared_ptr<Gate>& gate() const noexcept { return gate_; }
   [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
-  [[nodiscard]] HookCalls& hook_calls() noexcept { return hook_calls_; }
   [[nodiscard]] Arrivals& arrivals() noexcept { return arrivals_; }
 
   void log(Severity severity, std::string_view event,
@@ -117,13 +116,13 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   /// Whether nothing of the manager's, its listeners' or its hooks' is under way.
   [[nodiscard]] bool is_idle() const noexcept {
-    return tasks_.size() + gate_->visits().size() == 0 && hook_calls_.empty();
+    return tasks_.size() + gate_->visits().size() == 0 && hooks_.calls().empty();
   }
   /// What is cut short is not waited for, and may be the beginning of something else: a client that
   /// is refused, the next hook. What that does is to be cut short too.
   void cancel_all() {
     tasks_.cancel(executor());
-    hook_calls_.cancel();
+    hooks_.calls().cancel();
     gate_->shut(executor());
   }
 
@@ -227,7 +226,6 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   Registry<Ws> registry_;
   Hooks<Ws> hooks_;
-  HookCalls hook_calls_;
   Arrivals arrivals_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   FrameMemory frame_memory_;

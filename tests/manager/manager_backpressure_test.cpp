@@ -477,22 +477,22 @@ TEST_CASE("a message that fits into no outbox is refused at the call, and drops 
   StalledRoom room;
   const std::string text(297, 'x');  // 301 bytes on the wire
   const std::vector<std::byte> bytes(297);
-  const nlohmann::json json = std::string(295, 'x');
+  const nlohmann::json value = std::string(295, 'x');
   FrameBench::Manager& manager = room.manager;
   const auto connection = manager.find("healthy");
   const auto is_refused = [](auto call) { return error_of(call) == errc::message_too_big; };
   CHECK(is_refused([&] { auto unused = manager.broadcast_text(text); }));
   CHECK(is_refused([&] { auto unused = manager.broadcast_bytes(bytes); }));
-  CHECK(is_refused([&] { auto unused = manager.broadcast_json(json); }));
+  CHECK(is_refused([&] { auto unused = manager.broadcast_json(value); }));
   CHECK(is_refused([&] { manager.post_text(text); }));
   CHECK(is_refused([&] { manager.post_bytes(bytes); }));
-  CHECK(is_refused([&] { manager.post_json(json); }));
+  CHECK(is_refused([&] { manager.post_json(value); }));
   CHECK(is_refused([&] { auto unused = manager.send_to("healthy", text); }));
   CHECK(is_refused([&] { auto unused = manager.send_to("healthy", bytes); }));
-  CHECK(is_refused([&] { auto unused = manager.send_to("healthy", json); }));
+  CHECK(is_refused([&] { auto unused = manager.send_to("healthy", value); }));
   CHECK(is_refused([&] { auto unused = connection->send_text(text); }));
   CHECK(is_refused([&] { auto unused = connection->send_bytes(bytes); }));
-  CHECK(is_refused([&] { auto unused = connection->send_json(json); }));
+  CHECK(is_refused([&] { auto unused = connection->send_json(value); }));
   CHECK(contains(message_of([&] { manager.post_text(text); }),
                  "a message of 301 bytes; max_outbox_bytes is 300"));
   CHECK(is_refused([&] { auto unused = manager.broadcast_text(text, {.key = "k"}); }));

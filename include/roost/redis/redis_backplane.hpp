@@ -12,8 +12,7 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/redis/detail/replica.hpp"
 #include "roost/redis/numbering/stamp.hpp"
@@ -158,9 +157,10 @@ class RedisBackplane {
 
  private:
   static std::optional<std::string> only_room(const nlohmann::json& message) {
-    const nlohmann::json* const room = detail::find_field(message, "room");
-    const bool is_union = detail::find_field(message, "rooms") != nullptr;
-    if (!room || !room->is_string() || is_union) return std::nullopt;
+    const auto room = message.find("room");
+    const auto rooms = message.find("rooms");
+    const bool is_union = rooms != message.end() && !rooms->is_null();
+    if (room == message.end() || !room->is_string() || is_union) return std::nullopt;
     return room->get<std::string>();
   }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
+#include <deque>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -48,10 +49,18 @@ class TestBackplane {
     published.push_back(message);
     return taken();
   }
-  Subscription on(BackplaneHandler handler) { return inbound_->on(std::move(handler)); }
+  Subscription on(BackplaneHandler handler) {
+    return inbound_->on(
+        BackplaneHandler([brought = brought_, handler = std::move(handler)](const json& which) {
+          handler.call(brought->at(which["n"].get<std::size_t>()));
+        }));
+  }
 
+  // Any value, also one that no text says: what goes through the queues is its number.
   void bring(json message) {
-    inbound_->deliver(std::make_shared<const detail::Parcel>(std::move(message), std::size_t{1}));
+    const json which = {{"n", brought_->size()}};
+    brought_->push_back(std::move(message));
+    inbound_->deliver(std::make_shared<const detail::Parcel>(which.dump()));
   }
 
   std::vector<json> published;
@@ -63,6 +72,7 @@ class TestBackplane {
 
   boost::asio::any_io_executor executor_;
   std::shared_ptr<detail::Inbound> inbound_;
+  std::shared_ptr<std::deque<json>> brought_ = std::make_shared<std::deque<json>>();
 };
 static_assert(Backplane<TestBackplane>);
 static_assert(!Backplane<FakeWebSocket>);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What replicas tell each other, in both directions.
-#include <roost/backplane/wire/wire_message.hpp>
+#include <roost/backplane/detail/wire_message.hpp>
 #include <roost/base/text/text.hpp>
 
 #include <nlohmann/json.hpp>
@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "support/bench.hpp"
+#include "support/wire_oracle.hpp"
 
 namespace roost {
 namespace {
@@ -39,25 +40,22 @@ std::string brackets(std::size_t depth) {
 std::string deep_message(std::size_t depth) { return R"({"payload":)" + brackets(depth - 1) + "}"; }
 
 std::string why_no_message(std::string_view text) {
-  const auto parsed = detail::parse_message(text);
-  const auto* skipped = std::get_if<Skipped>(&parsed);
-  return skipped ? skipped->why : "";
+  const detail::Parcel parcel{std::string(text)};
+  return parcel.skipped() ? parcel.skipped()->why : "";
 }
 
 WireMessage decoded(std::string_view text) {
   CAPTURE(text);
-  const auto message = detail::parse_message(text);
-  REQUIRE(std::holds_alternative<json>(message));
-  auto wire = detail::decode_wire(std::get<json>(message));
+  CHECK(told(detail::Parcel(std::string(text)).decode()) == parsed(text));
+  auto wire = detail::Parcel::of(json::parse(text)).decode();
   REQUIRE(std::holds_alternative<WireMessage>(wire));
   return std::get<WireMessage>(std::move(wire));
 }
 
 std::string why_skipped(std::string_view text) {
   CAPTURE(text);
-  const auto message = detail::parse_message(text);
-  REQUIRE(std::holds_alternative<json>(message));
-  const auto wire = detail::decode_wire(std::get<json>(message));
+  REQUIRE(why_no_message(text).empty());
+  const auto wire = detail::Parcel(std::string(text)).decode();
   REQUIRE(std::holds_alternative<Skipped>(wire));
   return std::get<Skipped>(wire).why;
 }
@@ -232,7 +230,7 @@ TEST_CASE("a message whose fields cannot be understood is skipped", "[wire]") {
 
 TEST_CASE("a value that never was JSON text is skipped, not thrown", "[wire]") {
   const auto is_skipped = [](const json& message) {
-    return std::holds_alternative<Skipped>(detail::decode_wire(message));
+    return std::holds_alternative<Skipped>(detail::Parcel::of(message).decode());
   };
   json no_utf8;
   no_utf8["payload"] = "\xFF";

@@ -417,17 +417,24 @@ std::string stamped(std::string_view text, const SequenceStamp& stamp) {
   return command->elements[2].text;
 }
 
+/// What handlers get of a message with a stamp.
+json json_of(std::string_view text) {
+  Parcel parcel{std::string(text)};
+  parcel.hide(stamp_fields);
+  return parcel.json();
+}
+
 TEST_CASE("a stamp is put on a message and taken off again", "[redis]") {
   const SequenceStamp stamp{.node = "abc", .epoch = 12, .sequence = 3};
   CHECK(stamped(R"({"kind":"text"})", stamp) ==
         R"({"v":1,"node":"abc","epoch":12,"seq":3,"kind":"text"})");
-  json message = json::parse(stamped(R"({"kind":"text"})", stamp));
-  const auto taken = take_stamp(message);
+  const std::string text = stamped(R"({"kind":"text"})", stamp);
+  const auto taken = find_stamp(text).stamp();
   REQUIRE(taken);
   CHECK(taken->node == "abc");
   CHECK(taken->epoch == 12);
   CHECK(taken->sequence == 3);
-  CHECK(message == json{{"kind", "text"}});
+  CHECK(json_of(text) == json{{"kind", "text"}});
   CHECK(json::parse(stamped("{}", stamp)).size() == 4);
 }
 
@@ -450,7 +457,7 @@ TEST_CASE("a stamp that stands in front is cut off without parsing", "[redis]") 
   }
   for (std::string other :
        {stamped("{}", {node, 12, 3}), stamped(R"({"a":1})", {std::string(32, '"'), 12, 3}),
-        stamped(R"({"a":1})", {std::string(31, 'a'), 12, 3}),
+        R"({"a":1,)" + whole.substr(1),
         R"({"v":1,"node":")" + node + R"(","epoch":-1,"seq":1,"a":1})",
         R"({"v":1,"node":")" + node + R"(","epoch":99999999999999999999,"seq":1,"a":1})",
         R"({"v":1,"node":")" + node + R"(","epoch":1,"seq":1.5,"a":1})",
@@ -461,6 +468,24 @@ TEST_CASE("a stamp that stands in front is cut off without parsing", "[redis]") 
   }
 }
 
+TEST_CASE("a stamp that stands elsewhere is found", "[redis]") {
+  for (const char* text :
+       {R"({"v":1,"node":"n","epoch":12,"seq":3})",
+        R"({"a":1,"v":1,"node":"n","epoch":12,"seq":3})",
+        R"({"a":[1],"seq":3,"n\u006fde":"n","b":{"v":2},"epoch":12,"v":1})",
+        R"( { "v" : 1 , "node" : "n" , "epoch" : 12 , "seq" : 3 , "a" : 1 } )"}) {
+    CAPTURE(text);
+    std::string same = text;
+    CHECK_FALSE(cut_stamp(same));
+    const auto stamp = find_stamp(text).stamp();
+    REQUIRE(stamp);
+    CHECK(stamp->node == "n");
+    CHECK(stamp->epoch == 12);
+    CHECK(stamp->sequence == 3);
+    CHECK(reserved_field(json_of(text)) == nullptr);
+  }
+}
+
 TEST_CASE("messages of others have no stamp, and are left alone", "[redis]") {
   for (const char* text :
        {R"({})", R"({"kind":"text"})", R"({"v":1})", R"({"v":2,"node":"a","epoch":1,"seq":1})",
@@ -468,12 +493,13 @@ TEST_CASE("messages of others have no stamp, and are left alone", "[redis]") {
         R"({"v":1,"node":"a","epoch":-1,"seq":1})", R"({"v":1,"node":"a","epoch":1})",
         R"({"v":1,"node":"a","epoch":1,"seq":"1"})", R"({"v":1,"epoch":1,"seq":1})"}) {
     CAPTURE(text);
-    json message = json::parse(text);
-    CHECK_FALSE(take_stamp(message));
-    CHECK(message == json::parse(text));
+    std::string same = text;
+    CHECK_FALSE(cut_stamp(same));
+    CHECK(same == text);
+    CHECK_FALSE(find_stamp(text).stamp());
   }
-  json long_name = {{"v", 1U}, {"node", std::string(65, 'a')}, {"epoch", 1U}, {"seq", 1U}};
-  CHECK_FALSE(take_stamp(long_name));
+  const json long_name = {{"v", 1U}, {"node", std::string(65, 'a')}, {"epoch", 1U}, {"seq", 1U}};
+  CHECK_FALSE(find_stamp(long_name.dump()).stamp());
 }
 
 TEST_CASE("the fields of a stamp are not the publisher's", "[redis]") {
@@ -485,16 +511,20 @@ TEST_CASE("the fields of a stamp are not the publisher's", "[redis]") {
 
 TEST_CASE("an announcement is written and read", "[redis]") {
   const json last = {{"hawkapi:ws", 7}, {"odd \" name", 1}};
-  const auto read = read_announcement(json::parse(announcement_text("abc", 12, last)));
+  const auto announcement_in = [](std::string_view text) {
+    const auto sender = find_stamp(text).sender();
+    return sender ? read_announcement(*sender, json::parse(text)) : std::nullopt;
+  };
+  const auto read = announcement_in(announcement_text("abc", 12, last));
   REQUIRE(read);
   CHECK(read->sender.node == "abc");
   CHECK(read->sender.epoch == 12);
   using Last = std::vector<std::pair<std::string, std::uint64_t>>;
   CHECK(read->last == Last{{"hawkapi:ws", 7}, {"odd \" name", 1}});
-  CHECK_FALSE(read_announcement(json::parse(R"({"v":1,"node":"a","epoch":1})")));
-  CHECK_FALSE(read_announcement(json::parse(R"({"v":1,"node":"a","epoch":1,"last":[1]})")));
-  CHECK_FALSE(read_announcement(json::parse(R"({"v":1,"node":"a","epoch":1,"last":{"c":-1}})")));
-  CHECK_FALSE(read_announcement(json::parse(R"([])")));
+  CHECK_FALSE(announcement_in(R"({"v":1,"node":"a","epoch":1})"));
+  CHECK_FALSE(announcement_in(R"({"v":1,"node":"a","epoch":1,"last":[1]})"));
+  CHECK_FALSE(announcement_in(R"({"v":1,"node":"a","epoch":1,"last":{"c":-1}})"));
+  CHECK_FALSE(announcement_in(R"([])"));
 }
 
 // --- channels ---

@@ -13,9 +13,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
-#include "roost/base/build/config.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"
 
 namespace roost {
@@ -72,9 +71,14 @@ class Subscription {
 
   /// The handler is not called any more. A call that is under way is not disturbed: one on another
   /// thread may outlast this function.
-  void cancel() noexcept;
+  void cancel() noexcept {
+    if (const auto target = std::exchange(target_, {}).lock()) target->cancel();
+  }
   /// False once cancelled, or once the backplane is gone.
-  [[nodiscard]] bool is_active() const noexcept;
+  [[nodiscard]] bool is_active() const noexcept {
+    const auto target = target_.lock();
+    return target && target->is_active();
+  }
 
  private:
   std::weak_ptr<Target> target_;
@@ -191,7 +195,7 @@ class BackplaneOf final : public AnyBackplane {
       return backplane_->on_parcel(std::move(handler), member);
     } else {
       return backplane_->on([handler = std::move(handler)](const nlohmann::json& message) {
-        handler.call(Parcel(message, 0));
+        handler.call(Parcel::of(message));
       });
     }
   }
@@ -270,14 +274,13 @@ class BackplaneRef {
 
   /// @private For `Cluster`, which needs no JSON values.
   /// @par Errors  `errc::backplane_unavailable` if it is empty
-  [[nodiscard]] const detail::AnyBackplane& any() const;
+  [[nodiscard]] const detail::AnyBackplane& any() const {
+    if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");
+    return *backplane_;
+  }
 
  private:
   std::shared_ptr<const detail::AnyBackplane> backplane_;
 };
 
 }  // namespace roost
-
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/backplane.ipp"
-#endif

@@ -10,8 +10,7 @@
 #include <string>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
 

@@ -1,20 +1,76 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/local_hub.hpp"
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/base/error.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost {
 
 namespace detail {
+
+/// Which backplanes of this process have started, by channel.
+///
+/// The mutex is there because they are on several threads. It also makes publishing one step: all
+/// receivers of a channel see the same order, and none that has left gets anything.
+class LocalHubState {
+ public:
+  /// @returns false if it is closed.
+  bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound) {
+    const std::lock_guard lock(mutex_);
+    if (!inbound->is_open()) return false;
+    std::vector<std::shared_ptr<Inbound>>& members = channels_[channel];
+    if (std::find(members.begin(), members.end(), inbound) == members.end()) {
+      members.push_back(inbound);
+    }
+    return true;
+  }
+
+  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept {
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return;
+    std::erase(found->second, inbound);
+    if (found->second.empty()) channels_.erase(found);
+  }
+
+  /// @param own  the publisher's
+  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
+                    const PublishedBy& by) {
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return {.receivers = 0};
+    Published published{.receivers = found->second.size()};
+    for (const std::shared_ptr<Inbound>& inbound : found->second) {
+      const Delivered delivered = inbound->deliver(parcel, by);
+      if (inbound.get() == &own) published.local = delivered.taken;
+      published.missed += delivered.missed;
+    }
+    if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
+    return published;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<Inbound>>, StringHash,
+                     std::equal_to<>>
+      channels_;
+};
 
 ROOST_DECL void validate(const LocalBackplaneOptions& options) {
   check_option(!options.channel.empty(), "channel must not be empty");

@@ -8,8 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/redis/options.hpp"
 #include "roost/redis/stats.hpp"

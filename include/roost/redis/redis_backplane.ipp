@@ -19,9 +19,10 @@ namespace detail {
 
 /// The room of a message that is for the members of one room and nobody else.
 ROOST_DECL std::optional<std::string> only_room(const nlohmann::json& message) {
-  const nlohmann::json* const room = find_field(message, "room");
-  const bool is_union = find_field(message, "rooms") != nullptr;
-  if (!room || !room->is_string() || is_union) return std::nullopt;
+  const auto room = message.find("room");
+  const auto rooms = message.find("rooms");
+  const bool is_union = rooms != message.end() && !rooms->is_null();
+  if (room == message.end() || !room->is_string() || is_union) return std::nullopt;
   return room->get<std::string>();
 }
 

@@ -12,8 +12,7 @@
 #include <utility>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
 #include "roost/manager/options.hpp"

@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/socket/detail/encode.hpp"
 

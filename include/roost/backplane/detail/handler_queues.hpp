@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
 

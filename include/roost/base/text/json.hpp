@@ -34,21 +34,26 @@ inline constexpr std::size_t max_json_depth = 64;
   return deepest;
 }
 
+/// What a JSON string says. Half of a surrogate pair, which has no UTF-8, becomes U+FFFD.
+/// @pre `JsonScanner` took it: its quotes are there, its escapes are whole
+[[nodiscard]] std::string json_string_value(std::string_view quoted);
+
 /// Walks over the JSON in a text without making values of it.
 ///
-/// What it takes is JSON (RFC 8259). A parser that makes values may refuse some of it: half of a
-/// surrogate pair in an escape has no UTF-8, and a number may be too large for a `double`. What the
-/// scanner refuses, a parser may still take (bytes of zero, a byte order mark), so that a parser
-/// must judge wherever it says no.
+/// What it takes is JSON (RFC 8259), maybe after a byte order mark and before a byte of zero, as
+/// parsers take it. A parser that makes values may refuse some of it: half of a surrogate pair in
+/// an escape has no UTF-8, and a number may be too large for a `double`.
 /// @pre the text is UTF-8
 class JsonScanner {
  public:
   explicit JsonScanner(std::string_view text) noexcept
-      : at_(text.data()), end_(text.data() + text.size()) {}
+      : at_(text.data()), end_(text.data() + text.size()) {
+    if (text.starts_with("\xEF\xBB\xBF")) at_ += 3;
+  }
 
   [[nodiscard]] bool is_at_end() noexcept {
     skip_space();
-    return at_ == end_;
+    return at_ == end_ || *at_ == '\0';
   }
   /// Takes @p symbol, if it comes next.
   [[nodiscard]] bool take(char symbol) noexcept {
@@ -68,6 +73,28 @@ class JsonScanner {
     skip_space();
     const char* const begin = at_;
     return skip_string() ? since(begin) : std::string_view();
+  }
+
+  /// Takes an object whose values are nested to at most @p depth levels, and calls
+  /// `visit(name, value)` for each of its members, until that returns false: @p name is what the
+  /// name says, @p value a text. @returns false if there is no object, as far as it looked.
+  template <class Visit>
+  [[nodiscard]] bool members(std::size_t depth, Visit visit) {
+    if (!take('{')) return false;
+    bool is_closed = take('}');
+    while (!is_closed) {
+      const std::string_view name = string();
+      if (name.empty() || !take(':')) return false;
+      const std::string_view its_value = value(depth);
+      is_closed = take('}');
+      if (its_value.empty() || (!is_closed && !take(','))) return false;
+      const bool is_plain = name.find('\\') == std::string_view::npos;
+      if (is_plain ? !visit(name.substr(1, name.size() - 2), its_value)
+                   : !visit(std::string_view(json_string_value(name)), its_value)) {
+        return true;
+      }
+    }
+    return true;
   }
 
  private:
@@ -99,10 +126,6 @@ class JsonScanner {
 
 /// Appends @p text as a JSON string, as nlohmann/json writes it. @pre it is UTF-8
 void append_json_string(std::string& out, std::string_view text);
-
-/// What a JSON string says. Half of a surrogate pair, which has no UTF-8, becomes U+FFFD.
-/// @pre `JsonScanner` took it: its quotes are there, its escapes are whole
-[[nodiscard]] std::string json_string_value(std::string_view quoted);
 
 /// Replaces each escape of half a surrogate pair in a JSON text by that of U+FFFD: a browser that
 /// cuts an emoji in two sends such an escape, RFC 8259 (section 8.2) allows it, and parsers that

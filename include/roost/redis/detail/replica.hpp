@@ -15,8 +15,7 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/redis/detail/shared.hpp"

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "roost/base/clock.hpp"
+#include "roost/base/text/json.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/subscribing/announcements.hpp"
@@ -34,7 +35,7 @@
 
 namespace roost::detail {
 
-inline constexpr std::initializer_list<const char*> stamp_fields = {"v", "node", "epoch", "seq"};
+inline constexpr std::array<const char*, 4> stamp_fields = {"v", "node", "epoch", "seq"};
 
 /// The field of a publisher's message that is not its to set; null if there is none.
 [[nodiscard]] inline const char* reserved_field(const nlohmann::json& message) {
@@ -64,58 +65,73 @@ inline void append_publish(std::string& out, std::string_view channel, std::stri
   append_argument(out, prefix, text);
 }
 
-inline std::optional<std::uint64_t> unsigned_field(const nlohmann::json& object, const char* name) {
-  const auto field = object.find(name);
-  if (field == object.end() || !field->is_number_unsigned()) return std::nullopt;
-  return field->get<std::uint64_t>();
+/// A number that a field says; nothing if it says anything else.
+[[nodiscard]] inline std::optional<std::uint64_t> read_unsigned(std::string_view json) {
+  std::uint64_t number = 0;
+  const char* const end = json.data() + json.size();
+  const auto read = std::from_chars(json.data(), end, number);
+  return read.ec == std::errc() && read.ptr == end ? std::optional(number) : std::nullopt;
 }
 
-/// Who sent an object of ours; nothing for those of others. The number is left out.
-inline std::optional<SequenceStamp> read_sender(const nlohmann::json& object) {
-  constexpr std::size_t longest_node = 64;
-  const auto node = object.find("node");
-  const auto epoch = unsigned_field(object, "epoch");
-  if (unsigned_field(object, "v") != 1U || !epoch || node == object.end() || !node->is_string())
-    return std::nullopt;
-  const auto& name = node->get_ref<const std::string&>();
-  if (name.empty() || name.size() > longest_node) return std::nullopt;
-  return SequenceStamp{.node = name, .epoch = *epoch};
+/// The fields of a stamp in the text of a message: JSON, empty if missing.
+struct StampFields {
+  std::string_view version = {};
+  std::string_view node = {};
+  std::string_view epoch = {};
+  std::string_view sequence = {};
+
+  [[nodiscard]] std::string_view* find(std::string_view name) noexcept {
+    if (name == "v") return &version;
+    if (name == "node") return &node;
+    if (name == "epoch") return &epoch;
+    if (name == "seq") return &sequence;
+    return nullptr;
+  }
+  /// Who sent it; nothing for messages of others. The number is left out.
+  [[nodiscard]] std::optional<SequenceStamp> sender() const {
+    constexpr std::size_t longest_node = 64;
+    const std::optional<std::uint64_t> number = read_unsigned(epoch);
+    if (read_unsigned(version) != 1U || !number || !node.starts_with('"')) return std::nullopt;
+    std::string name = json_string_value(node);
+    if (name.empty() || name.size() > longest_node) return std::nullopt;
+    return SequenceStamp{.node = std::move(name), .epoch = *number};
+  }
+  [[nodiscard]] std::optional<SequenceStamp> stamp() const {
+    const std::optional<std::uint64_t> number = read_unsigned(sequence);
+    std::optional<SequenceStamp> stamp = number ? sender() : std::nullopt;
+    if (stamp) stamp->sequence = *number;
+    return stamp;
+  }
+};
+
+/// The fields of a stamp in @p text, wherever they stand.
+[[nodiscard]] inline StampFields find_stamp(std::string_view text) {
+  StampFields fields;
+  JsonScanner scanner(text);
+  const bool is_object =
+      scanner.members(max_json_depth - 1, [&](std::string_view name, std::string_view value) {
+        if (std::string_view* const field = fields.find(name)) *field = value;
+        return true;
+      });
+  return is_object ? fields : StampFields();
 }
 
-/// Takes our fields off a message; nothing, and no change, if it is a message of others.
-[[nodiscard]] inline std::optional<SequenceStamp> take_stamp(nlohmann::json& message) {
-  std::optional<SequenceStamp> stamp = read_sender(message);
-  const auto sequence = unsigned_field(message, "seq");
-  if (!stamp || !sequence) return std::nullopt;
-  stamp->sequence = *sequence;
-  for (const char* field : stamp_fields) message.erase(field);
-  return stamp;
-}
-
-/// The same where the fields stand in front, as ours do, without parsing the rest: that is left in
-/// @p text. Nothing, and no change, if they stand otherwise.
+/// Takes a stamp off that stands in front, as ours do, and looks no further. Nothing, and no
+/// change, if it stands otherwise: then `find_stamp` may find it.
 [[nodiscard]] inline std::optional<SequenceStamp> cut_stamp(std::string& text) {
-  constexpr std::string_view before_node = R"({"v":1,"node":")";
-  constexpr std::string_view before_epoch = R"(","epoch":)";
-  constexpr std::string_view before_sequence = R"(,"seq":)";
-  constexpr std::size_t node_size = 32;
-  constexpr std::size_t epoch_at = before_node.size() + node_size;
-  const std::string_view whole = text;
-  const bool is_ours = whole.size() > epoch_at && whole.starts_with(before_node) &&
-                       whole.substr(epoch_at).starts_with(before_epoch);
-  if (!is_ours) return std::nullopt;
-  SequenceStamp stamp{.node = text.substr(before_node.size(), node_size)};
-  if (stamp.node.find_first_not_of("0123456789abcdef") != std::string::npos) return std::nullopt;
-  const char* const end = text.data() + text.size();
-  const auto epoch =
-      std::from_chars(text.data() + epoch_at + before_epoch.size(), end, stamp.epoch);
-  if (epoch.ec != std::errc()) return std::nullopt;
-  std::string_view rest(epoch.ptr, static_cast<std::size_t>(end - epoch.ptr));
-  if (!rest.starts_with(before_sequence)) return std::nullopt;
-  const auto sequence = std::from_chars(epoch.ptr + before_sequence.size(), end, stamp.sequence);
-  if (sequence.ec != std::errc() || sequence.ptr == end || *sequence.ptr != ',')
-    return std::nullopt;
-  const auto rest_at = static_cast<std::size_t>(sequence.ptr - text.data());
+  StampFields fields;
+  std::size_t rest_at = 0;
+  const bool is_object = JsonScanner(text).members(
+      max_json_depth - 1, [&](std::string_view name, std::string_view value) {
+        std::string_view* const field = fields.find(name);
+        if (!field) return false;
+        *field = value;
+        rest_at = static_cast<std::size_t>(value.data() + value.size() - text.data());
+        return fields.sequence.empty();  // it comes last
+      });
+  if (!is_object || rest_at == 0 || text[rest_at] != ',') return std::nullopt;
+  std::optional<SequenceStamp> stamp = fields.stamp();
+  if (!stamp) return std::nullopt;
   text[rest_at] = '{';
   text.erase(0, rest_at);
   return stamp;
@@ -188,13 +204,14 @@ inline void read_times(const nlohmann::json& object, Clock::time_point now,
   }
 }
 
-/// @param now  when it came
-[[nodiscard]] inline std::optional<Announcement> read_announcement(const nlohmann::json& object,
+/// @param object  of @p sender
+/// @param now     when it came
+[[nodiscard]] inline std::optional<Announcement> read_announcement(SequenceStamp sender,
+                                                                   const nlohmann::json& object,
                                                                    Clock::time_point now = {}) {
-  const auto sender = read_sender(object);
   const auto last = object.find("last");
-  if (!sender || last == object.end() || !last->is_object()) return std::nullopt;
-  Announcement announcement{.sender = *sender, .last = {}};
+  if (last == object.end() || !last->is_object()) return std::nullopt;
+  Announcement announcement{.sender = std::move(sender), .last = {}};
   for (const auto& [channel, sequence] : last->items()) {
     if (!sequence.is_number_unsigned()) return std::nullopt;
     announcement.last.emplace_back(channel, sequence.get<std::uint64_t>());
@@ -203,10 +220,10 @@ inline void read_times(const nlohmann::json& object, Clock::time_point now,
   return announcement;
 }
 
-/// For how long somebody was away who asks what was sent meanwhile.
+/// For how long a sender was away that asks what was sent meanwhile.
 [[nodiscard]] inline std::optional<Clock::duration> read_ask(const nlohmann::json& object) {
   const auto age = object.find("ask");
-  if (!read_sender(object) || age == object.end()) return std::nullopt;
+  if (age == object.end()) return std::nullopt;
   return read_age(*age);
 }
 

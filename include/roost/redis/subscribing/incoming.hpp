@@ -10,17 +10,17 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/wire/backplane_message.hpp"
-#include "roost/backplane/wire/wire_message.hpp"
+#include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/clock.hpp"
+#include "roost/base/text/json.hpp"
 #include "roost/redis/detail/shared.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/numbering/stamp.hpp"
 #include "roost/redis/subscribing/channels.hpp"
+#include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {
 
@@ -45,23 +45,18 @@ class RedisIncoming {
                   Clock::time_point now = {}) {
     std::optional<SequenceStamp> stamp = cut_stamp(text);
     if (stamp && stamp->node == shared_->node()) return note_echo();
-    auto parcel = std::make_shared<const Parcel>(std::move(text));
-    if (!parcel->is_plain()) {
-      OrSkipped<nlohmann::json> parsed = parse_message(parcel->text());
-      const auto* const skipped = std::get_if<Skipped>(&parsed);
-      if (skipped && !parcel->is_scanned()) {
-        ++shared_->stats.skipped;
-        return shared_->log(Severity::warning, "backplane_message_skipped",
-                            {{"channel", channel}, {"why", skipped->why}});
-      }
-      if (!skipped) {
-        auto& message = std::get<nlohmann::json>(parsed);
-        if (!stamp) stamp = take_stamp(message);
-        parcel = std::make_shared<const Parcel>(parcel->text(), std::move(message));
-      }
+    const auto parcel = std::make_shared<Parcel>(std::move(text));
+    if (const Skipped* const skipped = parcel->skipped()) {
+      ++shared_->stats.skipped;
+      return shared_->log(Severity::warning, "backplane_message_skipped",
+                          {{"channel", channel}, {"why", skipped->why}});
+    }
+    if (!stamp && parcel->has_others()) {
+      stamp = find_stamp(parcel->text()).stamp();
+      if (stamp && stamp->node == shared_->node()) return note_echo();
+      if (stamp) parcel->hide(stamp_fields);
     }
     if (stamp) {
-      if (stamp->node == shared_->node()) return note_echo();
       const SequenceVerdict verdict = sequences_.note(channel, listening, *stamp, now);
       report(channel, stamp->node, verdict);
       report_others();
@@ -87,15 +82,14 @@ class RedisIncoming {
   /// Others tell the numbers of their last messages; or one asks for them.
   /// @returns for how long that one was away.
   std::optional<Clock::duration> on_control(const std::string& text, const Channels& channels) {
-    const OrSkipped<nlohmann::json> parsed = parse_message(text);
-    const auto* message = std::get_if<nlohmann::json>(&parsed);
-    if (!message) return std::nullopt;
-    const auto sender = read_sender(*message);
+    const auto sender = find_stamp(text).sender();
     if (!sender || sender->node == shared_->node()) return std::nullopt;
-    if (const auto announcement = read_announcement(*message, shared_->now())) {
+    if (json_depth(text) > max_json_depth) return std::nullopt;
+    const nlohmann::json notice = parse_json(text);
+    if (const auto announcement = read_announcement(*sender, notice, shared_->now())) {
       on_announcement(*announcement, channels);
     }
-    return read_ask(*message);
+    return read_ask(notice);
   }
 
  private:

@@ -77,6 +77,10 @@ struct ConnectionAccess {
     return connection;
   }
   template <class Ws>
+  static const ConnectionParts<Ws>& parts(const Connection<Ws>& connection) noexcept {
+    return connection;
+  }
+  template <class Ws>
   static Connection<Ws>& owner(ConnectionParts<Ws>& parts) noexcept {
     return static_cast<Connection<Ws>&>(parts);
   }
@@ -88,7 +92,7 @@ template <class Ws>
 }
 template <class Ws>
 [[nodiscard]] const ConnectionParts<Ws>& parts_of(const Connection<Ws>& connection) noexcept {
-  return ConnectionAccess::parts(const_cast<Connection<Ws>&>(connection));
+  return ConnectionAccess::parts(connection);
 }
 template <class Ws>
 [[nodiscard]] Connection<Ws>& owner_of(ConnectionParts<Ws>& parts) noexcept {

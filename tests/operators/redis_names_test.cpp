@@ -36,6 +36,7 @@
 #include "netns/other_host.hpp"
 #include "redis/fake_redis.hpp"
 #include "redis/redis_world.hpp"
+#include "roost/redis/connection/lookup.hpp"
 #include "support/bench.hpp"
 
 namespace roost {

@@ -34,10 +34,10 @@ using awaitable = boost::asio::awaitable<T>;
 constexpr std::size_t bytes = 1'048'576;
 
 /// A client of the other host.
-class Client {
+class EndingClient {
  public:
-  Client(boost::asio::io_context& context, const test::OtherHost& host, const tcp::endpoint& server,
-         const std::string& request)
+  EndingClient(boost::asio::io_context& context, const test::OtherHost& host,
+               const tcp::endpoint& server, const std::string& request)
       : socket_(context, tcp::v4(), host.connect(server)) {
     socket_.set_option(boost::asio::socket_base::receive_buffer_size(16'384));
     send(request);
@@ -136,7 +136,7 @@ TEST_CASE("what was sent reaches a client behind a slow link, however the conver
   Server server(context);
   const auto address = server.listener.local_endpoint();
   const auto upgrade = [](const std::string& how) { return test::upgrade_request("/?how=" + how); };
-  std::deque<Client> clients;
+  std::deque<EndingClient> clients;
   const std::vector<std::string> ways{"disconnect", "return", "unmanaged", "half close",
                                       "close",      "http",   "wrapped"};
   for (const std::string& way : ways) {
@@ -153,16 +153,16 @@ TEST_CASE("what was sent reaches a client behind a slow link, however the conver
   clients[3].half_close();
   clients[4].send(test::client_frame(Opcode::close, std::string("\x03\xe8", 2)));
   // Clients that take nothing, or a few bytes at a time.
-  Client stalls(context, host, address, upgrade("disconnect"));
-  Client trickles(context, host, address, upgrade("unmanaged"));
-  Client trickles_too(context, host, address, upgrade("disconnect"));
+  EndingClient stalls(context, host, address, upgrade("disconnect"));
+  EndingClient trickles(context, host, address, upgrade("unmanaged"));
+  EndingClient trickles_too(context, host, address, upgrade("disconnect"));
   auto next_bite = std::chrono::steady_clock::now();
 
   testing::run_until(
       context,
       [&] {
         bool is_done = true;
-        for (Client& client : clients) {
+        for (EndingClient& client : clients) {
           client.read();
           is_done = is_done && (client.has_all() || client.is_over());
         }

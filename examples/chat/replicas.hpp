@@ -44,7 +44,10 @@ class Replicas {
       const bool is_reachable = state == roost::RedisState::subscribed;
       if (std::exchange(is_reachable_, is_reachable) == is_reachable) return;
       const nlohmann::json event = {{"event", "replicas"}, {"reachable", is_reachable}};
-      service_->manager().post_json(event);
+      // Now and not posted: members who come later learn it from their welcome.
+      auto& manager = service_->manager();
+      boost::asio::co_spawn(manager.get_executor(), done(manager.broadcast_json(event)),
+                            boost::asio::detached);
     });
   }
 

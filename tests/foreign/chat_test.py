@@ -543,7 +543,8 @@ class Replicas(ChatTest):
         for name in ("Alice", "Bob", "Carol"):
             ws = await self.join(await self.start(), name)
             for other in members:
-                self.assertEqual((await event(other))["name"], name)
+                got = await event(other)
+                self.assertEqual(got.get("name"), name, got)
             members.append(ws)
         for n, sender in enumerate(members):
             await sender.send(f"text {n}")

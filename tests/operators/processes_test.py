@@ -200,8 +200,8 @@ class Descriptors(ProcessTest):
         self.assertEqual([name for name in inherited if not name.startswith(("/dev/", "pipe:"))], [])
         server.kill()
         self.assertIn(mute.recv(100), (b"",))
+        server.wait()  # its sockets are closed one after the other
         self.assertTrue(is_free(server.port))
-        server.wait()
         self.visit(self.server(server.port), 1)
 
     def test_an_accept_loop_goes_on_when_there_are_descriptors_again(self):

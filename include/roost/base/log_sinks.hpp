@@ -22,7 +22,7 @@ enum class LogFormat {
 
 /// The options of `log_to_stderr`.
 struct LogSinkOptions {
-  /// What is less severe is left out.
+  /// The lowest severity that is logged; events below it are left out.
   Severity least = Severity::info;
   /// How a line looks.
   LogFormat format = LogFormat::logfmt;

@@ -150,8 +150,8 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     boost::system::error_code error;
     co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
                                  boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    // Who waits comes in together, so that their requests are read together. But the loop has other
-    // work, and nobody gives way to those who only came along.
+    // Clients that wait are accepted together, so that their requests are read together. But the
+    // loop has other work, and no handshake is evicted for a client of the same batch.
     for (int i = 0; i < max_accepted && !error && !listening->is_stopped; ++i) {
       if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
       accept_one(listening, acceptor, stream_options, error);

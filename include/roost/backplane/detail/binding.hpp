@@ -74,8 +74,8 @@ class BoundManagerOf final : public BoundManager {
   const std::weak_ptr<ManagerState<Ws>> state_;
 };
 
-/// What comes in becomes a frame for connections of this replica. Never throws at the backplane for
-/// what others have sent.
+/// Makes a frame of a message from the backplane, for connections of this replica. A message that
+/// cannot be delivered is skipped with a warning, and never an error of the backplane's.
 ROOST_WHEN_USED void deliver(const Parcel& parcel, const BoundManager& manager);
 
 /// A manager at a backplane. Owned by the handle; the manager knows it as an observer of its rooms,

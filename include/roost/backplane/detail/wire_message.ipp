@@ -121,13 +121,13 @@ ROOST_DECL OrSkipped<WireFields> find_fields(std::string_view text) {
 /// Null is the same as missing.
 ROOST_DECL bool is_given(std::string_view json) noexcept { return !json.empty() && json != "null"; }
 
-/// What a field says; nothing if it is no string.
+/// The text of a field that is a string; nothing for any other field.
 ROOST_DECL std::optional<std::string> string_of(std::string_view json) {
   if (!json.starts_with('"')) return std::nullopt;
   return json_string_value(json);
 }
 
-/// Adds the strings of a field to @p names; false if it is no list of strings.
+/// Adds the strings of a field to @p names; false if the field is not a list of strings.
 ROOST_DECL bool add_names(std::string_view json, std::vector<std::string>& names) {
   JsonScanner scanner(json);
   if (!scanner.take('[')) return false;

@@ -6,7 +6,7 @@
 // Header-only unless `ROOST_SEPARATE_COMPILATION` is defined, for every file of a program: then
 // what is no template is compiled once, by the one file that includes `roost/src.hpp`.
 
-/// Before the definition of a function that is no template, in an `.ipp` file.
+/// Put before the definition of a function that is not a template, in an `.ipp` file.
 #if defined(ROOST_SEPARATE_COMPILATION)
 #define ROOST_DECL
 #else

@@ -75,9 +75,10 @@ class JsonScanner {
     return skip_string() ? since(begin) : std::string_view();
   }
 
-  /// Takes an object whose values are nested to at most @p depth levels, and calls
-  /// `visit(name, value)` for each of its members, until that returns false: @p name is what the
-  /// name says, @p value a text. @returns false if there is no object, as far as it looked.
+  /// Takes an object whose values are nested to at most @p depth levels. Calls
+  /// `visit(name, value)` for each member until that returns false: with the name as it reads once
+  /// its escapes are decoded, and the value as it stands in the text.
+  /// @returns false if the text, as far as it was read, is not such an object
   template <class Visit>
   [[nodiscard]] bool members(std::size_t depth, Visit visit) {
     if (!take('{')) return false;

@@ -56,14 +56,14 @@ class Sleeper {
         boost::asio::deferred, this, home);
   }
 
-  /// Whoever sleeps goes on when the loop gets to it.
+  /// A coroutine that sleeps goes on in a later turn of its executor.
   void wake(boost::system::error_code error = {}) {
     if (!is_sleeping()) return;
     const auto executor = std::exchange(executor_, boost::asio::any_io_executor());
     boost::asio::post(
         executor, [handler = std::move(handler_), error]() mutable { std::move(handler)(error); });
   }
-  /// Whoever sleeps at home goes on before this returns.
+  /// A coroutine that sleeps at home goes on before this returns; others as with `wake`.
   /// @pre nothing that called it minds what the application does now
   void wake_here() {
     if (!is_at_home_) return wake();

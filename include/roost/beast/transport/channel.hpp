@@ -11,7 +11,6 @@
 #include "roost/access/connection_limiter.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/beast/options.hpp"
-
 #include "roost/beast/transport/flusher.hpp"
 #include "roost/beast/transport/transport.hpp"
 #include "roost/manager/sending/patience.hpp"

@@ -7,6 +7,7 @@ usage() {
 Usage: sh cmake/bench.sh [--no-install] [--help] [--] [option of the benchmark]...
        sh cmake/bench.sh [--no-install] micro [option of Google Benchmark]...
        sh cmake/bench.sh [--no-install] redis [--quick]
+       sh cmake/bench.sh [--no-install] history [--quick]
        sh cmake/bench.sh [--no-install] compile [--rounds N] [--compiler COMMAND]
 
 Builds roost and the servers that it is compared with into build/bench, optimised, and measures
@@ -17,7 +18,8 @@ build/bench/result.json. All of it takes hours: "--list" names the shapes, "--sh
   --help         this text; "sh cmake/bench.sh -- --help" is about the rest
   --quick        some small shapes for moments: whether it works, not how fast
   micro          what single calls cost, without sockets
-  redis          the Redis backplane, beside redis-benchmark
+  redis          the Redis backplane, beside redis-benchmark; and what a history in Redis costs
+  history        what recorded messages cost, and many clients that come back at once
   compile        how long a file with roost compiles, beside one with the headers that it needs
 
 Leave the machine alone meanwhile. For example: sh cmake/bench.sh --shape '1000-1room-*'
@@ -50,6 +52,11 @@ fi
 if [ "${1-}" = redis ]; then
   shift
   exec /usr/bin/python3 tests/benchmarks/redis/bench.py --build $build "$@"
+fi
+
+if [ "${1-}" = history ]; then
+  shift
+  exec /usr/bin/python3 tests/benchmarks/history/bench.py --build $build "$@"
 fi
 
 # The ws package, where there is Node.js; it is left out elsewhere.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What clang says, beside g++ that builds everything.
+# Checks the headers with clang; g++ builds everything else.
 set -eu
 
 usage() {
@@ -10,7 +10,7 @@ Usage: sh cmake/clang.sh [--no-install] [--help] [headers|tidy]
             without the bodies, which include more than it does
   tidy      clang-tidy finds nothing in the library (.clang-tidy says what it looks for)
 
-Without a word: both. What is missing is named, then installed: Debian's packages clang and
+Without an argument: both. Missing packages are named, then installed: Debian's packages clang and
 clang-tidy, version 14 or later, and what the library needs with all its components. CLANGXX and
 CLANG_TIDY name other commands.
 
@@ -25,8 +25,8 @@ clang=${CLANGXX:-clang++}
 tidy=${CLANG_TIDY:-clang-tidy}
 options='-std=c++20 -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
 
-# src.hpp is for the one file that compiles what is no template. Headers in a folder of a folder are
-# internal: the public ones include them.
+# src.hpp is for the one file that compiles all that is not a template. Headers in a folder of a
+# folder are internal: the public ones include them.
 public_headers() {
   git ls-files --cached --others --exclude-standard 'include/*.hpp' |
     grep -v -e 'src\.hpp$' -e 'include/roost/[a-z]*/[a-z]*/'

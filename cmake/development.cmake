@@ -1,4 +1,4 @@
-# What only roost's own tests and examples are built with; users of the library see none of it.
+# Options for roost's own tests and examples only; users of the library see none of them.
 
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_CXX_EXTENSIONS OFF)
@@ -38,8 +38,8 @@ if(ROOST_SANITIZE)
     target_compile_options(roost_dev_flags INTERFACE $<${gcc}:-Wno-tsan>)
   endif()
   if(ROOST_SANITIZE MATCHES "undefined")
-    # Checks of every access, with which a file takes twice as long to build. What they find, ASan
-    # finds at address 0 too; the fuzzers have them all. That of the dynamic type opens a pipe to
+    # Checks of every access, with which a file takes twice as long to build. ASan finds the same
+    # faults at address 0 too; the fuzzers have all checks. That of the dynamic type opens a pipe to
     # look at memory: without free descriptors, which a test has, it takes every object for a wrong one.
     target_compile_options(roost_dev_flags INTERFACE -fno-sanitize=null,alignment,object-size,vptr)
     # clang's check of function pointers does not understand coroutines.

@@ -6,9 +6,9 @@ usage() {
   cat <<'END_OF_USAGE'
 Usage: sh cmake/docs.sh [--no-install] [--help]
 
-Makes the guide and the reference of all public names, out of the comments in the headers, into
-build/docs/html/index.html. A public name without a word about it is an error. Doxygen is installed
-if it is not here.
+Makes the reference of all public names, out of the comments in the headers, into
+build/docs/html/index.html. A public name without a comment is an error. Doxygen is installed if it
+is missing.
 
   --no-install   install nothing
   --help         this text

@@ -7,13 +7,13 @@ usage() {
 Usage: sh cmake/fuzz.sh [--no-install] [--help] [SECONDS] [TARGET]...
 
 Builds the libFuzzer targets of tests/fuzz with clang, ASan and UBSan into build/fuzz, and lets each
-search for so many seconds (15 if not said), as many at once as there are cores. Without a TARGET all
+search for so many seconds (15 if not said), as many at a time as there are cores. Without a TARGET all
 of them; their names are those of the files.
 
   --no-install   build and run only, install nothing
   --help         this text
 
-What a target has learned stays in build/fuzz/corpus. An input on which it fails is kept in
+The inputs that a target has found stay in build/fuzz/corpus. An input on which it fails is kept in
 build/fuzz/failures, and named: "build/fuzz/fuzzers/TARGET FILE" runs it again.
 END
 }

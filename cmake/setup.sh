@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Sourced by the other scripts here (POSIX sh), which define `usage`: reads the options that
-# all know, and has install_missing. What counts as missing is what is really not there - a command,
-# a header, a module - whatever a list of packages says.
+# all know, and has install_missing. Something is missing if it is really not there - a command, a
+# header, a module - whatever a list of packages says.
 
 install=yes ours=yes
 for argument do
@@ -98,8 +98,11 @@ install_missing() {
     need git 'the git command' have_command git
     need pkgconf 'the pkg-config command' have_command pkg-config pkgconf
     need python3-redis "Python's redis, for /usr/bin/python3" have_python_module redis
+    need python3-yaml "Python's yaml, for /usr/bin/python3" have_python_module yaml
     need iproute2 'the ip command' have_command ip
     need python3-websockets "Python's websockets, for /usr/bin/python3" have_python_module websockets
+    need nginx-light 'the nginx command' have_command nginx /usr/sbin/nginx
+    need haproxy 'the haproxy command' have_command haproxy /usr/sbin/haproxy
     need nodejs 'Node.js 18 or later' have_command node
     need npm 'the npm command' have_command npm
     need chromium 'the chromium command' have_command chromium chromium-browser google-chrome
@@ -133,7 +136,7 @@ install_missing() {
 install_packages() {
   [ -n "$packages" ] || return 0
 
-  echo "roost needs what is not here yet:$missing"
+  echo "roost needs packages that are missing:$missing"
   if ! have_command apt-get; then
     echo 'There is no apt-get here: please install it, then run this again.' >&2
     exit 1

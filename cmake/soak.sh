@@ -6,10 +6,11 @@ usage() {
   cat <<'END'
 Usage: sh cmake/soak.sh [--no-install] [--help] MINUTES [--] [option of the soak]...
 
-Two replicas joined by a Redis that is killed and started again and again, among thousands of clients
-that chat, stall, flood, break the rules and vanish. Those that behave must get every message in
-order; afterwards memory, open files and counters must be back where they began. A fourth of the
-time goes by before these are noted first.
+Three replicas joined by a Redis with Sentinels, whose primary is killed again and again, as one of the
+replicas is, among thousands of clients that chat, stall, flood, break the rules and vanish. Those that
+behave must get every message in order, and those of a room with a history also across reconnects;
+afterwards memory, open files and counters must be back where they began. A fourth of the time goes
+by before these are noted first.
 
   --no-install   build and run only, install nothing
   --help         this text; "sh cmake/soak.sh 1 -- --help" tells the options: "--seed" repeats a run

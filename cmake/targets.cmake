@@ -1,11 +1,11 @@
-# The library: header-only targets. What links them is all that a user needs to know.
+# The library: header-only targets. A user links them and needs nothing else.
 
 include("${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake")
 
 # roost_library(<name> <exported name> [FOLDERS <folder>...] [FILES <file>...] [WITHOUT <file>...]
 #               LINK <target>...)
-# Folders and files of include/roost. The headers are a file set, to be installed. What may be
-# compiled separately is another set: installed too, but no header on its own.
+# Folders and files of include/roost. The headers are a file set, to be installed. Bodies
+# that may be compiled separately are another set: installed too, but not headers on their own.
 function(roost_library name exported)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "FOLDERS;FILES;WITHOUT;LINK")
   set(include_dir "${PROJECT_SOURCE_DIR}/include")
@@ -37,17 +37,20 @@ endfunction()
 
 roost_find_dependencies(core missing)
 if(missing)
-  message(FATAL_ERROR "roost needs what is not here: ${missing}")
+  message(FATAL_ERROR "roost needs packages that are missing: ${missing}")
 endif()
-# Every component shares one directory. What is told of a Redis backplane needs no Redis: metrics use
-# it without.
+# Every component shares one directory. The counters of a Redis backplane need no Redis: metrics use
+# them without it.
 roost_library(roost roost
   FOLDERS base runtime socket access manager heartbeat backplane service
   FILES roost.hpp src.hpp version.hpp redis/stats.hpp
   LINK Boost::headers nlohmann_json::nlohmann_json Threads::Threads)
 
 set(tls_files
-  beast/tls.hpp beast/tls_src.hpp beast/transport/tls_transport.hpp beast/transport/tls_transport.ipp)
+  beast/tls.hpp beast/tls_src.hpp
+  beast/transport/tls_engine.hpp beast/transport/tls_engine.ipp
+  beast/transport/tls_stream_transport.hpp beast/transport/tls_stream_transport.ipp
+  beast/transport/tls_transport.hpp beast/transport/tls_transport.ipp)
 roost_library(roost_beast beast
   FOLDERS beast FILES beast.hpp WITHOUT ${tls_files}
   LINK roost::roost)

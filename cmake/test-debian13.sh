@@ -8,7 +8,7 @@ Usage: sh cmake/test-debian13.sh [--root FOLDER] [--boost VERSION]... [--help] [
 
 Makes a Debian 13 in FOLDER with debootstrap, from the package mirror of this machine, and runs
 cmake/test.sh there: with g++ 14, Catch2 3, hiredis 1.2 and Redis 8, once for each version of Boost.
-Needs root, and Debian's packages debootstrap and git. What is in FOLDER already is used again.
+Needs root, and Debian's packages debootstrap and git. A Debian that is in FOLDER already is used again.
 
   --root FOLDER     where it goes, about 3 GB (default: build/debian13)
   --boost VERSION   1.83 or 1.88; may be repeated (default: both)

@@ -1,14 +1,19 @@
-// Who may come in, decided before the 101: a chat whose clients show a token, in one of three ways.
+// Shows: a chat that authenticates each client before it accepts the WebSocket.
+// Run:   cmake --build build/chat --target authentication && build/chat/examples/authentication
+// Try:   ticket=$(curl -s -H 'Authorization: Bearer bobs-secret' http://127.0.0.1:8080/ticket)
+//        python3 -m websockets "ws://127.0.0.1:8080/ws/lobby?ticket=$ticket"
+//        Use the ticket again: 401. Ask for /ws/staff with a new ticket of Bob's: 403.
 //
-//   authentication [PORT]
+// `sh cmake/chat.sh` makes the folder build/chat. The only argument is the port, by default 8080.
 //
-// - `Authorization: Bearer TOKEN`: for clients that can set headers, so not for browsers.
-// - The subprotocols `chat, bearer.TOKEN`: for browsers,
+// A client shows its token in one of three ways:
+// - In the header `Authorization: Bearer TOKEN`. Scripts of a web page cannot set this header.
+// - In the subprotocols `chat, bearer.TOKEN`, which a web page can set:
 //   `new WebSocket(url, ['chat', 'bearer.' + token])`. The server answers with `chat` only.
-// - `?ticket=TICKET`: a ticket is good once and for 30 s, so that it may turn up in logs. It is had
-//   at `/ticket` with the header.
+// - In the query `?ticket=TICKET`. The client gets a ticket from `/ticket`, where it sends the
+//   header. Queries are often logged, so a ticket is valid for one connection and for 30 s.
 //
-// Without a token that is known it is a 401, with one that is not for this room a 403.
+// An unknown token or ticket gets a 401. A known user who may not enter the room gets a 403.
 
 #include <boost/asio/io_context.hpp>
 #include <chrono>
@@ -43,11 +48,11 @@ class Door {
     return std::nullopt;
   }
 
-  // For `on_http`: what is no WebSocket.
+  // Answers the requests that do not ask for a WebSocket.
   roost::HttpResponse answer(const roost::HttpRequest& request) {
     const auto user = user_of_header(request);
     roost::HttpResponse response;
-    if (roost::path_of(request) != "/ticket") {  // whatever the query is
+    if (roost::path_of(request) != "/ticket") {  // `path_of` leaves the query out
       response.result(http::status::not_found);
     } else if (!user) {
       response.result(http::status::unauthorized);
@@ -64,7 +69,7 @@ class Door {
     const auto token = roost::bearer_token(request);
     return token ? user_of_token(*token) : std::nullopt;
   }
-  // A real server verifies a signature, or looks up a hash of the token.
+  // A real server verifies the signature of a token, or looks up its hash.
   static std::optional<User> user_of_token(std::string_view token) {
     if (token == "alices-secret") return User{"Alice", /*is_staff=*/true};
     if (token == "bobs-secret") return User{"Bob"};
@@ -80,7 +85,7 @@ class Door {
     return ticket;
   }
   std::optional<User> redeem(const std::string& ticket) {
-    const auto found = tickets_.extract(ticket);  // whatever comes of it, it was the only time
+    const auto found = tickets_.extract(ticket);  // A ticket is removed when it is used.
     if (!found || found.mapped().expires < Clock::now()) return std::nullopt;
     return found.mapped().user;
   }
@@ -93,8 +98,9 @@ class Door {
   std::map<std::string, Ticket> tickets_;
 };
 
-// What is sent goes to all in JSON, which has up to six bytes for one. So it is still below the 1
-// MiB that browsers' and Python's libraries accept by default; a longer one is refused with 1009.
+// Each text is sent on as a JSON string, in which one byte can take six. With this limit the JSON
+// stays below 1 MiB, which many client libraries accept at most by default. A client that sends a
+// longer text is closed with 1009.
 constexpr std::size_t max_message_bytes = 160 * 1024;
 
 awaitable<void> serve(Manager& manager, Door& door, roost::Upgrade upgrade) {
@@ -105,7 +111,7 @@ awaitable<void> serve(Manager& manager, Door& door, roost::Upgrade upgrade) {
     co_return;
   }
   auto socket = co_await upgrade.accept({.subprotocols = "chat"});
-  const nlohmann::json who = {{"name", user->name}};  // there as long as the connection is
+  const nlohmann::json who = {{"name", user->name}};  // stays with the connection
   auto handler = [&](Manager::ConnectionPtr self) -> awaitable<void> {
     while (auto text = co_await manager.next_text(*self)) {
       const nlohmann::json message = {{"from", self->metadata()["name"]}, {"text", *text}};

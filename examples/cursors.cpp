@@ -1,6 +1,10 @@
-// Live cursors: everybody on a board sees where the pointers of the others are.
+// Shows: live cursors. Everybody on a board sees the others' pointers; only the latest position of
+//        a pointer counts, so a slow client skips positions instead of falling behind.
+// Run:   cmake --build build/chat --target cursors && build/chat/examples/cursors [PORT]
+// Try:   python3 -m websockets ws://127.0.0.1:8080/boards/plan in two terminals. Type
+//        {"x": 1, "y": 2} in one of them; the other prints {"id":"...","x":1,"y":2}.
 //
-//   cursors [PORT]      a client sends {"x": 1, "y": 2}, the others get {"id": ..., "x": 1, "y": 2}
+// `sh cmake/chat.sh` makes the folder build/chat. The default port is 8080.
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
@@ -22,9 +26,9 @@ bool is_position(const json& at) {
          at["y"].is_number();
 }
 
-// What the parser does not take may be legal all the same (RFC 8259): with half an emoji in it,
-// which a client has cut in two, or with a number that no `double` holds. That is no reason to end
-// a session, so such a message is passed over.
+// The parser refuses some texts that are legal JSON (RFC 8259): a string with half of an emoji that
+// the client has cut in two, or a number that is too large for a `double`. Such a text must not end
+// the session, so it is skipped.
 bool may_be_legal(std::string_view text) {
   constexpr std::string_view space = " \t\r\n";
   if (text.find_first_not_of(space) == std::string_view::npos) return false;
@@ -45,7 +49,7 @@ awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   auto socket = co_await upgrade.accept();
   auto handler = [&](Manager::ConnectionPtr self) -> awaitable<void> {
     for (;;) {
-      // A position is short: longer gets a 1009.
+      // A position is short. A client that sends a longer message is closed with 1009.
       const std::string text = co_await manager.receive_text(*self, /*max_bytes=*/256);
       const json at = json::parse(text, nullptr, /*allow_exceptions=*/false);
       if (at.is_discarded() && may_be_legal(text)) continue;
@@ -56,7 +60,8 @@ awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
         co_return;
       }
       const json moved = {{"id", self->id()}, {"x", at["x"]}, {"y", at["y"]}};
-      // Who is too slow for all of them gets the latest of each pointer.
+      // With a key, a position replaces the previous one of this pointer where that is still
+      // queued.
       co_await manager.broadcast_json(moved,
                                       {.room = *board, .exclude = self->id(), .key = self->id()});
     }
@@ -69,7 +74,7 @@ int main(int argc, char** argv) {
   auto& service = roost::init_websockets<Ws>(context);
   Manager& manager = service.manager();
   manager.on_left([&](Manager::ConnectionPtr self, std::string_view board) {
-    const json gone = {{"id", self->id()}};  // no position: take the pointer away
+    const json gone = {{"id", self->id()}};  // without a position: remove the pointer
     manager.post_json(gone, {.room = board});
   });
   const auto handler = [&](roost::Upgrade upgrade) { return serve(manager, std::move(upgrade)); };

@@ -1,6 +1,8 @@
-// The smallest server: whatever a client sends, text or binary, comes back.
+// Shows: the smallest server. It sends each message, text or binary, back to its sender.
+// Run:   cmake --build build/chat --target echo && build/chat/examples/echo [PORT]
+// Try:   python3 -m websockets ws://127.0.0.1:8080/
 //
-//   echo [PORT]
+// `sh cmake/chat.sh` makes the folder build/chat. The default port is 8080.
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
@@ -12,11 +14,11 @@ using boost::asio::awaitable;
 using Ws = roost::BeastWebSocket;
 using Manager = roost::ConnectionManager<Ws>;
 
-// One client, from its upgrade request to its end.
+// Serves one client, from its upgrade request until it leaves.
 awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   auto socket = co_await upgrade.accept();
   auto echo = [&](Manager::ConnectionPtr self) -> awaitable<void> {
-    for (;;) {  // until the client leaves: then receive throws, which ends the session
+    for (;;) {  // When the client leaves, `receive` throws, and `session` returns.
       const roost::Message message = co_await manager.receive(*self);
       if (message.is_text) {
         co_await self->send_text(message.text());

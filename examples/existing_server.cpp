@@ -1,7 +1,13 @@
-// A Beast server that was there before, several threads and all, gains WebSocket rooms on the same
-// port. What roost adds is marked with `+`: a manager on a strand, and a way off for upgrades.
+// Shows: a Beast HTTP server with several threads that gets WebSocket rooms on the same port.
+// Run:   cmake --build build/chat --target existing_server && build/chat/examples/existing_server
+// Try:   curl http://127.0.0.1:8080/page
+//        python3 -m websockets ws://127.0.0.1:8080/ws/lobby in two terminals
 //
-//   existing_server [PORT]      http://.../ answers, ws://.../ws/{room} is a room
+// `sh cmake/chat.sh` makes the folder build/chat. The only argument is the port, by default 8080.
+//
+// `+` marks what roost adds: a manager on a strand, and the branch that hands each upgrade over to
+// it, with the bytes that were read after the request. `listen` would check the drain and the
+// Origin by itself; here `chat` does.
 
 #include <fcntl.h>
 
@@ -49,14 +55,14 @@ asio::awaitable<void> chat(Manager& manager, roost::Upgrade upgrade) {
   }
 }
 
-// One HTTP connection, with as many requests as its client likes.
+// Serves one HTTP connection, until the client closes it or a request does not ask to keep it.
 asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
   beast::tcp_stream stream(std::move(socket));
   beast::flat_buffer buffer;
   for (bool keep_alive = true; keep_alive;) {
     stream.expires_after(30s);
     http::request_parser<http::string_body> parser;
-    parser.header_limit(32 * 1024);  // Beast's 8 KiB are too few for the cookies of some
+    parser.header_limit(32 * 1024);  // Beast's default of 8 KiB is too small for many cookies
     co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
     const http::request<http::string_body> request = parser.release();
     if (roost::is_upgrade(request)) {  // +
@@ -77,19 +83,20 @@ asio::awaitable<void> serve(Manager& manager, tcp::socket socket) try {
 }
 
 void log_accept_failed(const beast::error_code& error) {
-  static const roost::Logger log = roost::log_to_stderr();  // any logger that does not wait
+  static const roost::Logger log = roost::log_to_stderr();  // It never blocks the event loop.
   const roost::LogField why("why", error.message());
   log({roost::Severity::error, "accept_failed", {&why, 1}});
 }
 
-// Programs that the server starts get no socket of it: they would keep the port, and the clients.
+// Keeps the sockets from programs that the server starts: such a program would keep the port in use
+// and the connections open after the server has ended.
 template <class Socket>
 void close_on_exec(Socket& socket) {
   ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
 }
 
-// Whatever goes wrong, it goes on: one that gives up when there are no descriptors left, say,
-// leaves a server that runs and lets nobody in.
+// Goes on after every error. If it ended when no file descriptor is left, for example, the server
+// would keep running without accepting anybody.
 asio::awaitable<void> accept_all(Manager& manager, tcp::acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
   while (acceptor.is_open()) {
@@ -103,12 +110,12 @@ asio::awaitable<void> accept_all(Manager& manager, tcp::acceptor& acceptor) {
       continue;
     }
     log_accept_failed(error);
-    pause.expires_after(100ms);  // those that are connected must end first
+    pause.expires_after(100ms);  // until some connections have ended
     co_await pause.async_wait(asio::use_awaitable);
   }
 }
 
-// + At a signal the members are told to come back; only then the server stops as it always did.
+// At a signal, `shutdown` tells the members when to reconnect. Then the server stops as before.
 asio::awaitable<void> end_at_signal(asio::io_context& context, Service& service) {
   asio::signal_set signals(context, SIGINT, SIGTERM);
   co_await signals.async_wait(asio::use_awaitable);

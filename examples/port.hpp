@@ -1,5 +1,4 @@
-// What most of these examples share: their only argument, a port, of which 0 is any that is free;
-// and a way to say something.
+// What most of these examples share: reading the port from the arguments, and printing a line.
 #pragma once
 
 #include <boost/asio/ip/address_v4.hpp>
@@ -14,6 +13,8 @@
 #include <string_view>
 #include <system_error>
 
+// The loopback address with the port of the first argument, by default 8080. With port 0 the system
+// chooses a free port.
 inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
   std::uint16_t port = 8080;
   if (argc > 1) {
@@ -27,8 +28,8 @@ inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
   return {boost::asio::ip::address_v4::loopback(), port};
 }
 
-// Prints a line to stdout. With `std::cout` a server would stand still while nobody takes what it
-// prints, and would be ended by SIGPIPE once nobody can.
+// Prints a line to stdout without blocking. `std::cout` would stop the event loop while the pipe
+// behind it is full, and SIGPIPE would end the server when the reader of the pipe has ended.
 template <class... Parts>
 void say(const Parts&... parts) {
   static roost::LineWriter out({.file = stdout});

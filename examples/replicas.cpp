@@ -1,12 +1,21 @@
-// One chat room in several processes, which meet at a Redis: start it twice, on two ports.
+// Shows: one chat room in several processes, which exchange messages through Redis. A client that
+//        comes back, to any of them, gets what it missed.
+// Run:   cmake --build build/chat --target replicas && build/chat/examples/replicas 8080
+// Try:   Start a second process with port 8081. Run python3 -m websockets ws://127.0.0.1:8080/ in
+//        one terminal and the same with 8081 in another: each gets what the other sends. With
+//        'ws://127.0.0.1:8080/?resume=' each message comes with a position, such as
+//        lobby:Pm3o9_cK.1.aX04Zb. Stop this client, say something in the other one, and connect
+//        to 8081 with '?resume=' and the position: you get what was said meanwhile.
 //
-//   replicas [PORT] [REDIS_URL]
+// `sh cmake/chat.sh` makes the folder build/chat. The second argument is the URL of the Redis, by
+// default redis://localhost:6379/0.
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
 #include <roost/base/log_sinks.hpp>
 #include <roost/beast.hpp>
 #include <roost/redis.hpp>
+#include <roost/redis/history.hpp>
 
 #include "port.hpp"
 
@@ -15,6 +24,7 @@ using Ws = roost::BeastWebSocket;
 using Manager = roost::ConnectionManager<Ws>;
 
 awaitable<void> serve(roost::Service<Ws>& service, roost::Upgrade upgrade) {
+  const auto resume = upgrade.query("resume");  // where the client was; empty: nowhere yet
   auto socket = co_await upgrade.accept();
   auto handler = [&](Manager::ConnectionPtr self) -> awaitable<void> {
     while (auto text = co_await service.manager().next_text(*self)) {
@@ -23,7 +33,7 @@ awaitable<void> serve(roost::Service<Ws>& service, roost::Upgrade upgrade) {
       co_await service.cluster().broadcast_text(*text, {.room = "lobby", .exclude = self->id()});
     }
   };
-  co_await service.manager().session(socket, {.rooms = "lobby"}, handler);
+  co_await service.manager().session(socket, {.rooms = "lobby", .resume = resume}, handler);
 }
 
 int main(int argc, char** argv) {
@@ -32,7 +42,8 @@ int main(int argc, char** argv) {
   roost::RedisBackplane backplane(context.get_executor(),
                                   {.url = argc > 2 ? argv[2] : "redis://localhost:6379/0",
                                    .channel = "roost-replicas",
-                                   .require_connection = false,  // until Redis is there: alone
+                                   .history = roost::redis_history({.rules = {{.rooms = "lobby"}}}),
+                                   .require_connection = false,  // starts without Redis too
                                    .logger = logger});
   auto& service = roost::init_websockets<Ws>(context, {.logger = logger}, {.backplane = backplane});
   backplane.on_state([](roost::RedisState state) { say("redis: ", to_string(state)); });

@@ -1,8 +1,13 @@
-// One room on all cores: each thread has an `io_context`, a manager and a listener of its own. The
-// listeners share the port, and a `LocalBackplane` carries what is said from thread to thread.
-// Nothing is locked, and no connection ever leaves its thread.
+// Shows: one chat room on all cores, with one thread for each core.
+// Run:   cmake --build build/chat --target shards && build/chat/examples/shards [PORT] [THREADS]
+// Try:   python3 -m websockets ws://127.0.0.1:8080/ in several terminals. Each is told its shard,
+//        and all of them hear each other.
 //
-//   shards [PORT] [THREADS]
+// `sh cmake/chat.sh` makes the folder build/chat. The default port is 8080.
+//
+// Each thread has its own `io_context`, manager and listener. The listeners share the port, and a
+// `LocalBackplane` carries the messages from thread to thread. No connection leaves its thread, so
+// the code needs no locks.
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
@@ -48,7 +53,7 @@ class Shard {
   }
 
   const std::size_t number_;
-  boost::asio::io_context context_{1};  // one thread: nothing of it is locked
+  boost::asio::io_context context_{1};  // tells Asio that one thread runs it
   roost::LocalBackplane backplane_;
   roost::Service<Ws>& service_;
   roost::Listener listener_;
@@ -62,7 +67,7 @@ int main(int argc, char** argv) {
   tcp::endpoint endpoint = endpoint_of(argc, argv);
   for (std::size_t i = 0; i < std::max<std::size_t>(cores, 1); ++i) {
     shards.push_back(std::make_unique<Shard>(hub, endpoint, i));
-    endpoint = shards.front()->endpoint();  // the others join the first, whichever port that got
+    endpoint = shards.front()->endpoint();  // With port 0, the first shard gets a free port.
   }
   say("shards: ws://", endpoint, '/');
 

@@ -1,8 +1,13 @@
-// The echo over TLS: an `asio::ssl::context` for `listen`, and nothing else is different.
+// Shows: the echo server over TLS. Only the `asio::ssl::context` for `listen` is added.
+// Run:   cmake --build build/chat --target tls && build/chat/examples/tls cert.pem key.pem [PORT]
+// Try:   SSL_CERT_FILE=cert.pem python3 -m websockets wss://localhost:8080/
 //
-//   tls CERTIFICATE KEY [PORT]     PEM files; for a try:
-//   openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out
-//   cert.pem
+// `sh cmake/chat.sh` makes the folder build/chat. The default port is 8080. This command makes a
+// certificate to try it with:
+/*
+  openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem
+*/
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -21,7 +26,7 @@ using Manager = roost::ConnectionManager<Ws>;
 awaitable<void> serve(Manager& manager, roost::Upgrade upgrade) {
   auto socket = co_await upgrade.accept();
   auto echo = [&](Manager::ConnectionPtr self) -> awaitable<void> {
-    for (;;) {  // until the client leaves
+    for (;;) {  // When the client leaves, `receive` throws, and `session` returns.
       const roost::Message message = co_await manager.receive(*self);
       if (message.is_text) {
         co_await self->send_text(message.text());

@@ -1,10 +1,27 @@
-// A chat server: a page at /, WebSockets at /ws/{room}. What a member sends goes to the others of
-// the room, with the sender's name put in front by the server, so that nobody can forge it.
+// Shows: a chat with rooms, a web page, TLS, Redis and metrics.
+// Run:   sh cmake/chat.sh
+// Try:   Open http://127.0.0.1:8080/ in two windows and talk. Cut the network of one for a while:
+//        its page gets what it missed. Stop the server and start it again: both pages reconnect.
+//        With --redis a page also gets what it missed from another server of the chat.
+//
+// The page is at /, the WebSockets of a room are at /ws/{room}. The server adds the sender's name
+// to each message, so that a client cannot forge it. `sh cmake/chat.sh -- --help` lists the
+// options.
+//
+// chat.cpp       the program: options, manager, listener
+// talk.hpp       one member, from the welcome to the last message
+// room.hpp       what the members of a room have still to be told
+// roster.hpp     who is in which room, and telling the members who joins and leaves
+// replicas.hpp   sending to one process or, through Redis, to all of them
+// web.hpp        the page, the health checks and the metrics
+// settings.hpp   the command line
+// resume.js      for your own pages too: reconnects, and asks for what was missed
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <iostream>
 #include <roost/base/log_sinks.hpp>
 #include <roost/beast/tls.hpp>
@@ -32,10 +49,15 @@ awaitable<void> serve(const Chat& chat, roost::Upgrade upgrade) {
     co_return;
   }
   const json who = {{"name", name}};
+  // The page sends what it has got so far, on its first visit an empty text. Clients that do not
+  // send `resume` get messages without a line in front, and none from before they joined.
+  const auto resume = upgrade.query("resume");
+  const std::size_t last = resume ? 20 : 0;
   auto socket = co_await upgrade.accept({.subprotocols = keyed});
   const bool is_keyed = socket->subprotocol() == keyed;
   auto handler = [&](Manager::ConnectionPtr self) { return talk(chat, *room, self, is_keyed); };
-  co_await chat.manager.session(socket, {.metadata = who, .rooms = *room}, handler);
+  co_await chat.manager.session(
+      socket, {.metadata = who, .rooms = *room, .resume = resume, .last = last}, handler);
 }
 
 int main(int argc, char** argv) try {
@@ -59,6 +81,7 @@ int main(int argc, char** argv) try {
   Replicas replicas(context, settings.redis, settings.channel, options.logger);
   roost::ServiceOptions around;
   around.backplane = replicas.backplane();
+  around.heartbeat = {.interval = settings.heartbeat, .timeout = 3 * settings.heartbeat};
   around.drain = {.deadline = 8s, .code = roost::close_code::going_away, .retry_spread = 4s};
   auto& service = roost::init_websockets<roost::BeastWebSocket>(context, options, around);
   auto& manager = service.manager();
@@ -81,9 +104,9 @@ int main(int argc, char** argv) try {
   std::ostringstream hello;
   hello << "roost chat: " << (is_secure ? "https://" : "http://") << listener.local_endpoint()
         << '/';
-  roost::LineWriter out({.file = stdout});  // unlike std::cout it waits for nobody
+  roost::LineWriter out({.file = stdout});  // unlike `std::cout` it never blocks
   out.write(hello.str());
-  context.run();  // until a signal has come, and everybody was told
+  context.run();  // returns after a signal, when every client has been told
 } catch (const std::exception& error) {
   std::cerr << "chat: " << error.what() << '\n';
   return 1;

@@ -1,36 +1,35 @@
-// The page of the chat: joins a room, shows what is said there, and comes back by itself.
+// The page of the chat: it joins a room and shows its messages. resume.js stays connected.
+
+import {stayConnected} from './resume.js';
 
 const $ = (id) => document.getElementById(id);
-const shortest = 0.5, longest = 15;  // seconds between two attempts to connect
-const quiet = 20;                    // seconds without a word, after which the server is asked for one
-const patience = 10;                 // seconds that an answer, or a connection, may take
-const fresh = 120;                   // seconds for which a message that was not sent goes out by itself
+const quiet = 20;                    // seconds without a message after which the page asks the server
+const patience = 10;                 // seconds to wait for an answer, or for a connection
+const fresh = 120;                   // seconds in which an unsent message is still sent by itself
 const kept = 500;                    // messages shown
 
 let name = '', room = '';
-let socket = null;        // null while not joined
-let self = null;          // our id, once welcomed
-let attempts = 0;         // since the last welcome
+let connection = null;    // null while not joined
+let self = null;          // our id, after the welcome
 let isBack = false;       // the next welcome is not the first
-let timer = 0;            // until the next attempt
-let due = 0;              // when that is
-let isAsked = false;      // by the server, to come back at that time
-let watch = 0;            // until something must have been heard
+let isGoing = false;      // the server has said that it goes away
+let counting = 0;         // the timer that shows how long until the next attempt to connect
+let watch = 0;            // the timer until which something must have come from the server
 let isWaiting = false;    // for an answer
-let isPatient = false;    // it has been waited for twice, since the page was asleep
+let isPatient = false;    // for the second time, because the page was asleep
 const members = new Map();   // id -> name
-const unnamed = new Map();   // replica -> how many are there besides
-const outgoing = new Map();  // key -> {text, line, typed}: the server has not confirmed them
-const seen = new Set();      // keys of messages of others, which may have been sent again
+const unnamed = new Map();   // replica -> how many members it has besides those with a name
+const outgoing = new Map();  // key -> {text, line, typed}: not confirmed by the server yet
+const seen = new Set();      // keys of messages, which may come twice
 
-// What others sent reaches the page as text only, never as markup.
+// Texts of others become text in the page, never markup.
 function add(parent, tag, text) {
   const element = document.createElement(tag);
   element.textContent = text;
   return parent.appendChild(element);
 }
 
-// Whose it is, at a glance.
+// Gives each member a colour.
 function tint(element, id = '') {
   const hue = [...id].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7);
   element.style.setProperty('--hue', hue);
@@ -58,7 +57,7 @@ function showMembers() {
   if (others) add($('members'), 'li', `and ${others} more`);
 }
 
-// The seconds are no part of the status, which a screen reader reads out at each change.
+// The seconds are not part of the status, because a screen reader reads out each change of it.
 function showState(text, className = '', seconds = '') {
   if ($('status').textContent !== text) $('status').textContent = text;
   $('seconds').textContent = seconds;
@@ -66,28 +65,18 @@ function showState(text, className = '', seconds = '') {
   $('submit').disabled = !self;
 }
 
-function connect() {
-  clearTimeout(timer);
-  timer = 0;
+function connecting() {
+  clearTimeout(counting);
   self = null;
   showState('connecting');
-  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const path = `/ws/${encodeURIComponent(room)}?name=${encodeURIComponent(name)}`;
-  const mine = socket = new WebSocket(`${scheme}//${location.host}${path}`, 'roost-chat');
-  mine.binaryType = 'arraybuffer';
-  mine.onmessage = ({data}) => {
-    if (mine !== socket) return;
-    heard();
-    receive(data);
-  };
-  mine.onclose = ({code, reason}) => mine === socket && closed(code, reason);
   isWaiting = true;
   isPatient = false;
   expect(patience, overdue);
 }
 
-// A browser tells a page neither of the server's pings nor of a network that is gone. So something
-// must be heard in time: after some silence the server is asked, and what is typed asks it too.
+// A browser tells a page neither about the server's pings nor about a network that is gone. So the
+// page asks the server after some silence, and expects an answer in time. A message that is sent also
+// expects its answer.
 function expect(seconds, otherwise) {
   clearTimeout(watch);
   const at = performance.now() + seconds * 1000;
@@ -104,45 +93,46 @@ function ask() {
 }
 
 function transmit(key, text) {
-  socket.send(`${key}\n${text}`);
+  connection.send(`${key}\n${text}`);
   if (isWaiting) return;
   isWaiting = true;
   expect(patience, overdue);
 }
 
-// A page that was frozen, or in the background, looks late: then the answer may be here already.
+// In a page that was frozen or in the background, timers fire late. The answer may already be here then,
+// so the page asks once more before it gives up.
 function overdue(isLate) {
   if (isLate && !isPatient) {
     isPatient = true;
     isWaiting = false;
     return self ? ask() : expect(patience, overdue);
   }
-  socket.onmessage = socket.onclose = null;
-  socket.close();
-  closed(1006, '');
+  connection.reconnect();
 }
 
-// Something has changed: the page can be seen again, or the network is another.
+// Called when the page becomes visible again, or when the network has changed.
 function check() {
-  if (!socket) return;
-  if (self) return isWaiting || ask();
-  if (timer && !isAsked) {
-    due = Math.min(due, performance.now() + Math.random() * 1000);  // not all of an office at once
-    countDown('');
-  }
+  if (self && !isWaiting) ask();
 }
 
-function receive(data) {
-  if (typeof data !== 'string') return say(`(binary, ${data.byteLength} bytes)`, 'text', 'someone');
-  const message = JSON.parse(data);
+// Missed messages come before the welcome, and are shown like those that come after it.
+function receive({joined, lost, position, payload}) {
+  heard();
+  if (joined && isBack) say('connected again', 'note');
+  if (lost) say('some messages may be missing here', 'note');
+  if (payload === undefined) return;
+  if (typeof payload !== 'string') return say(`(binary, ${payload.byteLength} bytes)`, 'text', 'someone');
+  const message = JSON.parse(payload);
   const {event, id, name: from, text, key} = message;
   if (event === 'replicas') return showReplicas(message.reachable);
   if (event === 'arrived') return arrived(key);
   if (event === 'message') {
+    arrived(key);  // one of ours, if the connection was lost before the server confirmed it
     if (isRepeated(key)) return;
     say(text, 'text', from, id);
-    // One of another server may have been here before us.
-    if (![...unnamed.values()].some((count) => count)) members.set(id, from);
+    // The sender may be on another server and have joined before us. Of a message that is recorded,
+    // the sender may have left.
+    if (!position && ![...unnamed.values()].some((count) => count)) members.set(id, from);
   } else if (event === 'welcome') {
     welcome(message);
   } else if (event === 'joined') {
@@ -159,9 +149,7 @@ function receive(data) {
 
 function welcome({id, members: all, more, replica, reachable}) {
   self = id;
-  attempts = 0;
-  if (isBack) say('connected again', 'note');
-  else if (all.length === 1) say('Nobody else is here yet. Open this page in a second window.', 'note');
+  if (!isBack && all.length === 1) say('Nobody else is here yet. Open this page in a second window.', 'note');
   isBack = true;
   members.clear();
   unnamed.clear();
@@ -171,7 +159,7 @@ function welcome({id, members: all, more, replica, reachable}) {
   sendAgain();
 }
 
-// Many came or went within a moment.
+// Many members joined or left within a moment.
 function change({joined, left, named, joined_count: came, left_count: went, more, replica}) {
   for (const member of [...joined, ...named]) members.set(member.id, member.name);
   for (const member of left) members.delete(member.id);
@@ -194,8 +182,8 @@ function isRepeated(key) {
   return false;
 }
 
-// What was typed is pale until the server has it. Without an answer it is sent again, once the
-// server is back; if that takes long, by hand: it may be out of place by then.
+// A message is pale until the server has confirmed it. Without a confirmation it is sent again when the
+// server is back. If that takes long, the user decides, because the message may be out of place then.
 function mark(line, className, text = '') {
   line.className = `mine ${className}`;
   line.querySelector('.fate')?.remove();
@@ -205,6 +193,7 @@ function mark(line, className, text = '') {
 function speak(text) {
   const key = [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('');
   const line = say(text, 'mine');
+  seen.add(key);
   outgoing.set(key, {text, line, typed: Date.now()});
   mark(line, 'pending');
   transmit(key, text);
@@ -213,7 +202,7 @@ function speak(text) {
 
 function arrived(key) {
   const message = outgoing.get(key);
-  if (!message) return;  // a question only
+  if (!message) return;  // it was only a question
   mark(message.line, '');
   outgoing.delete(key);
   keepPage();
@@ -242,18 +231,18 @@ function fail(key) {
   };
 }
 
-// Whoever would leave without having sent everything is asked.
+// Makes the browser ask before the page is closed with messages that were not sent.
 function keepPage() {
   onbeforeunload = outgoing.size ? (event) => event.preventDefault() : null;
 }
 
-// Whether members who are connected to other servers of this chat can be heard.
+// Shows whether the other servers of this chat can be reached.
 function showReplicas(reachable) {
   if (reachable) showState('connected', 'good');
   else showState('connected, but the other servers of this chat cannot be reached', 'bad');
 }
 
-function closed(code, reason) {
+function closed({code, reason}) {
   self = null;
   clearTimeout(watch);
   const isRefusal = code === 1008 || code === 1009;
@@ -261,34 +250,27 @@ function closed(code, reason) {
     if (isRefusal) fail(key);
     else if (!line.matches('.failed')) mark(line, 'pending', 'not sent yet');
   }
-  if (code === 1008) return showState(`refused${reason && ': ' + reason}`, 'bad');
-  const isGoing = code === 1001 || code === 1012;
+  if (code === 1008) {
+    connection.close();
+    return showState(`refused${reason && ': ' + reason}`, 'bad');
+  }
+  isGoing = code === 1001 || code === 1012;
   if (isGoing) say('the server is going away, and will be back', 'note');
-  const hint = /^retry-ms=(\d+)$/.exec(reason);  // the server spreads those that come back
-  const longestNow = Math.min(longest, shortest * 2 ** (++attempts));
-  const wait = hint ? Math.min(hint[1] / 1000, 60)
-                    : shortest + Math.random() * (longestNow - shortest);  // jitter, likewise
-  due = performance.now() + wait * 1000;
-  isAsked = hint !== null;
-  countDown(isGoing ? 'server closing, ' : '');
 }
 
-function countDown(going) {
-  clearTimeout(timer);
-  const left = due - performance.now();
-  if (left < 1) return connect();  // a timer may fire a little early
-  showState(`${going}reconnecting`, 'bad', ` in ${Math.ceil(left / 1000)} s`);
-  timer = setTimeout(countDown, Math.min(left, 1000), going);
+function countDown(milliseconds) {
+  clearTimeout(counting);
+  showState(`${isGoing ? 'server closing, ' : ''}reconnecting`, 'bad',
+            ` in ${Math.ceil(milliseconds / 1000)} s`);
+  if (milliseconds > 1000) counting = setTimeout(countDown, 1000, milliseconds - 1000);
 }
 
 function leave() {
-  clearTimeout(timer);
+  clearTimeout(counting);
   clearTimeout(watch);
-  timer = 0;
   self = null;
-  const old = socket;
-  socket = null;
-  old?.close(1000);
+  connection?.close();
+  connection = null;
 }
 
 function enter() {
@@ -298,15 +280,19 @@ function enter() {
   $('log').replaceChildren();
   for (const {text} of outgoing.values()) say(`This was not sent: ${text}`, 'note');
   outgoing.clear();
+  seen.clear();
   keepPage();
   $('title').textContent = room;
   document.title = `${room} · roost chat`;
   members.clear();
   unnamed.clear();
   showMembers();
-  attempts = 0;
   isBack = false;
-  connect();
+  const server = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}`;
+  connection = stayConnected(
+      `${server}/ws/${encodeURIComponent(room)}?name=${encodeURIComponent(name)}`,
+      {protocols: 'roost-chat', onmessage: receive, onconnecting: connecting, onclosed: closed,
+       onwaiting: countDown});
   $('text').focus();
 }
 
@@ -318,7 +304,7 @@ function remember(value) {
   try {
     if (value !== undefined) localStorage.setItem('roost-name', value);
     return localStorage.getItem('roost-name') ?? '';
-  } catch { return ''; }  // storage may be forbidden; then the name is asked each time
+  } catch { return ''; }  // if storage is forbidden, the name is asked each time
 }
 
 $('join').onsubmit = (event) => {
@@ -353,7 +339,7 @@ addEventListener('pageshow', check);
 document.addEventListener('visibilitychange', () => document.hidden || check());
 
 addEventListener('hashchange', () => {
-  if (socket && fromHash() !== room) { room = fromHash(); enter(); }
+  if (connection && fromHash() !== room) { room = fromHash(); enter(); }
 });
 
 $('name').value = name = remember();

@@ -1,4 +1,6 @@
-// How the chat reaches the members of a room: those of this process, or of all that share a Redis.
+// Sends to the members of a room: in this process or, with Redis, in every process. The
+// newest messages are kept, in Redis or else in this process, so that members who come back get
+// what they missed. With Redis they may come back to another process.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -10,6 +12,7 @@
 #include <roost/beast.hpp>
 #include <roost/prometheus.hpp>
 #include <roost/redis.hpp>
+#include <roost/redis/history.hpp>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,25 +21,31 @@ class Replicas {
  public:
   using Service = roost::Service<roost::BeastWebSocket>;
 
-  /// @param url      of a Redis; empty: there is one replica only
-  /// @param channel  where those meet that are one chat
+  /// @param url      the URL of the Redis; empty: this process is the only replica
+  /// @param channel  the name of the chat; replicas with the same name are one chat
   template <class Context>
   Replicas(Context& context, const std::string& url, const std::string& channel,
            roost::Logger logger) {
-    if (url.empty()) return;
+    const roost::HistoryOptions kept{.rules = {{.rooms = "*", .max_bytes = max_kept_bytes}}};
+    if (url.empty()) {
+      const roost::LocalHub hub(kept);
+      local_ = std::make_shared<roost::LocalBackplane>(context.get_executor(), hub);
+      return;
+    }
     redis_ = std::make_shared<roost::RedisBackplane>(
         context.get_executor(),
         roost::RedisOptions{.url = url,
                             .channel = channel,
-                            .require_connection = false,  // rather a chat of one than none
+                            .history = roost::redis_history(kept),
+                            .require_connection = false,  // starts without Redis too
                             .logger = std::move(logger)});
   }
 
   [[nodiscard]] roost::BackplaneRef backplane() const {
-    return redis_ ? roost::BackplaneRef(redis_) : roost::BackplaneRef();
+    return redis_ ? roost::BackplaneRef(redis_) : roost::BackplaneRef(local_);
   }
 
-  /// From now on messages go through @p service, whose members see whether the others are there.
+  /// Sends through @p service from now on, and tells its members whenever Redis is lost or back.
   void attach(Service& service) {
     service_ = &service;
     if (!redis_) return;
@@ -44,7 +53,8 @@ class Replicas {
       const bool is_reachable = state == roost::RedisState::subscribed;
       if (std::exchange(is_reachable_, is_reachable) == is_reachable) return;
       const nlohmann::json event = {{"event", "replicas"}, {"reachable", is_reachable}};
-      // Now and not posted: members who come later learn it from their welcome.
+      // It is not posted: members who join later learn the state from their welcome, so they must
+      // not get this event too.
       auto& manager = service_->manager();
       boost::asio::co_spawn(manager.get_executor(), done(manager.broadcast_json(event)),
                             boost::asio::detached);
@@ -56,33 +66,53 @@ class Replicas {
   }
 
   [[nodiscard]] bool is_alone() const { return !redis_; }
-  /// False if there are others that cannot be heard now.
+  /// False while Redis, and with it the other replicas, cannot be reached.
   [[nodiscard]] bool are_reachable() const { return !redis_ || is_reachable_; }
 
-  /// To all members of a room. Waits for those that do not keep up, or for Redis.
+  /// Sends what a member says to all members of a room, and records it. Waits for Redis. While
+  /// Redis cannot be reached nothing is recorded, so that the members of one process still reach
+  /// each other.
   boost::asio::awaitable<void> send(const nlohmann::json& event, roost::BroadcastOptions to) {
-    return redis_ ? done(service_->cluster().broadcast_json(event, to))
-                  : done(service_->manager().broadcast_json(event, to));
+    if (!are_reachable()) to.record = false;
+    const roost::Published sent = co_await service_->cluster().broadcast_json(event, to);
+    if (!was_refused(sent, to)) co_return;
+    to.record = false;
+    co_await service_->cluster().broadcast_json(event, to);
   }
   boost::asio::awaitable<void> send(std::span<const std::byte> bytes, roost::BroadcastOptions to) {
-    return redis_ ? done(service_->cluster().broadcast_bytes(bytes, to))
-                  : done(service_->manager().broadcast_bytes(bytes, to));
+    if (!are_reachable()) to.record = false;
+    const roost::Published sent = co_await service_->cluster().broadcast_bytes(bytes, to);
+    if (!was_refused(sent, to)) co_return;
+    to.record = false;
+    co_await service_->cluster().broadcast_bytes(bytes, to);
   }
-  /// To all members of a room, without waiting.
+  /// Tells all members of a room who is there, without waiting. This is not recorded: a member who
+  /// comes back gets the whole list.
   void post(const nlohmann::json& event, roost::BroadcastOptions to) {
+    to.record = false;
     if (!redis_) return service_->manager().post_json(event, to);
-    if (redis_->state() == roost::RedisState::stopped) return;  // the last have gone
+    if (redis_->state() == roost::RedisState::stopped) return;  // after the shutdown
     boost::asio::co_spawn(service_->manager().get_executor(), send(event, to),
                           boost::asio::detached);
   }
 
  private:
+  // Of one room. The longest message takes 1 MiB.
+  static constexpr std::size_t max_kept_bytes = 1'310'720;
+
+  /// Whether a message was to be recorded, but was not, and so has reached nobody.
+  static bool was_refused(const roost::Published& sent, const roost::BroadcastOptions& to) {
+    return sent.error == roost::errc::backplane_unavailable && to.record.value_or(true);
+  }
+
   template <class T>
   static boost::asio::awaitable<void> done(boost::asio::awaitable<T> sending) {
     co_await std::move(sending);
   }
 
+  // One of the two.
   std::shared_ptr<roost::RedisBackplane> redis_;
+  std::shared_ptr<roost::LocalBackplane> local_;
   Service* service_ = nullptr;
   bool is_reachable_ = false;
 };

@@ -1,5 +1,5 @@
-// One room of this replica, and what its members have not been told yet. Decides only: no timer and
-// no message is here, see roster.hpp.
+// One room of this replica, and the changes that its members have not been told yet. `Room` only
+// decides who is told what; roster.hpp has the timers and sends the messages.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ inline nlohmann::json identities(const Members& members) {
   for (const Member& member : members) all.push_back(identity(member));
   return all;
 }
-/// An event of one member, as the page gets it.
+/// An event about one member, in the JSON that the page reads.
 inline nlohmann::json event(std::string_view what, const Member& member) {
   nlohmann::json event = identity(member);
   event["event"] = what;
@@ -31,15 +31,15 @@ inline nlohmann::json event(std::string_view what, const Member& member) {
 
 class Room {
  public:
-  static constexpr std::size_t max_named = 100;  // members whose names are told
-  static constexpr int burst = 16;  // that many are told one by one, the rest of a pause together
+  static constexpr std::size_t max_named = 100;  // how many members are told by name
+  static constexpr int burst = 16;  // changes told one by one; the rest is told together
 
   [[nodiscard]] bool empty() const { return here_ == 0; }
   [[nodiscard]] const Members& named() const { return named_; }
-  /// Members whose names are not told.
+  /// How many members are counted only, without their names.
   [[nodiscard]] std::size_t more() const { return here_ - std::min(here_, named_.size()); }
 
-  /// @return whether it is told at once
+  /// @return whether the members are told now; if not, `take_changes` tells it later
   bool join(const Member& member) {
     ++here_;
     const bool is_named = named_.size() < max_named;
@@ -50,14 +50,14 @@ class Room {
     return false;
   }
 
-  /// @param others  those that stay: one of them gets a name in the place of @p member
-  /// @return whether it is told at once
+  /// @param others  returns the members that stay; one of them is named in the place of @p member
+  /// @return whether the members are told now; if not, `take_changes` tells it later
   template <class Others>
   bool leave(const Member& member, Others others) {
     --here_;
     const bool was_named = std::erase(named_, member) != 0;
     if (was_named && more() > 0) name_one_of(others());
-    // A name that nobody has been told is not taken away.
+    // If the members have not been told the name yet, they need not be told that it is gone.
     const bool is_news = std::erase(joined_, member) + std::erase(renamed_, member) != 0;
     const bool is_known = was_named && !is_news;
     if (is_known && may_tell_one()) return true;
@@ -66,7 +66,7 @@ class Room {
     return false;
   }
 
-  /// What has gathered, as one message; null if that is nothing.
+  /// The changes since the last call, as one event; null if there are none.
   nlohmann::json take_changes() {
     told_ = 0;
     const auto came = std::exchange(came_, 0), went = std::exchange(went_, 0);
@@ -100,7 +100,8 @@ class Room {
 
   std::size_t here_ = 0;  // members
   Members named_;
-  Members joined_, left_, renamed_;  // the last were here before, without a name
+  // Not told yet. Those in `renamed_` joined before, but were only counted until now.
+  Members joined_, left_, renamed_;
   std::size_t came_ = 0, went_ = 0;
-  int told_ = 0;  // since the last pause
+  int told_ = 0;  // one by one, since the last `take_changes`
 };

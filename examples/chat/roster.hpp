@@ -1,6 +1,6 @@
-// Who is in the rooms of this replica, and how their members are told who comes and goes. Neither
-// may grow with the square of a room: a member learns the first names and how many there are
-// besides, and of a crowd that comes at once it is told together, twice a second.
+// Who is in the rooms of this replica, and telling the members who joins and leaves. This traffic
+// must not grow with the square of a room's members. So a member is told the first 100 names and
+// the number of the others. When many join or leave, it is told about all of them twice a second.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -27,7 +27,7 @@ class Roster {
     manager.on_left([this](Member member, std::string_view room) { leave(member, room); });
   }
 
-  /// What a member sees when it comes in: who is there, of this replica.
+  /// The first event that a member gets: who is in the room, on this replica.
   [[nodiscard]] nlohmann::json welcome(const Member& self, const std::string& name) const {
     const auto found = rooms_.find(name);
     const Room nobody;
@@ -63,11 +63,11 @@ class Roster {
     if (found == rooms_.end()) return;
     Entry& entry = found->second;
     const bool is_told = entry.room.leave(member, [&] { return manager_.members(name); });
-    if (replicas_.is_alone() && entry.room.empty()) {  // nobody to tell
+    if (replicas_.is_alone() && entry.room.empty()) {  // nobody is left to be told
       rooms_.erase(found);
       return;
     }
-    if (replicas_.is_alone() && manager_.is_draining()) return;  // all leave
+    if (replicas_.is_alone() && manager_.is_draining()) return;  // everybody leaves
     if (is_told) replicas_.post(event("left", member), {.room = name});
     begin_pause(entry, name);
   }
@@ -81,7 +81,7 @@ class Roster {
     });
   }
 
-  /// The pause is over: all that has gathered is one message.
+  /// After the pause, tells all changes that happened in it as one event.
   void tell(const std::string& name) {
     const auto found = rooms_.find(name);
     if (found == rooms_.end()) return;
@@ -102,6 +102,6 @@ class Roster {
   boost::asio::io_context& context_;
   Manager& manager_;
   Replicas& replicas_;
-  std::string replica_;  // tells whose count it is
+  std::string replica_;  // a random id, so that a page can add up the counts of all replicas
   std::map<std::string, Entry> rooms_;
 };

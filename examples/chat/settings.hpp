@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -17,21 +18,34 @@ struct Settings {
   std::string key;
   std::string redis;
   std::string channel = "roost-chat";
+  std::chrono::seconds heartbeat{30};
   bool help = false;
 };
 
 inline constexpr std::string_view usage = R"(Usage: chat [options]
-  --port N              the port to listen on; 0: any that is free (default 8080)
-  --address IP          the address to listen on (default 127.0.0.1; 0.0.0.0: all of this machine)
+  --port N              the port to listen on; 0: any free port (default 8080)
+  --address IP          the address to listen on (default 127.0.0.1; 0.0.0.0: all addresses)
   --allow-origin URL    pages of this origin may connect, instead of those of this server; repeatable
   --cert FILE, --key FILE
                         serve HTTPS, with this certificate chain and key (PEM)
-  --redis URL           one chat with all that are started with the same Redis, for example
-                        redis://localhost:6379/0
-  --channel NAME        with --redis: one chat with those of the same name only (default roost-chat).
-                        A database, such as the /0 above, keeps nobody apart: channels know none
+  --redis URL           be one chat with all servers that use this Redis, for example
+                        redis://localhost:6379/0, or redis+sentinel://host:26379/mymaster
+  --channel NAME        with --redis: be one chat only with servers of the same name (default
+                        roost-chat). The database, such as the /0 above, does not separate chats
+  --heartbeat SECONDS   ask each client so often whether it is still there; one that has not
+                        answered for three times as long is dropped (default 30)
   --help                this text
 )";
+
+inline std::uint16_t number(const std::string& flag, const std::string& text, std::uint16_t least) {
+  std::uint16_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < least) {
+    throw std::invalid_argument(flag + " must be a number from " + std::to_string(least) +
+                                " to 65535, not " + text);
+  }
+  return value;
+}
 
 inline Settings parse(const std::vector<std::string>& arguments) {
   Settings settings;
@@ -44,12 +58,9 @@ inline Settings parse(const std::vector<std::string>& arguments) {
     if (flag == "--help") {
       settings.help = true;
     } else if (flag == "--port") {
-      const std::string& text = value();
-      const auto [end, error] =
-          std::from_chars(text.data(), text.data() + text.size(), settings.port);
-      if (error != std::errc() || end != text.data() + text.size()) {
-        throw std::invalid_argument("--port must be a number from 0 to 65535, not " + text);
-      }
+      settings.port = number(flag, value(), 0);
+    } else if (flag == "--heartbeat") {
+      settings.heartbeat = std::chrono::seconds(number(flag, value(), 1));
     } else if (flag == "--address") {
       settings.address = value();
     } else if (flag == "--cert") {

@@ -1,4 +1,4 @@
-// One member, from its welcome to its last message.
+// Serves one member, from the welcome to the last message.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -11,17 +11,21 @@
 #include "replicas.hpp"
 #include "roster.hpp"
 
-// What is sent goes to the others in JSON, which has up to six bytes for one. So it is still below
-// the 1 MiB that browsers' and Python's libraries accept by default; longer ones get a 1009.
+// Each text is sent on as a JSON string, in which one byte can take six. With this limit the JSON
+// stays below 1 MiB, which many client libraries accept at most by default. A client that sends a
+// longer text is closed with 1009.
 inline constexpr std::size_t max_message_bytes = 160 * 1024;
 inline constexpr std::size_t max_name_bytes = 160;  // the page allows 40 characters
 inline constexpr std::size_t max_key_bytes = 64;
 inline constexpr std::size_t max_names_bytes =
-    6 * (max_name_bytes + max_key_bytes) + 256;  // and the rest
-static_assert(6 * max_message_bytes + max_names_bytes <= 1'048'576);
+    6 * (max_name_bytes + max_key_bytes) + 256;  // 256 for the other fields
+// The line in front of a message holds the room, percent-encoded, and a position.
+inline constexpr std::size_t max_line_bytes = 3 * 255 + 64;
+static_assert(6 * max_message_bytes + max_names_bytes + max_line_bytes <= 1'048'576);
 
-// What the page speaks. Before each text it puts a line with a key, and is told by it that the text
-// has arrived; an empty text only asks whether the server is there. Others just send text.
+// The subprotocol of the page. In it each message begins with a line that holds a key, and the
+// server confirms the message with that key. An empty text only asks whether the server still
+// answers. Clients without the subprotocol send plain texts.
 inline constexpr std::string_view keyed = "roost-chat";
 
 struct Chat {
@@ -30,7 +34,8 @@ struct Chat {
   const Roster& roster;
 };
 
-// To the others; a text that the page sends again, having seen no answer, is known by its key.
+// Sends a text to the other members. A page that got no confirmation sends the text again with the
+// same key, by which the other pages recognise it.
 inline boost::asio::awaitable<void> relay(const Chat& chat, const std::string& room, Member self,
                                           std::string_view text, std::string_view key) {
   nlohmann::json relayed = event("message", self);
@@ -42,7 +47,7 @@ inline boost::asio::awaitable<void> relay(const Chat& chat, const std::string& r
 inline boost::asio::awaitable<void> relay_keyed(const Chat& chat, const std::string& room,
                                                 Member self, std::string_view message) {
   const std::size_t end = message.find('\n');
-  if (end > max_key_bytes) {  // or there is none
+  if (end > max_key_bytes) {  // also where there is no line end: `npos`
     co_await chat.manager.close(self->id(), roost::close_code::policy_violation, "a key is wanted");
     co_return;
   }
@@ -52,7 +57,8 @@ inline boost::asio::awaitable<void> relay_keyed(const Chat& chat, const std::str
   co_await self->send_json(arrived);
 }
 
-// A coroutine of its own: the list of members goes away with it, and not with the member.
+// This is a coroutine of its own, so the list of members is freed when it has been sent and not
+// when the member leaves.
 inline boost::asio::awaitable<void> greet(const Chat& chat, const std::string& room, Member self) {
   const nlohmann::json welcome = chat.roster.welcome(self, room);
   co_await self->send_json(welcome);

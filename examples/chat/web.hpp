@@ -1,5 +1,5 @@
-// What the chat answers to plain HTTP: its page, how it is, and what it counts. A server for the
-// internet would keep the last two to itself, on a port of their own.
+// Answers plain HTTP requests: the page, the health checks and the metrics. A public server should
+// serve the checks and the metrics on another port, which is not public.
 #pragma once
 
 #include <prometheus/text_serializer.h>
@@ -13,6 +13,7 @@
 
 extern const std::string_view chat_page;    // page.html
 extern const std::string_view chat_script;  // page.js
+extern const std::string_view chat_resume;  // resume.js
 
 class Web {
  public:
@@ -24,10 +25,11 @@ class Web {
 
   [[nodiscard]] roost::HttpResponse answer(const roost::HttpRequest& request) const {
     using enum boost::beast::http::status;
-    const std::string_view path = roost::path_of(request);  // whatever the query is
+    const std::string_view path = roost::path_of(request);  // without the query
     if (path == "/") return reply(ok, "text/html; charset=utf-8", chat_page);
     if (path == "/page.js") return reply(ok, "text/javascript; charset=utf-8", chat_script);
-    if (path == "/healthz") return reply(ok, "text/plain", "ok\n");  // it answers, so it is alive
+    if (path == "/resume.js") return reply(ok, "text/javascript; charset=utf-8", chat_resume);
+    if (path == "/healthz") return reply(ok, "text/plain", "ok\n");  // alive: it answers
     if (path == "/readyz") return readiness();
     if (path == "/metrics") {
       return reply(ok, "text/plain; version=0.0.4; charset=utf-8",
@@ -42,8 +44,8 @@ class Web {
   }
 
  private:
-  /// Whether a load balancer should send clients here. Without Redis it should: all replicas would
-  /// be without it, and the members of each still have each other.
+  /// Whether a load balancer should send clients here. It should even while Redis is down: every
+  /// replica is then without Redis, and the members of one replica still reach each other.
   [[nodiscard]] roost::HttpResponse readiness() const {
     using enum boost::beast::http::status;
     if (manager_.is_draining()) return reply(service_unavailable, "text/plain", "going away\n");

@@ -1,5 +1,5 @@
-// The application: a quiz. The first in the room to send the right answer wins the round. A
-// template, so that it runs over any socket: over Beast's in the server, over the fake in its test.
+// The application that quiz_test.cpp tests: a quiz, which the first right answer wins. `Quiz` is a
+// template, so it runs over Beast's sockets in a server and over a fake in its test.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -21,7 +21,7 @@ class Quiz {
     });
   }
 
-  /// One player, from its connection to its end.
+  /// Serves one player, until the player leaves.
   boost::asio::awaitable<void> play(std::shared_ptr<typename Manager::WebSocket> socket,
                                     std::string name) {
     auto handler = [this](ConnectionPtr player) -> boost::asio::awaitable<void> {

@@ -13,8 +13,6 @@
 #include "roost/roost.hpp"
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/service/detail/instances.hpp"
-
 namespace roost {
 ROOST_INSTANCES(extern, BeastWebSocket);
 }

@@ -2,6 +2,6 @@
 #pragma once
 
 /// @file
-/// roost's numbers for Prometheus.
+/// roost's metrics for Prometheus.
 
 #include "roost/prometheus/metrics.hpp"

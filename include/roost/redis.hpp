@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// Joins the managers of several processes over Redis. Needs hiredis and OpenSSL; CMake target
-/// `roost::redis`.
+/// Connects the managers of several processes through Redis. Needs hiredis and OpenSSL; CMake
+/// target `roost::redis`.
 
 #include "roost/redis/options.hpp"
 #include "roost/redis/redis_backplane.hpp"

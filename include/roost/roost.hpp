@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// The core of roost: everything but the adapters (`roost/beast.hpp`) and the test kit
-/// (`roost/testing.hpp`). Includes neither Beast nor hiredis nor OpenSSL.
+/// Includes the core of roost: everything except the adapters (`roost/beast.hpp`, ...) and
+/// the test kit (`roost/testing.hpp`). It does not include Beast, hiredis or OpenSSL.
 
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"

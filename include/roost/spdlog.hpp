@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// Log events to spdlog. CMake target `roost::spdlog`.
+/// Sends log events to spdlog. The CMake target is `roost::spdlog`.
 
 #include <spdlog/logger.h>
 #include <spdlog/spdlog.h>
@@ -14,16 +14,17 @@
 
 namespace roost {
 
-/// A logger that hands each event to @p logger, as `event key="value"` with the level that
-/// corresponds to its severity. Not set: spdlog's default logger, as it is at each event.
+/// Makes a logger that writes each event to @p logger as `event key="value"`, with the spdlog level
+/// of its severity. If @p logger is null, each event goes to the logger that is spdlog's default at
+/// that time.
 ///
-/// spdlog's own sinks write on the thread that logs: a pipe that nobody empties then stops the
-/// event loop, and one that was closed ends the process by SIGPIPE. Use an asynchronous logger that
-/// drops what finds no room,
-/// `spdlog::create_async_nb<Sink>(...)`, which is `async_overflow_policy::overrun_oldest`, and
+/// spdlog's synchronous loggers write on the thread that logs: if the output is a pipe that nobody
+/// reads, the event loop stops; if the pipe is closed, SIGPIPE ends the process. Use an
+/// asynchronous logger that drops messages when its queue is full
+/// (`spdlog::create_async_nb<Sink>(...)`, that is `async_overflow_policy::overrun_oldest`) and
 /// ignore SIGPIPE. `log_to_stderr` needs neither.
-/// @par Thread safety  That of @p logger: its sinks must be of the `_mt` kind if several threads
-/// log.
+/// @par Thread safety  As thread-safe as @p logger: its sinks must be `_mt` sinks if several
+/// threads log.
 [[nodiscard]] inline Logger log_to_spdlog(std::shared_ptr<spdlog::logger> logger = nullptr) {
   const auto level_of = [](Severity severity) {
     switch (severity) {
@@ -37,7 +38,7 @@ namespace roost {
   return [logger = std::move(logger), level_of](const LogEvent& event) {
     spdlog::logger* const to = logger ? logger.get() : spdlog::default_logger_raw();
     const spdlog::level::level_enum level = level_of(event.severity);
-    // As a string_view, so that braces of a peer's are no format.
+    // A string_view is not parsed as a format string: peers can put braces in it.
     if (to->should_log(level)) to->log(level, spdlog::string_view_t(event.to_string()));
   };
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// The test kit: what it takes to unit-test a server's own logic without a socket or a sleep.
+/// The test kit: unit tests of a server's own logic without sockets and sleeps.
 
 #include "roost/roost.hpp"
 #include "roost/testing/fake_websocket.hpp"
@@ -10,8 +10,6 @@
 #include "roost/testing/run.hpp"
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/service/detail/instances.hpp"
-
 namespace roost {
 ROOST_INSTANCES(extern, testing::FakeWebSocket);
 }

@@ -1,10 +1,10 @@
-// roost: rooms, broadcast and backpressure for Boost.Beast WebSocket servers.
+// roost: rooms, broadcast, backpressure and graceful shutdown for Boost.Beast WebSocket servers.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 /// @file
-/// The version of roost, by semantic versioning. The one place it is written.
+/// The version of roost (semantic versioning). This file is the only place that states it.
 
-#define ROOST_VERSION_MAJOR 0  ///< While it is zero, a new minor version may change names.
-#define ROOST_VERSION_MINOR 1  ///< New with each change that users must know of.
-#define ROOST_VERSION_PATCH 0  ///< New with each repair.
+#define ROOST_VERSION_MAJOR 0  ///< While this is 0, a minor version may break the API.
+#define ROOST_VERSION_MINOR 2  ///< Raised by changes that users must know about.
+#define ROOST_VERSION_PATCH 0  ///< Raised by fixes.

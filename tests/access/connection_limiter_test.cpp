@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <optional>
-#include <roost/base/logging/log_throttle.hpp>
+#include <roost/base/log.hpp>
 #include <string>
 #include <utility>
 #include <vector>

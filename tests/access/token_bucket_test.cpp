@@ -58,7 +58,7 @@ TEST_CASE("a debt is paid before anything is given again", "[token_bucket]") {
   CHECK(bucket.is_full(opening + 3'510ms));
 }
 
-TEST_CASE("what is more than a burst is given when the bucket is full", "[token_bucket]") {
+TEST_CASE("more than a burst is given when the bucket is full", "[token_bucket]") {
   constexpr RateLimit limit{.per_second = 10, .burst = 10};
   TokenBucket bucket;
   CHECK(bucket.try_take(limit, opening, 1'000));

@@ -96,7 +96,7 @@ struct Bound : FakeBench {
   }
 };
 
-TEST_CASE("what a cluster sends goes out in the format of the wire", "[cluster]") {
+TEST_CASE("a cluster publishes its messages in the wire format", "[cluster]") {
   Bound bound({}, {.allow_global = true});
   const json value = {{"n", 1}};
   const std::array<std::byte, 3> bytes{std::byte{0}, std::byte{0xFF}, std::byte{7}};
@@ -208,7 +208,7 @@ TEST_CASE("JSON that no replica could read is an error at the call", "[cluster]"
   CHECK(error_of([&] { send(std::string(1000, 'x')); }) == errc::message_too_big);
 }
 
-TEST_CASE("what comes in is delivered as what it is", "[cluster]") {
+TEST_CASE("an incoming message is delivered in its own kind, to its own rooms", "[cluster]") {
   Bound bound({}, {.allow_global = true});
   const auto alice = bound.connect("alice", {"a", "b"});
   const auto bob = bound.connect("bob", {"b"});
@@ -247,7 +247,7 @@ TEST_CASE("a message without a room is dropped with a warning unless all may be 
         (allow_global ? 0U : 2U));
 }
 
-TEST_CASE("what cannot be delivered is skipped with a warning, and the next one arrives",
+TEST_CASE("a message that cannot be delivered is skipped with a warning, and the next one arrives",
           "[cluster]") {
   Bound bound({.max_room_name_bytes = 5}, {.allow_global = true});
   const auto alice = bound.connect("alice", {"a"});
@@ -255,13 +255,13 @@ TEST_CASE("what cannot be delivered is skipped with a warning, and the next one 
       {{{"room", ""}}, "is empty"},
       {{{"room", "123456"}}, "6 bytes, 5 are allowed"},
       {{{"rooms", {"a", ""}}}, "is empty"},
-      {{{"room", "\xFF"}}, "is no UTF-8"},
-      {{{"room", 5}}, "its room is no string"},
-      {{{"exclude", "alice"}}, "its exclude is no list of strings"},
+      {{{"room", "\xFF"}}, "is not UTF-8"},
+      {{{"room", 5}}, "its room is not a string"},
+      {{{"exclude", "alice"}}, "its exclude is not a list of strings"},
       {{{"kind", "text"}, {"payload", "\xFF"}}, "invalid UTF-8"},
       {{{"payload", "\xFF"}}, "invalid JSON"},
-      {{{"kind", "bytes"}, {"payload", "!"}}, "its payload is no base64"},
-      {json::array(), "it is no JSON object"},
+      {{{"kind", "bytes"}, {"payload", "!"}}, "its payload is not base64"},
+      {json::array(), "it is not a JSON object"},
   };
   std::size_t count = 0;
   for (const auto& [message, why] : table) {
@@ -363,7 +363,7 @@ TEST_CASE("a handle can be assigned to itself, and over another", "[cluster]") {
   bound.cluster.unbind();
 }
 
-TEST_CASE("what cannot be bound is refused", "[cluster]") {
+TEST_CASE("a binding that cannot work is refused", "[cluster]") {
   FakeBench bench({.require_room = true});
   TestBackplane backplane(bench.context);
   CHECK(error_of([&] {

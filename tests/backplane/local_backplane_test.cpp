@@ -85,7 +85,7 @@ struct Queue {
   }
 };
 
-TEST_CASE("what one handler does not keep up with is dropped beyond a count", "[local]") {
+TEST_CASE("messages for a handler that does not keep up are dropped beyond a count", "[local]") {
   Queue queue({.max_queued_messages = 3});
   queue.publish(1, 4);  // one is under way, three wait
   CHECK(queue.log.lines().empty());
@@ -108,7 +108,7 @@ TEST_CASE("what one handler does not keep up with is dropped beyond a count", "[
   CHECK(queue.log.lines().size() == 2);
 }
 
-TEST_CASE("what one handler does not keep up with is dropped beyond a size", "[local]") {
+TEST_CASE("messages for a handler that does not keep up are dropped beyond a size", "[local]") {
   Queue queue({.max_message_bytes = 14, .max_queued_bytes = 14});  // {"n":1} has 7
   queue.publish(1, 4);
   CHECK(queue.backplane.stats().dropped == 1);
@@ -131,7 +131,7 @@ TEST_CASE("a message larger than a whole queue comes to a handler that keeps up"
   CHECK(got.numbers() == Numbers{1, 2});
 }
 
-TEST_CASE("what comes in one turn is not dropped, whatever its size", "[local]") {
+TEST_CASE("messages of one turn are not dropped, whatever their size", "[local]") {
   Queue queue({.max_message_bytes = 100, .max_queued_messages = 3, .max_queued_bytes = 100});
   queue.gate.open();
   Numbers later;
@@ -157,7 +157,7 @@ TEST_CASE("what comes in one turn is not dropped, whatever its size", "[local]")
   CHECK(queue.log.lines().empty());
 }
 
-TEST_CASE("what comes from another loop while this one is blocked is bounded", "[local]") {
+TEST_CASE("messages from another loop are bounded while this loop is blocked", "[local]") {
   Queue queue({.max_queued_messages = 10});
   boost::asio::io_context elsewhere;
   LocalBackplane publisher(elsewhere.get_executor(), queue.hub);

@@ -91,7 +91,7 @@ TEST_CASE("base64 brings back any bytes", "[wire]") {
   }
 }
 
-TEST_CASE("what is not exactly base64 is refused", "[wire]") {
+TEST_CASE("text that is not exactly base64 is refused", "[wire]") {
   for (const std::string text :
        {"Z", "Zg", "Zg=", "Zm8", "Zg===", "Zm9vYg", "=", "==", "===", "====", "Z===", "Zm=v",
         "Zg==Zg==", "=Zm8", "Zm 9", "Zm8=\n", "\nZm8", "Zm9-", "Zm9_", "Zm9!", "Zm9\xC3",
@@ -103,19 +103,19 @@ TEST_CASE("what is not exactly base64 is refused", "[wire]") {
   CHECK(base64_decode(std::string("Zm8\0", 4)) == std::nullopt);
 }
 
-TEST_CASE("what is no JSON object is skipped", "[wire]") {
+TEST_CASE("a message that is not a JSON object is skipped", "[wire]") {
   const std::vector<std::pair<std::string, std::string>> table{
-      {"", "it is no JSON"},
-      {"hello", "it is no JSON"},
-      {"{", "it is no JSON"},
-      {"{} {}", "it is no JSON"},
-      {R"({"payload":NaN})", "it is no JSON"},
-      {"[]", "it is no JSON object"},
-      {"null", "it is no JSON object"},
-      {"1", "it is no JSON object"},
-      {R"("text")", "it is no JSON object"},
-      {"{\"payload\":\"\xFF\"}", "it is no UTF-8"},
-      {"\x80", "it is no UTF-8"},
+      {"", "it is not JSON"},
+      {"hello", "it is not JSON"},
+      {"{", "it is not JSON"},
+      {"{} {}", "it is not JSON"},
+      {R"({"payload":NaN})", "it is not JSON"},
+      {"[]", "it is not a JSON object"},
+      {"null", "it is not a JSON object"},
+      {"1", "it is not a JSON object"},
+      {R"("text")", "it is not a JSON object"},
+      {"{\"payload\":\"\xFF\"}", "it is not UTF-8"},
+      {"\x80", "it is not UTF-8"},
       {deep_message(65), "it is nested over 64 levels"},
       {deep_message(200'000), "it is nested over 64 levels"},
       {std::string(200'000, '['), "it is nested over 64 levels"},
@@ -141,7 +141,7 @@ TEST_CASE("kind and payload decide what clients get", "[wire]") {
       {R"({"kind":"json","payload":"hello"})", WireKind::json, R"("hello")"},
       {R"({"kind":"json","payload":{"b":1,"a":[true,null]}})", WireKind::json,
        R"({"a":[true,null],"b":1})"},
-      // Text that is no string goes out as JSON, as does an unknown or missing kind.
+      // Text that is not a string goes out as JSON, as does an unknown or missing kind.
       {R"({"kind":"text","payload":{"n":1}})", WireKind::json, R"({"n":1})"},
       {R"({"kind":"text","payload":5})", WireKind::json, "5"},
       {R"({"kind":"text","payload":null})", WireKind::json, "null"},
@@ -201,10 +201,10 @@ TEST_CASE("room, rooms and exclude decide who gets it", "[wire]") {
 }
 
 TEST_CASE("a message whose fields cannot be understood is skipped", "[wire]") {
-  const std::string room = "its room is no string";
-  const std::string rooms = "its rooms are no list of strings";
-  const std::string exclude = "its exclude is no list of strings";
-  const std::string bytes = "its payload is no base64";
+  const std::string room = "its room is not a string";
+  const std::string rooms = "its rooms are not a list of strings";
+  const std::string exclude = "its exclude is not a list of strings";
+  const std::string bytes = "its payload is not base64";
   const std::vector<std::pair<std::string, std::string>> table{
       {R"({"room":5})", room},
       {R"({"room":["lobby"]})", room},
@@ -274,7 +274,7 @@ TEST_CASE("a message for one room says so", "[wire]") {
   CHECK(room({.is_everyone = true}) == "none");
 }
 
-TEST_CASE("what is encoded is decoded", "[wire]") {
+TEST_CASE("an encoded message is decoded to the same message", "[wire]") {
   for (const Strings& rooms : {Strings{}, Strings{"a"}, Strings{"a", "b\n", "\xC3\xA9"}}) {
     const Audience to{.is_everyone = rooms.empty(), .rooms = rooms, .exclude = {"x"}};
     const std::string raw("\0\xFF\x07 any bytes", 13);
@@ -287,7 +287,7 @@ TEST_CASE("what is encoded is decoded", "[wire]") {
   }
 }
 
-TEST_CASE("what no replica could read is not published", "[wire]") {
+TEST_CASE("a message that no replica could read is not published", "[wire]") {
   const auto refused = [](const json& message, std::size_t max_bytes = 1000) {
     return error_of([&] { auto unused = detail::serialize_message(message, max_bytes); });
   };

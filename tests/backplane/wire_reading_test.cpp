@@ -3,7 +3,7 @@
 #include <roost/backplane/detail/wire_message.hpp>
 #include <roost/base/error.hpp>
 #include <roost/base/text/json.hpp>
-#include <roost/socket/detail/encode.hpp>
+#include <roost/socket/frame.hpp>
 
 #include <algorithm>
 #include <array>
@@ -73,7 +73,7 @@ TEST_CASE("the usual messages are read as a parser reads them", "[wire]") {
   }
 }
 
-TEST_CASE("whatever is JSON is read as a parser reads it", "[wire]") {
+TEST_CASE("any JSON is read as a parser reads it", "[wire]") {
   for (const std::string& text :
        Strings{R"({"room":"a","room":"b"})", R"({"payload":1,"payload":[2],"room":null})",
                R"({"room":"a","room":null,"r\u006fom":null})", R"({"r\u006fom":"a"})",
@@ -87,7 +87,7 @@ TEST_CASE("whatever is JSON is read as a parser reads it", "[wire]") {
   }
 }
 
-TEST_CASE("what is no message is none", "[wire]") {
+TEST_CASE("text that is not a message is refused", "[wire]") {
   const std::string deep(63, '[');
   for (const std::string& text : Strings{"",
                                          "[]",
@@ -170,7 +170,7 @@ TEST_CASE("fields that clients cannot get are refused as a parser refuses them",
   }
 }
 
-TEST_CASE("whatever others make of a message, it is read as a parser reads it", "[wire]") {
+TEST_CASE("a message of any make is read as a parser reads it", "[wire]") {
   std::mt19937 random(11);
   const auto below = [&](std::size_t bound) { return random() % bound; };
   const std::string_view pieces[] = {"{",
@@ -225,7 +225,7 @@ TEST_CASE("whatever others make of a message, it is read as a parser reads it", 
   CHECK(skipped > 1000);
 }
 
-TEST_CASE("what the scanner takes, a parser takes, but for numbers that no double holds",
+TEST_CASE("a parser takes all that the scanner takes, except numbers that no double holds",
           "[wire]") {
   for (const char* text :
        {"0", "-0", "10", "-1.25", "123456789012345678901234567890", "true", "false", "null", "\"\"",

@@ -98,7 +98,7 @@ TEST_CASE("lines to a full pipe do not block; what is lost is counted, and told 
   const std::uint64_t lost = writer.lost();
   CHECK(lost > 0);
   CHECK(taken + lost == 10'000);
-  // Whoever reads again learns of it, without another line.
+  // A reader that reads again learns of the loss, without another line.
   std::uint64_t read = 0;
   std::uint64_t told = 0;
   while (read + told < 10'000) {

@@ -64,7 +64,7 @@ TEST_CASE("an event is one line of JSON, whatever a peer sent") {
                                                       {"name", "J\xc3\xbcrgen"}});
 }
 
-TEST_CASE("what is less severe than asked for is left out") {
+TEST_CASE("events less severe than asked for are left out") {
   const Memory memory;
   LogSinkOptions strict = options(memory);
   strict.least = Severity::warning;

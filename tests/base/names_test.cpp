@@ -107,12 +107,12 @@ TEST_CASE("a copy of names refers to the same strings", "[names]") {
   CHECK(read(assigned) == Strings{"x", "y"});
 }
 
-// What makes them safe in a co_await expression on g++ 12.
+// This makes them safe in a co_await expression on g++ 12.
 static_assert(std::is_trivially_destructible_v<Names>);
 static_assert(std::is_trivially_copyable_v<Names>);
 static_assert(std::forward_iterator<Names::iterator>);
 
-// Five names, or what is no name, do not compile.
+// Five names do not compile, nor does a name of another type.
 static_assert(std::is_constructible_v<Names, const char*, const char*, const char*, const char*>);
 static_assert(!std::is_constructible_v<Names, const char*, const char*, const char*, const char*,
                                        const char*>);

@@ -3,7 +3,7 @@
 #include <roost/base/log.hpp>
 #include <roost/base/text/json.hpp>
 #include <roost/base/text/text.hpp>
-#include <roost/socket/detail/encode.hpp>
+#include <roost/socket/frame.hpp>
 
 #include <cstdint>
 #include <set>
@@ -40,7 +40,7 @@ TEST_CASE("every code point but the surrogates is UTF-8", "[text]") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("what is no UTF-8 is told wherever it stands", "[text]") {
+TEST_CASE("text that is not UTF-8 is recognised wherever the fault stands", "[text]") {
   const std::vector<std::string> bad{
       "\x80",
       "\xBF",  // a tail without a head
@@ -182,7 +182,7 @@ TEST_CASE("JSON and text that cannot be sent are errors", "[text]") {
   CHECK(detail::encode_text("").size() == 2);
 }
 
-TEST_CASE("what goes to a log cannot forge a line", "[text]") {
+TEST_CASE("text in a log cannot forge a line", "[text]") {
   CHECK(escape_for_log("plain text 123") == "plain text 123");
   CHECK(escape_for_log("") == "");
   CHECK(escape_for_log("a\r\nb\tc") == "a\\x0d\\x0ab\\x09c");
@@ -210,7 +210,7 @@ TEST_CASE("every single byte is made safe for a log", "[text]") {
   }
 }
 
-TEST_CASE("what is too long for a log is cut", "[text]") {
+TEST_CASE("text that is too long for a log is cut", "[text]") {
   CHECK(escape_for_log(std::string(256, 'a')) == std::string(256, 'a'));
   CHECK(escape_for_log(std::string(257, 'a')) == std::string(256, 'a') + "...");
   const std::string cut = escape_for_log(std::string(255, 'a') + "\xE2\x82\xAC");

@@ -9,8 +9,14 @@ using namespace roost::test;
 
 namespace {
 
-/// What one connection may make the server keep, where it keeps anything: far less than is sent.
+/// How many bytes one connection may make the server keep, where it keeps any: far less than is
+/// sent.
 constexpr std::size_t bound = 128'000;
+
+/// A kernel acknowledges the last bytes up to 0.2 s late by the real clock, although nobody reads
+/// them. If that makes room for a few more, they are written before the reader is judged, and it
+/// gets the time to take them: four retransmission timeouts, at most `send_timeout`, once.
+constexpr auto grace = 5s;
 
 /// Broadcasts one after the other, each when the one before is through.
 awaitable<> publish(Manager& manager, std::size_t messages, std::size_t bytes,
@@ -68,7 +74,7 @@ TEST_CASE("hundreds that come, and go in every way they can, leave nothing behin
   check_serves(server);
 }
 
-TEST_CASE("who only connects is gone at the handshake's deadline, and keeps nobody out") {
+TEST_CASE("a client that only connects is gone at the handshake's deadline, and keeps nobody out") {
   Server server;
   std::vector<RawClient> silent;
   for (int i = 0; i < 50; ++i) silent.push_back(server.connect());
@@ -82,7 +88,7 @@ TEST_CASE("who only connects is gone at the handshake's deadline, and keeps nobo
   server.until([&] { return alice.count(Opcode::text) == 1; });
 }
 
-TEST_CASE("who goes while the server writes is lost, and a broadcast counts the others") {
+TEST_CASE("a client that goes while the server writes is lost, and a broadcast counts the others") {
   Server server({.listen = {.stream = small_stream}});
   RawClient alice = server.join("alice");
   std::optional<RawClient> bob = server.join("bob", small_buffer);
@@ -127,6 +133,7 @@ TEST_CASE(
   server.pass(4749ms);
   CHECK(server.manager.total_connections() == 2);
   server.pass(1ms);
+  server.pass(grace);
   CHECK(server.manager.total_connections() == 1);
   CHECK(server.manager.stats().queued_bytes == 0);
   CHECK(server.log.count(Severity::warning, "dropped") == 1);
@@ -155,6 +162,7 @@ TEST_CASE("a reader that trickles is dropped at send_timeout, though bytes keep 
   }
   CHECK(server.manager.total_connections() == 2);
   server.pass(1s);
+  server.pass(grace - 1ms);  // before the next `send_timeout` is over
   CHECK(server.manager.total_connections() == 1);
   slow.resume_reading();
   server.until([&] { return slow.is_reset(); });
@@ -178,7 +186,8 @@ TEST_CASE("a reader that pauses for less than send_timeout loses nothing") {
 }
 
 TEST_CASE("an outbox over its maximum drops its connection, and only that") {
-  Server server({.manager = {.max_message_bytes = 100'000,
+  Server server({.manager = {.send_timeout = 10min,
+                             .max_message_bytes = 100'000,
                              .outbox_high_water = 10'000,
                              .max_outbox_bytes = 500'000},
                  .listen = {.stream = small_stream}});
@@ -188,8 +197,10 @@ TEST_CASE("an outbox over its maximum drops its connection, and only that") {
   for (std::size_t i = 1; i <= 20; ++i) {
     server.manager.post_text(std::string(50'000, 'm'));
     server.until([&] { return alice.count(Opcode::text) == i; });
-    server.pass(200ms);  // in which it takes nothing
-    CHECK(server.manager.stats().queued_bytes <= 600'000);
+    server.pass(grace);
+    // Three messages more than the maximum: the one that exceeds it, one if bytes are acknowledged
+    // late, and one if that makes room for a few more.
+    CHECK(server.manager.stats().queued_bytes <= 650'000);
   }
   CHECK(server.manager.total_connections() == 1);
   stuck.resume_reading();
@@ -217,8 +228,8 @@ TEST_CASE("a peer that reads nothing is closed all the same, at close_timeout") 
 
 // --- sending too much ---
 
-TEST_CASE("who pings without reading is not answered beyond a bound, and dropped at send_timeout") {
-  Server server({.manager = {.send_timeout = 3s}, .listen = {.stream = small_stream}});
+TEST_CASE("a client that pings without reading is answered up to a bound, and dropped in time") {
+  Server server({.manager = {.send_timeout = 2s}, .listen = {.stream = small_stream}});
   RawClient mallory = server.join("mallory", small_buffer);
   mallory.stop_reading();
   mallory.send(repeat(client_frame(Opcode::ping, std::string(125, 'p')), 120'000));  // 16 MB
@@ -235,7 +246,10 @@ TEST_CASE("who pings without reading is not answered beyond a bound, and dropped
   CHECK(most < bound);
   CHECK(mallory.unsent() > 0);
   CHECK(server.manager.total_connections() == 1);
-  server.pass(3s);
+  server.pass(1999ms);
+  CHECK(server.manager.total_connections() == 1);
+  server.pass(1ms);
+  server.pass(2s);
   CHECK(server.manager.total_connections() == 0);
   mallory.resume_reading();
   server.until([&] { return mallory.is_gone() && server.hooks.size() == 1; });
@@ -264,7 +278,7 @@ TEST_CASE("a flood of pings from somebody who reads is answered, in order and wi
   CHECK(wrong == 0);
 }
 
-TEST_CASE("who sends without reading the answers is slowed by its own handler") {
+TEST_CASE("a client that sends without reading the answers is slowed by its own handler") {
   Server server({.manager = {.outbox_high_water = 30'000}, .listen = {.stream = small_stream}});
   RawClient mallory = server.join("mallory", small_buffer);
   mallory.stop_reading();
@@ -301,7 +315,7 @@ awaitable<> keep_busy(Manager& manager, const bool& is_over) {
 
 }  // namespace
 
-TEST_CASE("who is congested all the time is still heard, whatever control frames it sends") {
+TEST_CASE("a client congested all the time is still heard, whatever control frames it sends") {
   Server server({.manager = {.outbox_high_water = 50'000}, .listen = {.stream = small_stream}});
   std::string heard;
   bool is_over = false;
@@ -349,7 +363,7 @@ TEST_CASE("two members that send each other the largest messages at once are bot
 
 // --- closing badly ---
 
-TEST_CASE("whatever follows a close frame is ignored") {
+TEST_CASE("frames after a close frame are ignored") {
   Server server;
   const std::string behind =
       GENERATE(as<std::string>(), text_frame("and another thing"), close_frame(4002, "no, this"),
@@ -367,7 +381,7 @@ TEST_CASE("whatever follows a close frame is ignored") {
   CHECK(alice.frames().size() == 1);
 }
 
-TEST_CASE("who closes both ways at once with the server is answered once") {
+TEST_CASE("a client that closes at the same time as the server is answered once") {
   Server server;
   RawClient alice = server.join("alice");
   alice.send(close_frame(4001));
@@ -379,7 +393,7 @@ TEST_CASE("who closes both ways at once with the server is answered once") {
   CHECK(alice.parser().error().empty());
 }
 
-TEST_CASE("who closes and resets at once is gone, in either way") {
+TEST_CASE("a client that closes and resets immediately is gone, for either reason") {
   Server server;
   RawClient alice = server.join("alice");
   alice.send(close_frame(4001));
@@ -390,7 +404,7 @@ TEST_CASE("who closes and resets at once is gone, in either way") {
   CHECK((reason == DisconnectReason::peer_closed || reason == DisconnectReason::connection_lost));
 }
 
-TEST_CASE("who closes and reads nothing more is aborted in time") {
+TEST_CASE("a client that closes and reads nothing more is aborted in time") {
   Server server({.listen = {.stream = small_stream}});
   RawClient alice = server.join("alice", small_buffer);
   alice.stop_reading();

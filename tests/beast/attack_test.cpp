@@ -122,7 +122,7 @@ TEST_CASE("attack: pages from elsewhere do not flood the log", "[attack]") {
 
 // --- saying what nobody should say ---
 
-TEST_CASE("attack: what breaks the protocol ends its connection only", "[attack]") {
+TEST_CASE("attack: bytes that break the protocol end their connection only", "[attack]") {
   const std::string half = client_frame(Opcode::text, "half", unfinished);
   const std::string bomb =
       std::string(detail::deflated(Frame::text(std::string(1'000'000, '0')), {}).payload_text());

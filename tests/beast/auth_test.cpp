@@ -12,7 +12,7 @@ namespace {
 
 const std::string token = "s3cr3t-of-alice";
 
-/// What a browser sends along with every request to a host, whichever page makes it.
+/// The cookie that a browser sends with every request to a host, whichever page makes it.
 const std::string cookie = "Cookie: theme=dark; session=" + token + "\r\n";
 const std::string bearer = "Authorization: Bearer " + token + "\r\n";
 const std::string subprotocols = "Sec-WebSocket-Protocol: chat, bearer." + token + "\r\n";
@@ -122,7 +122,7 @@ TEST_CASE("a server of one's own sees all Origin headers of a request that it ha
 
 // --- how a client can say who it is ---
 
-TEST_CASE("by a header: who has no valid token gets a 401 that says how to send one") {
+TEST_CASE("by a header: a client without a valid token gets a 401 that says how to send one") {
   Bank bank(
       [](const Upgrade& upgrade) { return upgrade.header("Authorization") == "Bearer " + token; });
   CHECK(bank.answer_to("/", bearer) == 101);
@@ -265,7 +265,7 @@ TEST_CASE("by a ticket of the query: got by HTTP, good for one connection, and f
   for (const auto& line : bank->log.lines()) CHECK(!contains(line.text, ticket));
 }
 
-TEST_CASE("on_connect: who it refuses is told by 1008, and was no member for a moment") {
+TEST_CASE("on_connect: a client that it refuses is told by 1008, and was never a member") {
   std::string seen;
   Server server({.manager = {.on_connect = [&](BeastWebSocket& socket, nlohmann::json& metadata) {
                    seen = socket.header("Authorization").value_or("");

@@ -184,7 +184,7 @@ TEST_CASE("compression: a context goes on behind a final block") {
   CHECK(context == std::string(32'768, 'x'));
 }
 
-TEST_CASE("compression: who has agreed on it and who has not share a room, each in order") {
+TEST_CASE("compression: clients with and without it share a room, each in order") {
   Server server(compressing());
   RawClient plain = server.join("plain");
   RawClient raw = server.join("raw", {}, ask);
@@ -226,7 +226,7 @@ TEST_CASE("compression: messages to one connection too, of every kind") {
   CHECK_FALSE(alice.frames()[2].is_compressed);
 }
 
-TEST_CASE("compression: what clients compress is read, and answered") {
+TEST_CASE("compression: messages that clients compress are read, and answered") {
   Server server(compressing());
   BeastClient alice = server.join_by_beast("alice", {.compresses = true});
   const std::vector<std::string> texts{long_text, "short", "", std::string(300'000, 'y')};

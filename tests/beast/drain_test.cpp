@@ -72,7 +72,7 @@ TEST_CASE("a drain of 5000 connections ends close_timeout after the last, with e
   CHECK(wrong == 0);
 }
 
-TEST_CASE("who comes during a drain is asked to come back later", "[drain]") {
+TEST_CASE("a client that comes during a drain is asked to come back later", "[drain]") {
   Server server;
   RawClient silent = server.join("silent");
   RawClient early = server.connect();  // its request is still to come
@@ -167,7 +167,7 @@ TEST_CASE("when a drain returns, nothing of the server runs any more", "[drain]"
   });
 }
 
-TEST_CASE("what a real socket still has to take is flushed in a drain", "[drain]") {
+TEST_CASE("messages that a real socket still has to take are flushed in a drain", "[drain]") {
   Server server;
   server.handler = [&](ConnectionPtr connection) { return server.swallow(std::move(connection)); };
   RawClient slow = server.join("slow");

@@ -124,7 +124,7 @@ TEST_CASE("a flush of thousands leaves the loop turns for other work", "[flusher
   CHECK(most_at_once <= 256);
 }
 
-TEST_CASE("what comes while others are flushed is flushed after them", "[flusher]") {
+TEST_CASE("a channel that comes while others are flushed is flushed after them", "[flusher]") {
   Burst world;
   Box early;
   bool is_first = true;
@@ -138,7 +138,7 @@ TEST_CASE("what comes while others are flushed is flushed after them", "[flusher
   CHECK(late.flushes == 1);
 }
 
-TEST_CASE("what is forgotten is not flushed, at any time", "[flusher]") {
+TEST_CASE("a channel that is forgotten is not flushed, at any time", "[flusher]") {
   Burst world;
   Box gone_before;
   Box gone_meanwhile;

@@ -58,7 +58,7 @@ TEST_CASE("listen: without a list, the page must come from the same host or be n
 
 TEST_CASE("listen: the manager's list of origins wins") {
   Server server({.manager = {.allowed_origins = {"https://app.example.com"}}});
-  SECTION("who is on it") {
+  SECTION("a page that is on it") {
     RawClient client = server.request("/", origin("https://app.example.com"));
     server.until([&] { return client.is_upgraded(); });
   }
@@ -144,7 +144,7 @@ TEST_CASE("accept: frames that come right behind the request are not lost") {
 
 // --- requests that are none ---
 
-TEST_CASE("listen: who asks for no WebSocket is told so, unless the application answers") {
+TEST_CASE("listen: a request without an upgrade is told so, unless the application answers") {
   const std::string method = GENERATE("GET", "HEAD", "POST");
   CAPTURE(method);
   const std::string request = method +
@@ -212,7 +212,7 @@ TEST_CASE("listen: an application that cannot answer a plain request costs that 
   CHECK(alice.is_upgraded());
 }
 
-TEST_CASE("listen: what is no HTTP is refused with 400") {
+TEST_CASE("listen: bytes that are not HTTP are refused with 400") {
   Server server;
   const std::string request = GENERATE(
       as<std::string>(), "GARBAGE\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
@@ -274,7 +274,7 @@ TEST_CASE("listen: a request that lacks what RFC 6455 wants is refused, and coun
 
 // --- in time ---
 
-TEST_CASE("handshake: who is not done by the deadline is aborted, however busy") {
+TEST_CASE("handshake: a client that is not done by the deadline is aborted, however busy") {
   Server server;
   const std::string request = upgrade_request("/?id=slow");
   RawClient client = server.connect();
@@ -388,6 +388,35 @@ TEST_CASE("Upgrade: answering twice is an error") {
   CHECK(whole_reply(server, upgrade_request("/")).status == 403);
   server.until([&] { return errors.size() == 2; });
   CHECK(errors == std::vector<errc>{errc::connection_closed, errc::connection_closed});
+}
+
+TEST_CASE("Upgrade: reading the request after accept is an error that is logged") {
+  Server server;
+  std::size_t thrown = 0;
+  server.on_upgrade = [&](Upgrade upgrade) -> awaitable<> {
+    const auto socket = co_await upgrade.accept();
+    const auto read = [&](auto what) {
+      try {
+        static_cast<void>(what());
+      } catch (const std::logic_error& error) {
+        CHECK(contains(error.what(), "handed over by accept"));
+        ++thrown;
+      }
+    };
+    read([&] { return upgrade.target(); });
+    read([&] { return upgrade.path(); });
+    read([&] { return upgrade.path_after("/"); });
+    read([&] { return upgrade.header("Host"); });
+    read([&] { return upgrade.subprotocol_after("a"); });
+    read([&] { return upgrade.request(); });
+    CHECK(detail::to_std(socket->request().target()) == "/?resume=here");
+    static_cast<void>(upgrade.query("resume"));
+  };
+  RawClient client = server.request("/?resume=here");
+  server.until([&] { return client.is_gone(); });
+  CHECK(thrown == 6);
+  CHECK(server.log.count(Severity::error, "connection_failed") == 1);
+  CHECK(contains(server.log.last("connection_failed"), "handed over by accept"));
 }
 
 TEST_CASE("Upgrade: dropping it closes the connection") {
@@ -557,7 +586,7 @@ TEST_CASE("read_upgrade, accept and reject may be awaited from any executor") {
   server.until([&] { return is_over; });
 }
 
-TEST_CASE("Upgrade: what is no upgrade is an error, and the socket stays as it is") {
+TEST_CASE("Upgrade: a request that is not an upgrade is an error, and the socket stays as it is") {
   Server server;
   auto [client, socket] = connected(server, server.context.get_executor());
   http::request<http::empty_body> request(http::verb::get, "/page\n", 11);

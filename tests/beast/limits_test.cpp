@@ -60,7 +60,7 @@ TEST_CASE("an address opens so many connections a second, also if it closes them
   check_serves(server);
 }
 
-TEST_CASE("loopback is no client's address: by default it has no limit") {
+TEST_CASE("loopback is not a client's address: by default it has no limit") {
   Server server({.listen = {.per_key = {.max_connections = 1, .rate = {.per_second = 1}}}});
   std::vector<RawClient> clients;
   for (int i = 0; i < 5; ++i) clients.push_back(server.join(std::to_string(i)));
@@ -134,7 +134,7 @@ TEST_CASE("without a file left, those who come wait until there is one") {
   check_serves(server);
 }
 
-TEST_CASE("who has stopped the listener while it was asked for a key is not served") {
+TEST_CASE("a client whose key hook stops the listener is not served") {
   Server* running = nullptr;
   const auto stop = [&](const boost::asio::ip::address&) {
     running->listener().stop();
@@ -147,7 +147,7 @@ TEST_CASE("who has stopped the listener while it was asked for a key is not serv
   CHECK(server.upgrades == 0);
 }
 
-TEST_CASE("a handler that takes its time is no handshake any more") {
+TEST_CASE("a handler that takes its time does not count as a handshake any more") {
   Server server({.listen = {.max_handshakes = 1}});
   Gate gate;
   server.on_upgrade = [&](Upgrade upgrade) -> awaitable<> {
@@ -246,7 +246,7 @@ TEST_CASE("all outboxes together have a limit: the fullest go, the others stay")
   check_serves(server);
 }
 
-TEST_CASE("what many slow clients share is no reason to drop them") {
+TEST_CASE("a message that many slow clients share is not a reason to drop them") {
   Server server({.manager = {.send_timeout = 1h,
                              .max_message_bytes = 100'000,
                              .outbox_high_water = 400'000,

@@ -218,7 +218,7 @@ TEST_CASE("MessageReader: compressed messages of unusual form (RFC 7692, section
         std::vector<Read>{text(payload)});
 }
 
-TEST_CASE("MessageReader: what is compressed is limited too, before and after") {
+TEST_CASE("MessageReader: compressed messages are limited too, before and after inflating") {
   const std::string bomb = deflated(std::string(900'000, 'x'));
   REQUIRE(bomb.size() < 2'000);
   CHECK(read_deflated(client_frame(Opcode::binary, bomb, compressed), 900'000).at(0).event ==
@@ -234,7 +234,7 @@ TEST_CASE("MessageReader: what is compressed is limited too, before and after") 
         Read{Event::message, "", 0, false});
 }
 
-TEST_CASE("MessageReader: what is no compressed data is 1007") {
+TEST_CASE("MessageReader: data that do not inflate are 1007") {
   const std::string whole = deflated(std::string(100, 'a') + noise(200) + std::string(100, 'a'));
   const std::string wire =
       GENERATE_COPY(as<std::string>(), "\xFF\xFF\xFF", std::string("\x00\x05\x00\x00\x00", 5),
@@ -244,7 +244,7 @@ TEST_CASE("MessageReader: what is no compressed data is 1007") {
         std::vector<Read>{failed(1007)});
 }
 
-TEST_CASE("MessageReader: whatever bytes come, it neither crashes nor goes over the limit") {
+TEST_CASE("MessageReader: with any bytes it neither crashes nor goes over the limit") {
   std::mt19937 random(7);
   const std::string valid =
       client_frame(Opcode::text, deflated(std::string(300, 'y')), compressed) +

@@ -87,7 +87,7 @@ TEST_CASE("reading: a handler that aborts leaves nothing, though more had come")
   server.until([&] { return alice.is_gone() && server.outcomes.size() == 1; });
 }
 
-TEST_CASE("reading: what one read has brought is handed over in order, in more than one turn") {
+TEST_CASE("reading: messages of one read are handed over in order, in more than one turn") {
   Server server;
   RawClient alice = server.join("alice");
   std::string burst;
@@ -125,7 +125,7 @@ TEST_CASE("reading: a socket that has received on a strand may outlive its conte
 }
 
 #if defined(__linux__)
-TEST_CASE("what is accepted has the options of the socket that accepts") {
+TEST_CASE("accepted sockets have the options of the socket that accepts") {
   boost::asio::io_context context;
   tcp::acceptor acceptor = detail::open_acceptor(context.get_executor(), any_port(),
                                                  {.stream = {.send_buffer_bytes = 50'000}});

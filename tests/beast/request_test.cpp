@@ -1,4 +1,4 @@
-// What is asked of a request that is no WebSocket: its path, its query, its token.
+// The parts of a request that need not be for a WebSocket: its path, its query, its token.
 #include "roost/beast/request.hpp"
 
 #include <boost/beast/http/empty_body.hpp>
@@ -53,7 +53,7 @@ TEST_CASE("the scheme of a bearer token is written in any case, with one or more
   }
 }
 
-TEST_CASE("what is no bearer token gives none") {
+TEST_CASE("a header that is not a bearer token gives none") {
   for (const char* value : {"", "Bearer", "Bearer ", "Bearer  ", "Bearertoken", "Basic token",
                             "Bearer: token", "token", " ", "Bearer two tokens", "Bearers token"}) {
     CAPTURE(value);

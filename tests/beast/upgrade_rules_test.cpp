@@ -207,7 +207,7 @@ TEST_CASE("a cookie of 24 KiB is taken; one over the limit is a warning with byt
   CHECK(contains(line, "bytes=\""));
 }
 
-TEST_CASE("what ends a connection may come with the request: 101 and the close frame leave") {
+TEST_CASE("bytes that end a connection may come with the request: 101 and the close frame leave") {
   const auto [what, bytes, code] = GENERATE(table<std::string, std::string, int>(
       {{"a close", close_frame(1000), 1000},
        {"an unmasked frame", client_frame(Opcode::text, "hello", {.is_masked = false}), 1002},
@@ -288,7 +288,7 @@ TEST_CASE("an address_key that throws costs its own connection only") {
   CHECK(server.join("alice").is_upgraded());
 }
 
-TEST_CASE("what is queued reaches a client that has shut down its side without a close frame") {
+TEST_CASE("queued messages reach a client that has shut down its side without a close frame") {
   Server server;
   RawClient alice = server.join("alice");
   std::string texts;

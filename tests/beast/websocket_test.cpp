@@ -477,7 +477,7 @@ TEST_CASE("receive: a limit of one call closes with 1009 too") {
   CHECK(server.log.count(Severity::warning, "message_too_big") == 1);
 }
 
-TEST_CASE("text that is no UTF-8 is closed with 1007") {
+TEST_CASE("text that is not UTF-8 is closed with 1007") {
   Server server;
   const std::string bytes = GENERATE(
       as<std::string>(), client_frame(Opcode::text, "\xFF"), client_frame(Opcode::text, "\xC0\xAF"),

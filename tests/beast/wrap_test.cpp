@@ -172,7 +172,7 @@ TEST_CASE("wrap: a peer that closes and stays is not waited for longer than ling
   CHECK(server.clock.armed() == 0);
 }
 
-TEST_CASE("wrap: whatever ends a connection, the answers to what came before it arrive") {
+TEST_CASE("wrap: however a connection ends, the answers to earlier messages arrive") {
   const std::string end = GENERATE(as<std::string>(), close_frame(1000), client_frame(5, "wrong"));
   const std::size_t size = GENERATE(std::size_t{1}, std::size_t{10'000});
   const bool is_one_segment = GENERATE(true, false);
@@ -214,7 +214,7 @@ TEST_CASE("wrap: a peer that closes, and does not read, does not lose what was q
   server.until([&] { return server.outcomes.size() == 1; });
 }
 
-TEST_CASE("wrap: what is written leaves at once") {
+TEST_CASE("wrap: written frames leave immediately") {
   Wrapping server;
   RawClient client = server.connect();
   client.send(upgrade_request() + text_frame("hello"));

@@ -56,7 +56,9 @@ def every(seconds):
     for in_flight in (1, 16):
         shapes.append(fan_out(1000, 1, 1024, in_flight, deflate=True, seconds=seconds))
     # Pings are spread over their interval: a whole one is measured.
-    shapes.append(Shape('idle', IDLE, 10000, 1, ping=30, warmup=1, seconds=max(30.0, seconds)))
+    idle = {'ping': 30, 'warmup': 1, 'seconds': max(30.0, seconds)}
+    shapes.append(Shape('idle', IDLE, 10000, 1, **idle))
+    shapes.append(Shape('idle-tls', LAYERED, 10000, 1, tls=True, **idle))
     return shapes
 
 
@@ -65,4 +67,6 @@ def quick(seconds):
     return [fan_out(100, 1, 64, 16, **short), fan_out(100, 10, 512, 64, **short),
             fan_out(50, 5, 512, 16, tls=True, **short),
             fan_out(50, 1, 1024, 16, deflate=True, **short),
-            Shape('idle', IDLE, 100, 1, ping=0.2, warmup=0.1, seconds=max(0.4, seconds))]
+            Shape('idle', IDLE, 100, 1, ping=0.2, warmup=0.1, seconds=max(0.4, seconds)),
+            Shape('idle-tls', LAYERED, 100, 1, tls=True, ping=0.2, warmup=0.1,
+                  seconds=max(0.4, seconds))]

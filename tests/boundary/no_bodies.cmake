@@ -1,5 +1,5 @@
 # Run by ctest: the object file of a program that makes a manager has none of its bodies, which are
-# compiled once for all files. What makes ROOST_SEPARATE_COMPILATION quick is lost with the first.
+# compiled once for all files. A single one would make ROOST_SEPARATE_COMPILATION slow again.
 execute_process(COMMAND "${NM}" -C --defined-only "${OBJECT}"
   OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
 if(NOT symbols MATCHES " T main\n")

@@ -9,7 +9,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 
-// What should happen happens at once; a sanitizer, or a busy machine, is slow.
+// Events come within moments; a sanitizer, or a busy machine, is slow.
 export const deadline = 30_000;
 
 /** A process that is ready once it has printed a line that matches. */
@@ -79,6 +79,8 @@ export class Redis extends Program {
 /** A network between a page and a server, which can lose what is sent over it without a word. */
 export class Network {
   #pairs = new Set();
+  #isThere = true;
+  #lifetime = () => Infinity;
   #isUp = true;    // from page to server
   #isDown = true;  // from server to page
 
@@ -92,17 +94,36 @@ export class Network {
   }
 
   #join(near, port) {
+    if (!this.#isThere) return near.destroy();
     const far = net.connect(port, '127.0.0.1');
     const pair = {near, far};
     this.#pairs.add(pair);
+    let left = this.#lifetime();
     near.on('data', (data) => this.#isUp && far.write(data));
-    far.on('data', (data) => this.#isDown && near.write(data));
+    far.on('data', (data) => {
+      if (this.#isDown) near.write(data.subarray(0, left));
+      if ((left -= data.length) <= 0) near.end(() => near.destroy());
+    });
     for (const [one, other] of [[near, far], [far, near]]) {
       one.on('error', () => {});
       one.on('close', () => { other.destroy(); this.#pairs.delete(pair); });
     }
   }
 
+  /** The connections break, and until `mend` there are no new ones. */
+  drop() {
+    this.#isThere = false;
+    for (const {near} of this.#pairs) near.destroy();
+  }
+  /** Each new connection breaks after `lifetime()` bytes from the server. */
+  shorten(lifetime) { this.#lifetime = lifetime; }
+  /** From now on the page takes nothing from the server, which notices. */
+  stall() {
+    for (const {far} of this.#pairs) far.pause();
+  }
+  flow() {
+    for (const {far} of this.#pairs) far.resume();
+  }
   /** From now on nothing arrives: at the server, at the page, or at neither. */
   cut({up = true, down = true} = {}) {
     if (up) this.#isUp = false;
@@ -111,7 +132,7 @@ export class Network {
   /** From now on there is a network again; to the connections of before something is missing. */
   mend() {
     for (const {near} of this.#pairs) near.destroy();
-    this.#isUp = this.#isDown = true;
+    this.#isThere = this.#isUp = this.#isDown = true;
   }
   close() {
     this.server.close();

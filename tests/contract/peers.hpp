@@ -123,7 +123,7 @@ struct Tls {
   }
 };
 
-/// A peer over the loopback. What makes the server's end of it is up to what derives.
+/// A peer over the loopback. The class that derives from it makes the server's end.
 template <class Kind>
 class BeastPeer {
  public:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidStatusCode
 from websockets.frames import Opcode
@@ -24,7 +25,8 @@ CHAT = None  # the path of the program
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
 ONE_MIB = 1 << 20  # what this client accepts by default, as browsers' and other libraries do
 LONGEST = 160 * 1024  # what the chat accepts: six times that, as JSON may need, is still less
-FLAGS = ["--address", "--allow-origin", "--cert", "--channel", "--help", "--key", "--port", "--redis"]
+FLAGS = ["--address", "--allow-origin", "--cert", "--channel", "--heartbeat", "--help", "--key",
+         "--port", "--redis"]
 
 
 def soon(awaitable):
@@ -119,12 +121,13 @@ class Pages(ChatTest):
         self.assertTrue(response.headers["Content-Type"].startswith("text/html"))
         self.assertIn("roost chat", response.text)
         script = re.search(r'<script [^>]*src="([^"]*)"', response.text)[1]
-        response = self.chat.get("/" + script)
-        self.assertEqual(response.status, 200)
-        self.assertTrue(response.headers["Content-Type"].startswith("text/javascript"))
+        for path in ("/" + script, "/resume.js"):  # which the script imports
+            response = self.chat.get(path)
+            self.assertEqual(response.status, 200)
+            self.assertTrue(response.headers["Content-Type"].startswith("text/javascript"))
 
     async def test_a_query_makes_no_other_path(self):
-        for path in ("/", "/page.js", "/healthz", "/readyz", "/metrics"):
+        for path in ("/", "/page.js", "/resume.js", "/healthz", "/readyz", "/metrics"):
             for query in ("?", "?x", "?utm_source=mail&utm_medium=/nothing"):
                 with self.subTest(path + query):
                     self.assertEqual(self.chat.get(path + query).status, 200)
@@ -140,7 +143,7 @@ class Pages(ChatTest):
 
 
 class Operations(ChatTest):
-    async def test_what_it_counts_is_there_for_prometheus(self):
+    async def test_its_counters_are_there_for_prometheus(self):
         await self.two_members()
         response = self.chat.get("/metrics")
         self.assertEqual(response.headers["Content-Type"],
@@ -256,7 +259,7 @@ class Messages(ChatTest):
                 self.assertEqual((await event(bob))["event"], "left")
         await soon(await bob.ping())
 
-    async def test_text_that_is_no_utf8_is_refused(self):
+    async def test_text_that_is_not_utf8_is_refused(self):
         alice, bob = await self.two_members()
         await alice.write_frame(True, Opcode.TEXT, b"\xc3\x28")
         await soon(alice.wait_closed())
@@ -272,7 +275,7 @@ class Keyed(ChatTest):
         self.alice, _ = await self.chat.join("Alice", subprotocols=["roost-chat"])
         self.assertEqual(self.alice.subprotocol, "roost-chat")
 
-    async def test_what_has_arrived_is_told_by_its_key_and_others_get_the_key(self):
+    async def test_an_arrived_message_is_told_by_its_key_and_others_get_the_key(self):
         bob, _ = await self.chat.join("Bob")
         self.assertEqual((await event(self.alice))["event"], "joined")
         await self.alice.send("k1\ntwo\nlines")
@@ -301,8 +304,55 @@ class Keyed(ChatTest):
                 self.assertEqual(ws.close_code, 1008)
 
 
+async def told(ws):
+    """The next message that has a position: (room and position, words, payload or None)."""
+    while True:
+        message = await soon(ws.recv())
+        end = b"\n" if isinstance(message, bytes) else "\n"
+        line, *payload = message.split(end, 1)
+        place, *words = (line.decode() if isinstance(message, bytes) else line).split(" ")
+        if ":" in place:
+            return place, words, payload[0] if payload else None
+
+
+class Positions(ChatTest):
+    """Clients that send `resume` get a line before each payload, and what they missed."""
+
+    async def come(self, resume):
+        ws = await self.chat.connect(f"/ws/a%2Cb?name=Alice&resume={quote(resume, safe='')}")
+        return ws, await told(ws)
+
+    async def test_a_client_that_comes_back_gets_what_it_missed(self):
+        bob, _ = await self.chat.join("Bob", room="a%2Cb")
+        alice, (place, words, payload) = await self.come("")
+        self.assertRegex(place, r"^a%2Cb:.")
+        self.assertEqual((words, payload), (["joined"], None))
+        await bob.send("one")
+        place, words, payload = await told(alice)
+        self.assertEqual((words, json.loads(payload)["text"]), ([], "one"))
+        await soon(alice.close())
+        await bob.send("two\nlines")
+        await bob.send(b"\x00\n\xff")
+        alice, came_back = await self.come(place)
+        self.assertEqual(came_back, (place, ["joined", "recovered"], None))
+        self.assertEqual(json.loads((await told(alice))[2])["text"], "two\nlines")
+        self.assertEqual((await told(alice))[2], b"\x00\n\xff")
+
+    async def test_a_client_is_told_that_the_server_does_not_know_its_position(self):
+        _, (_, words, _) = await self.come("a%2Cb:AAAAAAAA.1.AAAAAA")
+        self.assertEqual(words, ["joined", "lost=epoch"])
+
+    async def test_the_longest_message_is_recorded(self):
+        bob, _ = await self.chat.join("Bob", room="a%2Cb")
+        alice, (place, _, _) = await self.come("")
+        await soon(alice.close())
+        await bob.send("\x01" * LONGEST)
+        alice, _ = await self.come(place)
+        self.assertEqual(json.loads((await told(alice))[2])["text"], "\x01" * LONGEST)
+
+
 class Crowds(ChatTest):
-    """What comes and goes at once costs each member little, and is told all the same."""
+    """A crowd that comes and goes at the same time costs each member little, and is still told."""
 
     NAMED = 100  # whose names are told
 
@@ -563,7 +613,8 @@ class Replicas(ChatTest):
         alice = await self.join(here, "Alice")
         bob = await self.join(here, "Bob")
         carol = await self.join(there, "Carol")
-        for ws, news in ((alice, 2), (bob, 1)):
+        dave, _, _ = await self.come(here, "")  # with positions: he is told where messages are missing
+        for ws, news in ((alice, 3), (bob, 2), (carol, 1)):
             for _ in range(news):
                 self.assertEqual((await event(ws))["event"], "joined")
         await self.redis.kill()
@@ -581,7 +632,11 @@ class Replicas(ChatTest):
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, True)
         self.assertEqual(here.get("/readyz").text, "ready\n")
-        # What was said meanwhile may come first, or have been said before the other one listened.
+        # The new Redis remembers nothing. This replica may miss messages that were said before it has
+        # looked, and tells Dave so; from then on it misses none.
+        words = []
+        while not any(word.startswith("lost=") for word in words):
+            _, words, _ = await told(dave)
         await carol.send("hello again")
         self.assertEqual(await text(bob), "hello again")
 
@@ -616,6 +671,66 @@ class Replicas(ChatTest):
         members += [(await chat.join(f"member{i}"))[0] for i in range(20)]
         self.assertEqual(await chat.stop(), 0)
 
+    async def come(self, chat, resume):
+        """Returns the connection, and what its `joined` line says: (position, words)."""
+        ws = await chat.connect(f"/ws/lobby?name=Alice&resume={quote(resume, safe='')}")
+        place, words, _ = await told(ws)
+        return ws, place, words
+
+    async def listen(self, ws, got, last):
+        """Adds the texts of the others until @p last; returns the position after it."""
+        while not got or got[-1] != last:
+            place, _, payload = await told(ws)
+            got.append(json.loads(payload)["text"])
+        return place
+
+    async def test_a_member_whose_replica_ends_gets_each_message_once_from_another(self):
+        await self.redis.start()
+        survivor = await self.start()
+        bob = await self.join(survivor, "Bob")
+        for how, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            with self.subTest(how.name):
+                gone = await Chat.start("--redis", self.redis.url)
+                self.addAsyncCleanup(gone.stop, signal.SIGKILL)
+                await (await self.join(gone, "Carol")).close()
+                alice, place, words = await self.come(gone, "")
+                self.assertEqual(words[0], "joined")
+                said = [f"{how.name} {i}" for i in range(9)]
+                for line in said[:3]:
+                    await bob.send(line)
+                got = []
+                place = await self.listen(alice, got, said[2])
+                # She gets the rest or does not: her replica ends in the middle of it.
+                for line in said[3:6]:
+                    await bob.send(line)
+                self.assertEqual(await gone.stop(how), status)
+                try:
+                    while True:
+                        place, _, payload = await told(alice)
+                        got.append(json.loads(payload)["text"])
+                except ConnectionClosed:
+                    pass
+                for line in said[6:]:
+                    await bob.send(line)
+                alice, came_back, words = await self.come(survivor, place)
+                self.assertEqual((came_back, words), (place, ["joined", "recovered"]))
+                await self.listen(alice, got, said[-1])
+                self.assertEqual([line for line in got if line in said], said)
+                await alice.close()
+
+    async def test_without_redis_a_text_reaches_those_who_are_here_and_is_not_recorded(self):
+        await self.redis.start()
+        chat = await self.start()
+        bob = await self.join(chat, "Bob")
+        alice, _, _ = await self.come(chat, "")
+        await self.redis.kill()
+        message = await soon(alice.recv())
+        while '"reachable":false' not in message:
+            message = await soon(alice.recv())
+        await bob.send("to those who are here")
+        line, _, payload = (await soon(alice.recv())).partition("\n")
+        self.assertEqual((line, json.loads(payload)["text"]), ("lobby", "to those who are here"))
+
     async def test_it_starts_without_redis(self):
         chat = await self.start()
         alice, welcome = await chat.join("Alice")
@@ -649,7 +764,7 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
 
     async def test_the_flag_of_a_bad_or_missing_value_is_named(self):
         for options in (["--port", "banana"], ["--port", "65536"], ["--port"],
-                        ["--address", "not-an-address"], ["--cert", "only.pem"], ["--channel", ""]):
+                        ["--address", "not-an-address"], ["--cert", "only.pem"], ["--channel", ""], ["--heartbeat", "0"]):
             with self.subTest(options):
                 status, _, err = await self.run_chat(*options)
                 self.assertNotEqual(status, 0)
@@ -660,6 +775,14 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(status, 1)
         self.assertIn("port", err)
         self.assertNotIn("secret", err)
+
+    async def test_sentinels_may_be_named_instead_of_redis(self):
+        url = "redis+sentinel://127.0.0.1:1/mymaster"
+        chat = await Chat.start("--redis", url)
+        self.assertEqual(await chat.stop(), 0)
+        status, _, err = await self.run_chat("--redis", "redis+sentinel://127.0.0.1:1")
+        self.assertEqual(status, 1)
+        self.assertNotEqual(err, "")
 
     async def test_help_tells_every_flag(self):
         status, out, _ = await self.run_chat("--help")

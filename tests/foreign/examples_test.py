@@ -7,6 +7,7 @@ redis-server and openssl.
 import asyncio
 import http.client
 import json
+import pathlib
 import re
 import signal
 import ssl
@@ -19,6 +20,7 @@ from websockets.exceptions import InvalidStatusCode
 from websockets.legacy import client as legacy  # the one that all of its versions have
 
 FOLDER = None  # of the programs
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
 
 
@@ -95,7 +97,7 @@ class ExampleTest(unittest.IsolatedAsyncioTestCase):
 
 
 class Echo(ExampleTest):
-    async def test_what_is_sent_comes_back(self):
+    async def test_a_message_comes_back(self):
         echo = await self.start("echo")
         ws = await echo.connect()
         for message in ("héllo", b"\x00\xff", ""):
@@ -117,7 +119,7 @@ class Echo(ExampleTest):
 
 
 class Tls(ExampleTest):
-    async def test_what_is_sent_comes_back_over_tls(self):
+    async def test_a_message_comes_back_over_tls(self):
         with tempfile.TemporaryDirectory() as folder:
             cert, key = f"{folder}/cert.pem", f"{folder}/key.pem"
             subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
@@ -173,7 +175,7 @@ class Authentication(ExampleTest):
             self.assertRegex(self.server.get("/ticket" + query, self.bob).text, r"^[0-9a-f]{32}$")
         self.assertEqual(self.server.get("/tickets", self.bob).status, 404)
 
-    async def test_what_is_relayed_fits_clients_with_their_default_limits(self):
+    async def test_a_relayed_message_fits_clients_with_their_default_limits(self):
         longest = "\x01" * (160 * 1024)  # each is six characters of JSON
         alice = await self.server.connect("/ws/lobby", extra_headers=self.alice)
         bob = await self.server.connect("/ws/lobby", extra_headers=self.bob)
@@ -217,6 +219,39 @@ class ExistingServer(ExampleTest):
 
 
 class Replicas(ExampleTest):
+    def record(self, redis, folder, text):
+        """Records a text as a backend in another language does, with the script of the guide."""
+        page = (PROJECT / "cmake/docs/redis.md").read_text(encoding="utf-8")
+        script = f"{folder}/record.lua"
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(re.search(r"^```lua\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1])
+        return subprocess.run(
+            [sys.executable, PROJECT / "examples/record.py", redis, "roost-replicas", "lobby", text,
+             script], check=True, timeout=TIMEOUT, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    async def come_back(self, here, there, carol, redis, folder):
+        dave = await here.connect("/?resume=")
+        self.assertTrue((await soon(dave.recv())).endswith(" joined"))
+        live = self.record(redis, folder, "live")
+        line = ""
+        while not line.startswith(f"lobby:{live}\n"):  # after what Carol has repeated
+            line = await soon(dave.recv())
+        self.assertEqual(line, f"lobby:{live}\nlive")
+        await soon(dave.close())
+        await carol.send("missed")
+        erin = await there.connect("/?resume=")
+        await soon(erin.recv())
+        recorded = self.record(redis, folder, "recorded")
+        while (await soon(erin.recv())) != f"lobby:{recorded}\nrecorded":
+            pass
+        dave = await there.connect(f"/?resume=lobby:{live}")
+        self.assertEqual(await soon(dave.recv()), f"lobby:{live} joined recovered")
+        got = []
+        while not got or got[-1] != f"lobby:{recorded}\nrecorded":
+            got.append(await soon(dave.recv()))
+        texts = [message.partition("\n")[2] for message in got]
+        self.assertEqual([text for text in texts if text != "hello"], ["missed", "recorded"])
+
     async def test_two_processes_are_one_room(self):
         with tempfile.TemporaryDirectory(prefix="roost-examples-") as folder:
             url = f"unix://{folder}/redis.sock"
@@ -232,6 +267,7 @@ class Replicas(ExampleTest):
                 alice, bob, carol = [await program.connect() for program in (here, here, there)]
                 for ws in (alice, bob):
                     self.assertEqual(await self.reach(ws, carol, "hello"), "hello")
+                await self.come_back(here, there, carol, f"{folder}/redis.sock", folder)
             finally:
                 redis.kill()
                 await redis.wait()
@@ -280,7 +316,7 @@ class Cursors(ExampleTest):
                 await alice.close()
                 await bob.close()
 
-    async def test_what_is_no_position_ends_the_session(self):
+    async def test_a_message_that_is_not_a_position_ends_the_session(self):
         for message, code in (('{"x": 1}', 1008), ("[1, 2]", 1008), ("nonsense", 1007),
                               ('{"x": 1, "y": 2, "z": "%s"}' % ("z" * 300), 1009)):
             with self.subTest(message[:20]):

@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   bytes += "\r\n";
   bytes += input.rest().substr(0, 800);  // a script takes a thousand calls
   const Seen whole = converse(bytes, Cuts::none(), manners);
-  // What comes between two answers, or before a reset, is a matter of time.
+  // The frames between two answers, or before a reset, depend on timing.
   if (manners.echoes || manners.then == Then::resets) return 0;
   expect(converse(bytes, Cuts(seed), manners).is_same(whole), "in pieces it is something else");
   return 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The message of the backplane: it is read as a parser reads it, and what is written is read again.
+#include <roost/backplane/control/control_message.hpp>
 #include <roost/backplane/detail/wire_message.hpp>
+#include <roost/base/error.hpp>
 #include <roost/base/text/text.hpp>
 
 #include <nlohmann/json.hpp>
@@ -27,6 +29,25 @@ void read(const std::string& text) {
   const Parcel parcel(text);
   const std::string said = told(parcel.decode());
   if (is_judged) expect(said == test::parsed(text), "a message is read otherwise than by a parser");
+}
+
+// What replicas ask each other: what is read is read again when it is written.
+void read_as_control(const std::string& text) {
+  const ControlMessage message = read_control(text);
+  const auto* const question = std::get_if<ControlQuestion>(&message);
+  if (!question) return;
+  if (const auto order = read_order(*question)) {
+    ControlQuestion again = *question;
+    again.body = encode_order(*order);
+    expect(read_order(again).has_value(), "an order that was written is not read");
+  }
+  try {
+    const ControlMessage again = read_control(encode_question(*question));
+    const auto* const same = std::get_if<ControlQuestion>(&again);
+    expect(same && same->what == question->what && same->body == question->body,
+           "a question that was written is not read");
+  } catch (const Error&) {  // it is longer, as other JSON of the same value
+  }
 }
 
 void write(Input input) {
@@ -66,6 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     write(input);
   } else {
     read(std::string(input.rest()));
+    read_as_control(std::string(input.rest()));
   }
   return 0;
 }

@@ -125,7 +125,7 @@ TEST_CASE("schedule: each entry is pinged once per interval, first within one", 
   }
 }
 
-TEST_CASE("schedule: who speaks by itself is pinged all the same", "[heartbeat]") {
+TEST_CASE("schedule: a peer that speaks by itself is pinged all the same", "[heartbeat]") {
   Schedule world;
   Peer& peer = world.connect();
   for (int i = 0; i < 10 * 128; ++i) {
@@ -181,7 +181,7 @@ TEST_CASE("schedule: at the timeout exactly it is too late, just before it is no
   CHECK(early.dropped);
 }
 
-TEST_CASE("schedule: who is dropped is due at each tick until it is removed", "[heartbeat]") {
+TEST_CASE("schedule: a dropped peer is due at each tick until it is removed", "[heartbeat]") {
   HeartbeatSchedule schedule(10s, 20s);
   Peer peer;
   const time_point start{1h};
@@ -301,7 +301,8 @@ TEST_CASE("schedule: stalls add up", "[heartbeat]") {
   CHECK(silent.dropped == connected + 384s + world.late_by);
 }
 
-TEST_CASE("schedule: who was heard of since the tick was due gets no more time", "[heartbeat]") {
+TEST_CASE("schedule: a peer that was heard of since the tick was due gets no more time",
+          "[heartbeat]") {
   Schedule world(128s, 384s);
   for (int i = 0; i < 128; ++i) world.connect(false);
   world.run_for(100s);
@@ -320,7 +321,7 @@ TEST_CASE("schedule: who was heard of since the tick was due gets no more time",
   }
 }
 
-TEST_CASE("schedule: a tick that is late by one is no stall", "[heartbeat]") {
+TEST_CASE("schedule: a tick that is late by one is not a stall", "[heartbeat]") {
   Schedule world(128s, 384s);
   Peer& silent = world.connect(false);
   const time_point connected = world.now;
@@ -407,7 +408,8 @@ TEST_CASE("liveness: pongs that nobody asked for, or for an old ping, are life o
   CHECK(peer.round_trip_time() == 2s);
 }
 
-TEST_CASE("liveness: what was heard later counts, in whichever order it is told", "[heartbeat]") {
+TEST_CASE("liveness: the latest sign of life counts, in whichever order they are told",
+          "[heartbeat]") {
   Liveness peer;
   peer.note(time_point(2h));
   peer.note(time_point(1h));

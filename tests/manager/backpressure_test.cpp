@@ -169,7 +169,7 @@ TEST_CASE("parked frames stop coming when the first of them fill the outbox", "[
   CHECK(backpressure.has_parked());
 }
 
-TEST_CASE("what nobody waits for counts as queued while it is parked", "[backpressure]") {
+TEST_CASE("a frame that nobody waits for counts as queued while it is parked", "[backpressure]") {
   Backpressure backpressure;
   CHECK(backpressure.posted_bytes() == 0);
   backpressure.on_above_high_water(t0);

@@ -219,7 +219,7 @@ TEST_CASE("arguments are consumed before a call returns", "[calls]") {
   const auto b = bench.connect(bob_id, {lobby});
   const auto connection = bench.manager.find(alice_id);
 
-  // What the calls are given is gone when the awaitables run.
+  // The arguments of the calls are gone when the awaitables run.
   auto scratch = std::make_unique<Strings>(
       Strings{lobby, attic, alice_id, bob_id, "text of some length, and more"});
   auto value = std::make_unique<json>(Strings{"a string of some length in JSON"});

@@ -70,7 +70,7 @@ TEST_CASE("memory is used again once nobody has any of it, and not before", "[fr
   CHECK(placed("five") == begin);
 }
 
-TEST_CASE("what somebody has still to write is left alone, however much comes",
+TEST_CASE("frames that somebody has still to write are left alone, however much comes",
           "[frame_coalescer]") {
   FrameCoalescer coalescer;
   std::vector<Frame> unwritten;

@@ -173,14 +173,14 @@ TEMPLATE_TEST_CASE("lateness: a stall brings no deadline closer; without one eac
     CHECK(bench.log.count(Severity::warning, "loop_late") == 1);
     CHECK(contains(bench.log.last("loop_late"), "ms=\"3600000\""));
   }
-  SECTION("what was waited for is there when it wakes") {
+  SECTION("an event that was waited for is there when the waiter wakes") {
     scenario.begin();
     bench.clock.stall(1h);
     scenario.comes();
     bench.settle();
     CHECK(scenario.is_in_time());
   }
-  SECTION("what comes in the turn of the deadline is in time") {
+  SECTION("an event in the turn of the deadline is in time") {
     scenario.begin();
     bench.clock.advance(5s);
     boost::asio::post(bench.context, [&] { scenario.comes(); });
@@ -230,7 +230,7 @@ TEST_CASE("lateness: a heartbeat gives the time of a stall back, and its stats t
   CHECK(bench.log.count("loop_late") == 1);
 }
 
-TEST_CASE("lateness: what applications see is in the time of their clock", "[lateness]") {
+TEST_CASE("lateness: applications see times of their own clock", "[lateness]") {
   Bench<FakeWebSocket> bench;
   bench.connect("early");
   const auto early = bench.manager.find("early");

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -159,7 +160,7 @@ TEST_CASE("one more connection than the limit is refused, by a message that name
   CHECK(bench.manager.total_connections() == 2);
 }
 
-TEST_CASE("no limit is no limit, and a limit of none lets nobody in", "[admission]") {
+TEST_CASE("without a limit everybody comes in, and with a limit of zero nobody", "[admission]") {
   FakeBench open({.max_connections = std::nullopt});
   for (int i = 0; i < 50; ++i) open.connect(std::to_string(i));
   CHECK(open.manager.total_connections() == 50);
@@ -501,6 +502,67 @@ TEST_CASE("cancelling a connect or a join leaves nothing behind", "[admission]")
   CHECK_THROWS_AS(joining->take(), boost::system::system_error);
   CHECK(bench.manager.list_rooms() == Strings{"a"});
   CHECK(asked == 7);
+}
+
+// --- users ---
+
+TEST_CASE("a connection belongs to the user that it names, or else to its id", "[admission]") {
+  FakeBench bench;
+  const auto phone =
+      bench.run(bench.manager.connect(bench.socket(), {.connection_id = "1", .user = "ann"}));
+  const auto laptop =
+      bench.run(bench.manager.connect(bench.socket(), {.connection_id = "2", .user = "ann"}));
+  const auto other = bench.run(bench.manager.connect(bench.socket(), {.connection_id = "bob"}));
+  CHECK(phone->user() == "ann");
+  CHECK(other->user() == "bob");
+  const auto ids = [&](std::string_view user) {
+    std::set<std::string> found;
+    for (const auto& connection : bench.manager.connections_of(user))
+      found.insert(connection->id());
+    return found;
+  };
+  CHECK(ids("ann") == std::set<std::string>{"1", "2"});
+  CHECK(ids("bob") == std::set<std::string>{"bob"});
+  CHECK(ids("1").empty());  // this connection names another user
+  CHECK(ids("eve").empty());
+  // A connection without a user, whose id is the name of one.
+  const auto namesake = bench.run(bench.manager.connect(bench.socket(), {.connection_id = "ann"}));
+  CHECK(ids("ann") == std::set<std::string>{"1", "2", "ann"});
+  bench.run(bench.manager.disconnect("1"));
+  CHECK(ids("ann") == std::set<std::string>{"2", "ann"});
+  CHECK(phone->user() == "ann");  // also afterwards
+  bench.run(bench.manager.disconnect("2"));
+  CHECK(ids("ann") == std::set<std::string>{"ann"});
+}
+
+TEST_CASE("a connection that is refused belongs to no user", "[admission]") {
+  FakeBench bench({.room_validator = [](std::string_view, FakeConnection&) { return false; }});
+  const auto connecting = [&] {
+    bench.run(bench.manager.connect(bench.socket(), {.rooms = {"lobby"}, .user = "ann"}));
+  };
+  CHECK(error_of(connecting) == errc::join_denied);
+  CHECK(bench.manager.connections_of("ann").empty());
+}
+
+TEST_CASE("the name and the information of a user are checked at the call", "[admission]") {
+  FakeBench bench;
+  const auto trying = [&](std::string_view user, const json& info) {
+    return [&bench, user, info] {
+      (void)bench.manager.connect(bench.socket(), {.user = user, .user_info = info});
+    };
+  };
+  const std::string longest(255, 'x');
+  const json nothing;
+  CHECK_NOTHROW(trying(longest, json(std::string(1022, 'i')))());
+  for (const std::string& user :
+       {std::string(), longest + "x", std::string("a\xFFz"), std::string("a\nz")}) {
+    CHECK(error_of(trying(user, nothing)) == errc::invalid_user);
+  }
+  CHECK(contains(message_of(trying("a\nz", nothing)), "user \"a\\x0az\" has a control character"));
+  CHECK(error_of(trying("ann", json(std::string(1023, 'i')))) == errc::invalid_user);
+  CHECK(contains(message_of(trying("ann", json(std::string(1023, 'i')))),
+                 "user_info of \"ann\" has 1025 bytes, 1024 are allowed"));
+  CHECK(error_of(trying("ann", json("\xFF"))) == errc::invalid_json);
 }
 
 }  // namespace

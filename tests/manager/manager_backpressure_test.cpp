@@ -515,7 +515,7 @@ TEST_CASE("a burst of any size is kept for a peer that takes some of it", "[back
   CHECK(room.manager.stats().blocked == 0);
 }
 
-TEST_CASE("what is queued behind a burst is bounded for a peer that trickles", "[backpressure]") {
+TEST_CASE("messages queued behind a burst are bounded for a peer that trickles", "[backpressure]") {
   StalledRoom room;
   for (int i = 0; i < 100; ++i) room.manager.post_text(message(room.sent++));
   room.settle();

@@ -13,6 +13,7 @@
 
 #include "catch.hpp"
 #include "support/bench.hpp"
+#include "support/plain_socket.hpp"
 
 namespace roost {
 namespace {
@@ -23,7 +24,7 @@ using ConnectionPtr = FakeBench::ConnectionPtr;
 using Reason = DisconnectReason;
 using Strings = std::vector<std::string>;
 
-// 0 if it is no hint.
+// 0 if the reason is not a hint.
 long retry_ms(const std::string& reason) {
   return reason.starts_with("retry-ms=") ? std::atol(reason.c_str() + 9) : 0;
 }
@@ -129,7 +130,7 @@ TEST_CASE("until it is its turn a connection is served", "[drain]") {
   CHECK(drain->is_done());
 }
 
-TEST_CASE("what is queued is sent before the close", "[drain]") {
+TEST_CASE("queued messages are sent before the close", "[drain]") {
   FakeBench bench;
   const auto socket = bench.connect("alice");
   socket->stall_sends();
@@ -185,7 +186,7 @@ TEST_CASE("while it is drained a manager refuses, with a hint too", "[drain]") {
   CHECK(error_of([&] { bench.run(bench.manager.connect(bench.socket())); }) == errc::draining);
 }
 
-TEST_CASE("who is being admitted when a drain begins does not come in", "[drain]") {
+TEST_CASE("a client that is being admitted when a drain begins does not come in", "[drain]") {
   test::Gate gate;
   FakeBench bench({.on_connect = [&](FakeWebSocket&, nlohmann::json&) -> awaitable<bool> {
     co_await gate.pass();
@@ -199,7 +200,7 @@ TEST_CASE("who is being admitted when a drain begins does not come in", "[drain]
   CHECK(drain->take().connections == 0);
 }
 
-TEST_CASE("what does not close by the deadline is aborted", "[drain]") {
+TEST_CASE("a connection that does not close by the deadline is aborted", "[drain]") {
   FakeBench bench;
   const auto sockets = connect_many(bench, 10);
   for (std::size_t i = 0; i < 4; ++i) sockets[i]->stall_close();
@@ -219,7 +220,7 @@ TEST_CASE("what does not close by the deadline is aborted", "[drain]") {
   for (std::size_t i = 0; i < 10; ++i) CHECK(sockets[i]->is_aborted() == (i < 5));
 }
 
-TEST_CASE("who does not answer its close is aborted after close_timeout, not at the deadline",
+TEST_CASE("a client that does not answer its close is aborted after close_timeout, not later",
           "[drain]") {
   FakeBench bench({.close_timeout = 2s});
   const auto sockets = connect_many(bench, 3);
@@ -297,7 +298,7 @@ TEST_CASE("without a deadline a slow connection has as long as it takes enough",
   }
 }
 
-TEST_CASE("who leaves before its turn has left by itself", "[drain]") {
+TEST_CASE("a client that leaves before its turn has left by itself", "[drain]") {
   FakeBench bench;
   const auto sockets = connect_many(bench, 3);
   const auto drain = bench.start(bench.manager.drain({.spread = 15s}));
@@ -413,7 +414,8 @@ TEST_CASE("a drain is one, whoever asks for it, and goes on for who gives up", "
   CHECK(bench.run(bench.manager.drain()).connections == 0);  // again is nothing
 }
 
-TEST_CASE("who awaits a drain from inside of what it waits for is not its end", "[drain]") {
+TEST_CASE("a handler or hook that awaits a drain which waits for it does not end the drain",
+          "[drain]") {
   FakeBench bench;
   const auto other = bench.connect("other");
   const auto drain_here = [&]() -> awaitable<> {
@@ -501,7 +503,7 @@ TEST_CASE("a hook under way is cancelled at the deadline, and the next one is to
   CHECK(running(bench.context) == 0);
 }
 
-TEST_CASE("what begins only after the deadline is told, and cut short as well", "[drain]") {
+TEST_CASE("hooks that begin only after the deadline are called, and cut short as well", "[drain]") {
   FakeBench bench({.hook_timeout = 1min});
   int told = 0;
   bench.manager.on_left([&](const ConnectionPtr&, std::string_view) -> awaitable<> {
@@ -524,7 +526,7 @@ TEST_CASE("what begins only after the deadline is told, and cut short as well", 
   CHECK(running(bench.context) == 0);
 }
 
-TEST_CASE("who is still being admitted at the deadline is refused", "[drain]") {
+TEST_CASE("a client that is still being admitted at the deadline is refused", "[drain]") {
   int cancelled = 0;
   FakeBench bench({.hook_timeout = 1min, .on_connect = [&](FakeWebSocket&, nlohmann::json&) {
                      return wait_and_count(cancelled);
@@ -579,14 +581,14 @@ TEST_CASE("a handler that ends its connection at once is waited for like any oth
 }
 
 /// A socket as users write them: it can neither be aborted nor cancelled.
-class StubbornSocket {
+class StubbornSocket : public PlainSocket {
  public:
-  awaitable<> send_text(std::string_view) {
+  awaitable<> send_text(std::string_view) override {
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
     co_await sending_.pass();
   }
-  awaitable<> send_bytes(std::span<const std::byte>) { return send_text({}); }
-  awaitable<> close(std::uint16_t) {
+  awaitable<> send_bytes(std::span<const std::byte>) override { return send_text({}); }
+  awaitable<> close(std::uint16_t) override {
     ++closes;
     sending_.open();  // as a transport does
     co_return;
@@ -598,8 +600,9 @@ class StubbornSocket {
 };
 
 TEST_CASE("a socket that cannot be aborted is closed at the deadline", "[drain]") {
-  Bench<StubbornSocket> bench({.send_timeout = 1min});
-  const auto socket = bench.connect("alice");
+  Bench<PlainSocket> bench({.send_timeout = 1min});
+  const auto socket = std::make_shared<StubbornSocket>();
+  bench.run(bench.manager.connect(socket, {.connection_id = "alice"}));
   bench.manager.post_text("never sent");
   bench.settle();
   const auto drain = bench.start(bench.manager.drain({.deadline = 3s}));

@@ -382,7 +382,8 @@ TEST_CASE("hooks may end, move and reach the connection that they are told of", 
   CHECK(told == Strings{"connected bob", "joined bob first", "left bob first", "disconnect bob"});
 }
 
-TEST_CASE("who gives up waiting for the hooks of a connect has no connection", "[hooks]") {
+TEST_CASE("a caller that gives up waiting for the hooks of a connect has no connection",
+          "[hooks]") {
   Gate gate;
   std::vector<Reason> ended;
   FakeBench bench;

@@ -196,7 +196,7 @@ TEST_CASE("a peer that leaves ends a receive by an error, and the connection", "
                  "peer_closed"));
 }
 
-TEST_CASE("for next_text the end is no error", "[receiving]") {
+TEST_CASE("for next_text the end is not an error", "[receiving]") {
   Alice bench;
   const auto receiving = bench.start(bench.manager.next_text(*bench.alice));
   bench.socket->peer_vanishes();

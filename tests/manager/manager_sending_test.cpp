@@ -124,7 +124,8 @@ TEST_CASE("a room must be named where the manager requires one", "[sending]") {
   CHECK(alice->sent_texts() == Strings{"ok", "ok", "ok"});
 }
 
-TEST_CASE("what cannot be sent is an error at the call, and nobody is dropped", "[sending]") {
+TEST_CASE("a message that cannot be sent is an error at the call, and nobody is dropped",
+          "[sending]") {
   FakeBench bench;
   const auto socket = bench.connect("alice", {"lobby"});
   const auto alice = bench.manager.find("alice");
@@ -245,7 +246,7 @@ TEST_CASE("a send that takes a little less than the timeout is a send", "[sendin
 struct DeafSocket : PlainSocket {
   static inline detail::WaitList never;
   bool is_stuck = false;
-  awaitable<> send_text(std::string_view text) {
+  awaitable<> send_text(std::string_view text) override {
     sent.emplace_back(text);
     if (!is_stuck) co_return;
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
@@ -256,8 +257,9 @@ struct DeafSocket : PlainSocket {
 };
 
 TEST_CASE("a send that never ends holds nobody but itself", "[sending]") {
-  Bench<DeafSocket> bench({.send_timeout = 1s});
-  const auto stuck = bench.connect("stuck", {"lobby"});
+  Bench<PlainSocket> bench({.send_timeout = 1s});
+  const auto stuck = std::make_shared<DeafSocket>();
+  bench.run(bench.manager.connect(stuck, {.connection_id = "stuck", .rooms = {"lobby"}}));
   const auto bob = bench.connect("bob", {"lobby"});
   stuck->is_stuck = true;
   const auto first = bench.start(bench.manager.broadcast_text("1", {.room = "lobby"}));
@@ -329,7 +331,7 @@ TEST_CASE("broadcasts that are under way at once keep the order of everyone", "[
   }
 }
 
-TEST_CASE("whoever connects, joins, leaves or goes during a broadcast disturbs nobody",
+TEST_CASE("clients that connect, join, leave or go during a broadcast disturb nobody",
           "[sending]") {
   FakeBench bench;
   const auto alice = bench.connect("alice", {"lobby"});
@@ -366,7 +368,7 @@ TEST_CASE("a connection that goes while it is sent to ends the wait for it", "[s
   CHECK(alice->is_aborted());
 }
 
-TEST_CASE("what was taken is sent before a close, not before an abort", "[sending]") {
+TEST_CASE("accepted messages are sent before a close, not before an abort", "[sending]") {
   FakeBench bench({.send_timeout = 3s});
   const auto alice = bench.connect("alice");
   alice->delay_sends(bench.clock, 1s);

@@ -67,7 +67,7 @@ TEST_CASE("a session serves its peer until that closes, which is its outcome", "
   check_gone(bench, "alice");
 }
 
-TEST_CASE("what a peer sent before it closed is still received", "[session]") {
+TEST_CASE("messages that a peer sent before it closed are still received", "[session]") {
   FakeBench bench;
   const auto socket = bench.socket();
   socket->peer_sends("last words");
@@ -317,7 +317,7 @@ TEST_CASE("an error of the handler after the end is still an error", "[session]"
   CHECK(bench.manager.stats().ended_by(Reason::peer_closed) == 1);
 }
 
-TEST_CASE("another connection's end is no outcome of this session", "[session]") {
+TEST_CASE("the end of another connection is not an outcome of this session", "[session]") {
   FakeBench bench;
   const auto socket = bench.socket();
   const auto other = bench.connect("other");

@@ -119,7 +119,8 @@ TEST_CASE("a message that may be dropped does not overtake those that wait", "[o
   CHECK(room.stalled->texts == messages({0, 1, 2, 3, 4, 5}));
 }
 
-TEST_CASE("who is dropped from a broadcast that waits for another is not counted", "[overflow]") {
+TEST_CASE("a recipient dropped while its broadcast waits for another is not counted",
+          "[overflow]") {
   LossyRoom room;
   auto lossy = room.socket();
   room.run(room.manager.connect(lossy, {.overflow = Overflow::drop_newest}));
@@ -239,7 +240,7 @@ TEST_CASE("sockets that take no frames follow the same policies", "[overflow]") 
   CHECK(alice->most_sends_at_once() == 1);
 }
 
-TEST_CASE("what a call cannot mean is refused at the call", "[overflow]") {
+TEST_CASE("options that contradict each other are refused at the call", "[overflow]") {
   FrameBench bench;
   SendReport report;
   const std::string long_key(256, 'k');
@@ -265,7 +266,7 @@ FrameBench::Options small_total() {
           .max_total_outbox_bytes = 500'000};
 }
 
-TEST_CASE("what many slow clients share counts once", "[overflow]") {
+TEST_CASE("a message that many slow clients share counts once", "[overflow]") {
   FrameBench bench(small_total());
   std::vector<std::shared_ptr<FrameFake>> slow;
   for (int i = 0; i < 100; ++i) {

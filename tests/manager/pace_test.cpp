@@ -64,7 +64,7 @@ TEST_CASE("or all there was, if that is less", "[pace]") {
   }
 }
 
-TEST_CASE("what a late flush could write is waited for once", "[pace]") {
+TEST_CASE("a peer is waited for once for bytes that a late flush could write", "[pace]") {
   Peer peer{.backlog = 800};
   Pace pace = peer.pace();
   CHECK(pace.judge(t0 + 5s, peer.look(true), limits) == Verdict::fine);
@@ -117,7 +117,7 @@ TEST_CASE("a burst is kept for a peer that takes some of it, and so much behind 
   CHECK(pace.exceeds(21'000, limits));
 }
 
-TEST_CASE("what comes behind a burst must not grow faster than the peer reads", "[pace]") {
+TEST_CASE("the backlog behind a burst must not grow faster than the peer reads", "[pace]") {
   Peer peer{.backlog = 50'000};
   Pace pace = peer.pace();
   CHECK(pace.on_excess(t0, peer.look(), limits) == Verdict::fine);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Whether a join that is given up is undone, when others asked for the same.
-#include <roost/manager/lifecycle/pending_joins.hpp>
+#include <roost/manager/registry/registry.hpp>
 
 #include <optional>
 
@@ -10,16 +10,16 @@ namespace roost::detail {
 namespace {
 
 struct Joins {
-  Arrivals arrivals;
+  PendingJoins joins;
   int alice = 0, bob = 0;  // as connections
 
-  using Waiting = std::optional<Arrivals::Waiting>;
+  using Waiting = std::optional<PendingJoins::Waiting>;
   void join(Waiting& waiting, const int& who, const char* room, bool is_new) {
-    waiting.emplace(arrivals, &who, room, is_new);
+    waiting.emplace(joins, &who, room, is_new);
   }
 };
 
-TEST_CASE("a join that alone is given up is undone", "[arrivals]") {
+TEST_CASE("a join that alone is given up is undone", "[pending_joins]") {
   Joins joins;
   Joins::Waiting first;
   joins.join(first, joins.alice, "lobby", true);
@@ -30,7 +30,8 @@ TEST_CASE("a join that alone is given up is undone", "[arrivals]") {
   CHECK(first->is_last());
 }
 
-TEST_CASE("of several joins only the last that is given up is undone, in any order", "[arrivals]") {
+TEST_CASE("of several joins only the last that is given up is undone, in any order",
+          "[pending_joins]") {
   Joins joins;
   Joins::Waiting first, second;
   joins.join(first, joins.alice, "lobby", true);
@@ -43,7 +44,7 @@ TEST_CASE("of several joins only the last that is given up is undone, in any ord
   CHECK(later->is_last());
 }
 
-TEST_CASE("a join that was told it is in keeps the room for the others", "[arrivals]") {
+TEST_CASE("a join that was told it is in keeps the room for the others", "[pending_joins]") {
   Joins joins;
   Joins::Waiting first, second;
   joins.join(first, joins.alice, "lobby", true);
@@ -56,14 +57,15 @@ TEST_CASE("a join that was told it is in keeps the room for the others", "[arriv
   CHECK(first->is_last());
 }
 
-TEST_CASE("who was in the room before stays in it", "[arrivals]") {
+TEST_CASE("a member that was in the room before stays in it", "[pending_joins]") {
   Joins joins;
   Joins::Waiting first;
   joins.join(first, joins.alice, "lobby", false);
   CHECK_FALSE(first->is_last());
 }
 
-TEST_CASE("who has left and joined again is no business of the first join", "[arrivals]") {
+TEST_CASE("a member that has left and joined again is not undone by the first join",
+          "[pending_joins]") {
   Joins joins;
   Joins::Waiting first, second, third;
   joins.join(first, joins.alice, "lobby", true);

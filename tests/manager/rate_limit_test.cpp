@@ -64,7 +64,7 @@ TEST_CASE("without a rate everything is taken at once", "[inbound]") {
   CHECK(peer.manager.stats().rate_limited == 0);
 }
 
-TEST_CASE("what is over the rate of messages is taken later, and nothing is lost", "[inbound]") {
+TEST_CASE("messages over the rate are taken later, and nothing is lost", "[inbound]") {
   Limited peer({.messages = {.per_second = 10, .burst = 5}});
   peer.send(20);
   CHECK(peer.take() == 5);
@@ -98,7 +98,7 @@ TEST_CASE("a long message is paid for before the next is taken", "[inbound]") {
   CHECK(peer.take() == 1);
 }
 
-TEST_CASE("who closes at the rate closes with 1008", "[inbound]") {
+TEST_CASE("with OverRate::close a client over the rate is closed with 1008", "[inbound]") {
   Limited peer({.messages = {.per_second = 10, .burst = 3}, .over_rate = OverRate::close});
   peer.send(3);
   CHECK(peer.take() == 3);
@@ -133,7 +133,7 @@ TEST_CASE("a peer is not closed for what comes together because the server did n
   CHECK(peer.take() == (first ? 199 : 200));
   CHECK(peer.manager.stats().rate_limited == 0);
   CHECK(peer.manager.total_connections() == 1);
-  // What is more than that is too much all the same.
+  // Messages beyond the burst are still too many.
   peer.send(6);
   CHECK(peer.take_until_closed() == 5);
 }
@@ -163,7 +163,8 @@ TEST_CASE("a peer that was waited for has no more than its burst", "[inbound]") 
   CHECK(peer.take_until_closed() == 4);
 }
 
-TEST_CASE("a session that is closed for its rate ends with that, and is no failure", "[inbound]") {
+TEST_CASE("a session that is closed for its rate ends with that reason, and is not a failure",
+          "[inbound]") {
   FakeBench bench({.inbound = {.messages = {.per_second = 1}, .over_rate = OverRate::close}});
   const auto socket = bench.socket();
   const auto handler = [&](ConnectionPtr self) -> awaitable<> {
@@ -178,7 +179,7 @@ TEST_CASE("a session that is closed for its rate ends with that, and is no failu
   CHECK(bench.log.count("handler_failed") == 0);
 }
 
-TEST_CASE("who leaves while its messages wait is gone at once", "[inbound]") {
+TEST_CASE("a client that leaves while its messages wait is gone immediately", "[inbound]") {
   Limited peer({.messages = {.per_second = 1, .burst = 1}});
   peer.send(1);
   CHECK(peer.take() == 1);
@@ -249,7 +250,7 @@ TEST_CASE("a room does not get fuller while a hook is asked", "[inbound]") {
   CHECK(bench.manager.room_size("lobby") == 1);
 }
 
-TEST_CASE("who comes into a full room by a session is told to try again", "[inbound]") {
+TEST_CASE("a client whose session begins in a full room is told to try again", "[inbound]") {
   FakeBench bench({.max_room_members = 1});
   bench.connect("a", {"lobby"});
   const auto socket = bench.socket();

@@ -18,7 +18,7 @@ namespace {
 using detail::RoomIndex;
 
 struct Member : detail::RoomMember {};
-using Names = std::vector<std::string>;
+using Strings = std::vector<std::string>;
 
 std::set<const detail::RoomMember*> members_of(const RoomIndex& index, std::string_view room) {
   const auto members = index.members(room);
@@ -34,7 +34,7 @@ TEST_CASE("a room exists while it has a member", "[rooms]") {
   CHECK(index.join(b, "lobby"));
   CHECK(index.size() == 1);
   CHECK(index.leave(a, "lobby"));
-  CHECK(index.list() == Names{"lobby"});
+  CHECK(index.list() == Strings{"lobby"});
   CHECK(index.leave(b, "lobby"));
   CHECK(index.list().empty());
   CHECK(index.size() == 0);
@@ -69,11 +69,11 @@ TEST_CASE("rooms are listed sorted, of a member and of all", "[rooms]") {
   Member b;
   for (const char* room : {"m", "a", "z"}) index.join(a, room);
   index.join(b, "k");
-  CHECK(RoomIndex::rooms_of(a) == Names{"a", "m", "z"});
-  CHECK(index.list() == Names{"a", "k", "m", "z"});
+  CHECK(RoomIndex::rooms_of(a) == Strings{"a", "m", "z"});
+  CHECK(index.list() == Strings{"a", "k", "m", "z"});
   index.leave_all(a);
   CHECK(RoomIndex::rooms_of(a).empty());
-  CHECK(index.list() == Names{"k"});
+  CHECK(index.list() == Strings{"k"});
 }
 
 TEST_CASE("a name that goes away does not matter to the index", "[rooms]") {
@@ -96,7 +96,7 @@ TEST_CASE("many members come and go as in a map of sets", "[rooms]") {
   RoomIndex index;
   std::vector<std::unique_ptr<Member>> members;
   for (int i = 0; i < 30; ++i) members.push_back(std::make_unique<Member>());
-  const Names names{"a", "b", "c", "d", "e", "f", "g"};
+  const Strings names{"a", "b", "c", "d", "e", "f", "g"};
   std::map<std::string, std::set<const detail::RoomMember*>> model;
 
   for (int step = 0; step < 8000; ++step) {
@@ -115,14 +115,14 @@ TEST_CASE("many members come and go as in a map of sets", "[rooms]") {
     }
     std::erase_if(model, [](const auto& room) { return room.second.empty(); });
 
-    Names expected;
+    Strings expected;
     for (const auto& [room, in] : model) {
       expected.push_back(room);
       REQUIRE(members_of(index, room) == in);
       REQUIRE(index.members(room).size() == in.size());
     }
     REQUIRE(index.list() == expected);
-    Names of_member;
+    Strings of_member;
     for (const auto& [room, in] : model) {
       if (in.contains(&member)) of_member.push_back(room);
     }
@@ -136,7 +136,7 @@ TEST_CASE("many members come and go as in a map of sets", "[rooms]") {
 }
 
 struct Witness final : detail::RoomObserver {
-  Names told;
+  Strings told;
   void on_room_opened(std::string_view name) override { told.push_back("+" + std::string(name)); }
   void on_room_closed(std::string_view name) noexcept override {
     told.push_back("-" + std::string(name));
@@ -157,7 +157,7 @@ TEST_CASE("an observer is told of rooms, those that are there first", "[rooms]")
   index.leave(a, "lobby");
   index.leave(b, "lobby");
   index.leave_all(a);
-  CHECK(witness->told == Names{"+lobby", "+attic", "-lobby", "-attic"});
+  CHECK(witness->told == Strings{"+lobby", "+attic", "-lobby", "-attic"});
   witness.reset();
   index.join(a, "cellar");  // nobody is told
 }

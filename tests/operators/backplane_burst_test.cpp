@@ -186,7 +186,7 @@ void check_sizes() {
   CHECK(here.failed() == 0);
 }
 
-TEST_CASE("what a client may send goes on to all, whatever it is made of") {
+TEST_CASE("any message that a client may send goes on to all") {
   SECTION("within a process") { check_sizes<Local>(); }
   SECTION("over Redis") { check_sizes<OverRedis>(); }
 }

@@ -108,7 +108,7 @@ class Streams(ProcessTest):
         os.close(writer)
         self.addCleanup(os.close, reader)
         self.visit(server, 3000)
-        # Whoever reads again learns how much is missing.
+        # A reader that reads again learns how much is missing.
         os.set_blocking(reader, False)
         text = ""
         deadline = time.monotonic() + TIMEOUT

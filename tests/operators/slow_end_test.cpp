@@ -127,7 +127,7 @@ class Server {
   tcp::acceptor acceptor_;
 };
 
-TEST_CASE("what was sent reaches a client behind a slow link, however the conversation ends",
+TEST_CASE("sent messages reach a client behind a slow link, however the conversation ends",
           "[netns]") {
   test::leave_the_network();
   const test::OtherHost host;

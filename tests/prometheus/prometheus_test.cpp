@@ -11,6 +11,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <roost/backplane/local_presence.hpp>
 #include <roost/prometheus.hpp>
 #include <roost/testing.hpp>
 #include <set>
@@ -62,7 +63,7 @@ std::shared_ptr<FakeWebSocket> join(boost::asio::io_context& context, Manager& m
 
 }  // namespace
 
-TEST_CASE("what a manager counts is published by Prometheus's conventions") {
+TEST_CASE("the counters of a manager are published by Prometheus's conventions") {
   boost::asio::io_context context;
   Manager manager(context.get_executor(), {.max_connections = 2});
   Metrics metrics;
@@ -105,6 +106,7 @@ TEST_CASE("names follow Prometheus's conventions") {
   follow(detail::manager_metrics);
   follow(detail::heartbeat_metrics);
   follow(detail::local_backplane_metrics);
+  follow(detail::local_hub_metrics);
   follow(detail::redis_metrics);
 }
 
@@ -122,6 +124,7 @@ TEST_CASE("every number that is counted is published") {
   };
   check(Stats(), detail::manager_metrics);
   check(LocalBackplaneStats(), detail::local_backplane_metrics);
+  check(LocalHubStats(), detail::local_hub_metrics);
   check(RedisStats(), detail::redis_metrics);
 }
 
@@ -149,7 +152,7 @@ TEST_CASE("the heartbeat counts its pings and how late the loop was") {
   CHECK(lines.count("roost_heartbeat_late_seconds_total 0") == 0);
 }
 
-TEST_CASE("what several managers count is told apart by labels, in one family each") {
+TEST_CASE("the counters of several managers are told apart by labels, in one family each") {
   boost::asio::io_context context;
   Manager first(context.get_executor()), second(context.get_executor());
   Metrics metrics;
@@ -180,7 +183,7 @@ TEST_CASE("two managers that no label tells apart are refused") {
     CHECK(error.code() == errc::invalid_option);
     why = error.what();
   }
-  CHECK(why.find("the labels part=manager shard=0 are of another one") != why.npos);
+  CHECK(why.find("the labels part=manager shard=0 belong to another source") != why.npos);
   has(scrape(context, metrics), "roost_connections{shard=\"0\"} 0");
 }
 
@@ -201,6 +204,67 @@ TEST_CASE("a service brings its manager and its heartbeat, a backplane comes bes
   has(lines, "roost_backplane_messages_received_total 1");
   has(lines, "roost_backplane_messages_dropped_total 0");
   has(lines, "roost_backplane_handler_failures_total 0");
+  has(lines, "roost_backplane_replicas 1");
+  has(lines, "roost_backplane_asks_total 0");
+  has(lines, "roost_backplane_answers_missing_total 0");
+  has(lines, "roost_presence_rooms 0");
+  has(lines, "roost_presence_changes_total 0");
+}
+
+TEST_CASE("a backplane with presence tells of its rooms, their users and the changes") {
+  ManualClock clock;
+  boost::asio::io_context context;
+  LocalBackplaneOptions options{.clock = &clock};
+  options.presence = local_presence({.rules = {{.rooms = "chat", .tell_interval = 0s}}});
+  LocalBackplane backplane(context.get_executor(), LocalHub(), options);
+  auto& service =
+      init_websockets<FakeWebSocket>(context, {.clock = &clock}, {.backplane = backplane});
+  Metrics metrics;
+  metrics.add(backplane);
+  run_ready(context);
+  join(context, service.manager(), "alice", "chat");
+  join(context, service.manager(), "bob", "chat");
+  join(context, service.manager(), "carol", "without presence");
+  run_ready(context);
+
+  const auto lines = scrape(context, metrics);
+  has(lines, "roost_presence_rooms 1");
+  has(lines, "roost_presence_users 2");
+  has(lines, "roost_presence_changes_total 2");
+  has(lines, "roost_presence_reads_total 1");
+}
+
+TEST_CASE("a hub tells what its histories keep, and a manager who got back what it missed") {
+  boost::asio::io_context context;
+  const LocalHub hub({.rules = {{.rooms = "*", .max_messages = 2}}});
+  LocalBackplane backplane(context.get_executor(), hub);
+  auto& service = init_websockets<FakeWebSocket>(context, {}, {.backplane = backplane});
+  Metrics metrics;
+  metrics.add(service);
+  metrics.add(hub);
+  run_ready(context);
+  std::vector<std::string> positions;
+  for (const char* text : {"one", "two", "three"}) {
+    const Published published =
+        run(context, service.cluster().broadcast_text(text, {.room = "lobby"}));
+    positions.push_back("lobby:" + published.at.value());
+  }
+  const auto come_back = [&](const std::string& position) {
+    auto socket = std::make_shared<FakeWebSocket>();
+    run(context, service.manager().connect(socket, {.rooms = "lobby", .resume = position}));
+  };
+  come_back(positions[0]);
+  come_back("lobby:nonsense");
+
+  const auto lines = scrape(context, metrics);
+  has(lines, "roost_scrape_success{part=\"hub\"} 1");
+  has(lines, "roost_history_rooms 1");
+  has(lines, "roost_history_messages 2");
+  has(lines, "roost_history_bytes " + std::to_string(hub.stats().bytes));
+  has(lines, "roost_history_messages_recorded_total 3");
+  has(lines, "roost_rooms_recovered_total 1");
+  has(lines, "roost_rooms_not_recovered_total 1");
+  has(lines, "roost_messages_replayed_total 2");
 }
 
 TEST_CASE("another thread is answered by the one that runs the manager") {

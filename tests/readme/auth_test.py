@@ -81,12 +81,17 @@ def main(server):
     # Whatever waits for a server that says nothing, ends with it.
     watchdog = threading.Timer(2 * TIMEOUT, process.kill)
     watchdog.start()
+    log = ""
     try:
         asyncio.run(visit(first_url(process.stdout)))
+        for line in process.stderr:  # a thread writes it, so it may come after the last answer
+            log += line
+            if "join_denied" in line:
+                break
     finally:
         watchdog.cancel()
         process.kill()
-        _, log = process.communicate()
+        process.communicate()
     if "origin_denied" not in log or TOKEN in log or "ticket" in log:
         sys.exit(f"the log says {log!r}")
 

@@ -1,4 +1,4 @@
-"""Starts a redis-server and runs a program of the README with it.
+"""Starts a redis-server and runs a program of the guide with it.
 
 Usage: redis_test.py PATH_OF_PROGRAM
 """

@@ -1,4 +1,4 @@
-"""Starts a server of the README and checks that a text of one client reaches another.
+"""Starts a server of the README or of the guide, and checks that a text of one client reaches another.
 
 Usage: run_test.py PATH_OF_SERVER; needs Python's websockets, 10 to 15.
 """
@@ -39,25 +39,26 @@ async def talk(url):
                     raise
 
 
-def main(server):
+def run(server, visit, statuses=(0,)):
+    """Starts the server, awaits `visit(url)`, and checks with which status SIGTERM ends the server."""
     process = subprocess.Popen([server, "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                text=True)
     # A server that says nothing (has it flushed its output?) would be waited for without end.
     watchdog = threading.Timer(2 * TIMEOUT, process.kill)
     watchdog.start()
     try:
-        asyncio.run(talk(first_url(process.stdout)))
+        asyncio.run(visit(first_url(process.stdout)))
         process.send_signal(signal.SIGTERM)
         status = process.wait(TIMEOUT)
     finally:
         watchdog.cancel()
         process.kill()
         process.wait()
-    if status not in (0, -signal.SIGTERM):
+    if status not in statuses:
         sys.exit(f"the server ended with status {status}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    run(sys.argv[1], talk, (0, -signal.SIGTERM))

@@ -209,7 +209,7 @@ TEST_CASE("databases of one Redis hear each other", "[redis]") {
   world.until([&] { return got.numbers() == Numbers{1}; });
 }
 
-TEST_CASE("what is no Redis is an error", "[redis]") {
+TEST_CASE("a server that is not a Redis is an error", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);
   const auto refused = [&](std::string greeting) {
@@ -316,7 +316,7 @@ TEST_CASE("stop is at once in every state", "[redis]") {
   world.run(backplane->ready());
 }
 
-TEST_CASE("what is on its way when it stops has a second", "[redis]") {
+TEST_CASE("a message on its way has a second when the backplane stops", "[redis]") {
   ManualClock clock;
   RedisWorld world;
   FakeRedis fake(world.context);
@@ -465,7 +465,7 @@ TEST_CASE("a Redis backplane and its io_context go in any order, in any state", 
   CHECK(held.use_count() == 1);
 }
 
-TEST_CASE("who only publishes holds a connection until stop", "[redis]") {
+TEST_CASE("a backplane that only publishes holds a connection until stop", "[redis]") {
   RedisWorld world;
   const auto backplane = world.make(RedisOptions{});
   CHECK(running(world.context) == 0);
@@ -473,7 +473,7 @@ TEST_CASE("who only publishes holds a connection until stop", "[redis]") {
   CHECK(backplane->state() == RedisState::stopped);
   CHECK(backplane->stats().connects == 1);
   CHECK(running(world.context) > 0);
-  // What is published as it stops still arrives; then nothing runs any more.
+  // A message published while it stops still arrives; then nothing runs any more.
   const auto last = detail::Child<Published>::start(world.context.get_executor(),
                                                     backplane->publish(numbered(2)));
   auto stop = detail::Child<void>::start(world.context.get_executor(), backplane->stop());

@@ -78,7 +78,7 @@ TEST_CASE("own handlers have a message once, also while Redis is down", "[redis]
   CHECK(a.got.numbers() == Numbers{1, 2, 3});
 }
 
-TEST_CASE("what is published while Redis is down reaches the others when it is back", "[redis]") {
+TEST_CASE("messages published while Redis is down reach the others when it is back", "[redis]") {
   RedisServer server;
   FaultyReplica a(server, {});
   FaultyReplica b(server, {});
@@ -99,7 +99,7 @@ TEST_CASE("what is published while Redis is down reaches the others when it is b
   CHECK(b.losses.empty());
 }
 
-TEST_CASE("what waits for Redis is bounded, and what is dropped is missed by its number",
+TEST_CASE("messages that wait for Redis are bounded, and dropped ones are missed by their numbers",
           "[redis]") {
   RedisServer server;
   FaultyReplica a(server, {.max_message_bytes = 2000, .max_spool_bytes = 8000});
@@ -125,7 +125,7 @@ TEST_CASE("what waits for Redis is bounded, and what is dropped is missed by its
   CHECK(b.got.numbers().size() == 1 + stats.spooled);
 }
 
-TEST_CASE("what waits for Redis for too long is dropped", "[redis]") {
+TEST_CASE("messages that wait for Redis for too long are dropped", "[redis]") {
   ManualClock clock;
   boost::asio::io_context context;
   RedisBackplane a(context.get_executor(), {.url = "unix:///no/such/socket", .clock = &clock});
@@ -145,7 +145,7 @@ TEST_CASE("what waits for Redis for too long is dropped", "[redis]") {
   CHECK(a.stats().spool_drops == 2);
 }
 
-TEST_CASE("what was sent and not answered is unknown, and is never sent again", "[redis]") {
+TEST_CASE("a message that was sent and not answered is unknown, and never sent again", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);
   const auto a = world.make({.url = fake.url(), .min_retry_delay = 1ms, .max_retry_delay = 1ms});
@@ -182,14 +182,14 @@ TEST_CASE("an answer that does not come in time is a lost connection", "[redis]"
   CHECK(contains(world.log.last("redis_lost"), "no answer within 5000 ms"));
 }
 
-TEST_CASE("an answer to nothing ends the connection", "[redis]") {
+TEST_CASE("a reply without a command ends the connection", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);
   fake.answer_to_publish = ":0\r\n:0\r\n";
   const auto a = world.make({.url = fake.url()});
   world.run(a->publish(numbered(1)));
   world.until([&] { return world.log.count("redis_lost") == 1; });
-  CHECK(contains(world.log.last("redis_lost"), "an answer to nothing"));
+  CHECK(contains(world.log.last("redis_lost"), "a reply without a command"));
 }
 
 TEST_CASE("the messages of a burst go out in one write", "[redis]") {
@@ -412,7 +412,7 @@ TEST_CASE("a subscription that is muted is found by the probe", "[redis]") {
   CHECK(a->state() == RedisState::suspect);
   clock.advance(5s);
   world.until([&] { return a->state() == RedisState::down; });
-  CHECK(contains(world.log.last("redis_lost"), "no probe comes back"));
+  CHECK(contains(world.log.last("redis_lost"), "no probe came back"));
   clock.advance(30s);
   world.until([&] { return fake.subscriptions == 2; });
 }
@@ -458,7 +458,7 @@ TEST_CASE("a message that comes again is not delivered again", "[redis]") {
   CHECK(a.backplane->stats().lost == 0);
 }
 
-TEST_CASE("what is no message is skipped, and the next one comes", "[redis]") {
+TEST_CASE("bytes that are not a message are skipped, and the next message comes", "[redis]") {
   RedisServer server;
   FaultyReplica a(server, {});
   const auto publish = [&](const std::string& text) { server.ask({"PUBLISH", "replicas", text}); };

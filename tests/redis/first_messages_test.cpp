@@ -28,12 +28,12 @@ struct OwnClock {
 };
 
 // A backplane with an io_context and a clock of its own.
-struct Replica : OwnClock, RedisWorld {
+struct OwnReplica : OwnClock, RedisWorld {
   std::unique_ptr<RedisBackplane> backplane;
   Recorder got;
   Strings losses;
 
-  explicit Replica(RedisServer& its_server, Routing routing = Routing::shared_channel)
+  explicit OwnReplica(RedisServer& its_server, Routing routing = Routing::shared_channel)
       : RedisWorld(its_server) {
     backplane = make({.channel = "replicas",
                       .routing = routing,
@@ -74,7 +74,7 @@ int publishes(const RedisServer& server) {
 
 // Lets both run, and some time pass, until the predicate holds.
 template <class Predicate>
-void until(Replica& a, Replica& b, Predicate predicate) {
+void until(OwnReplica& a, OwnReplica& b, Predicate predicate) {
   a.until([&] {
     a.clock.advance(1ms);
     b.clock.advance(1ms);
@@ -85,8 +85,8 @@ void until(Replica& a, Replica& b, Predicate predicate) {
 
 TEST_CASE("the first messages of a publisher are missed though nobody had heard it", "[redis]") {
   RedisServer server;
-  Replica a(server);
-  Replica b(server);
+  OwnReplica a(server);
+  OwnReplica b(server);
   a.start();
   b.start();
   server.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
@@ -106,10 +106,10 @@ TEST_CASE("the first messages of a publisher are missed though nobody had heard 
 
 TEST_CASE("one that joins late has missed nothing", "[redis]") {
   RedisServer server;
-  Replica a(server);
+  OwnReplica a(server);
   a.start();
   for (int n = 1; n <= 3; ++n) a.publish(n);
-  Replica b(server);
+  OwnReplica b(server);
   b.start();
   a.publish(4);
   until(a, b, [&] { return b.got.numbers().size() == 1; });
@@ -124,13 +124,13 @@ TEST_CASE("one that joins late has missed nothing", "[redis]") {
   CHECK(b.backplane->stats().uncertain == 0);
 }
 
-TEST_CASE("what cannot be known is told as uncertain", "[redis]") {
+TEST_CASE("a loss that cannot be known is told as uncertain", "[redis]") {
   RedisServer server;
-  Replica a(server);
+  OwnReplica a(server);
   a.start();
   a.publish(1);  // before b
   a.clock.advance(1min);
-  Replica b(server);
+  OwnReplica b(server);
   b.start();
   b.clock.advance(10s);  // since then it hears
   server.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
@@ -147,7 +147,7 @@ TEST_CASE("what cannot be known is told as uncertain", "[redis]") {
 
 TEST_CASE("a publisher that tells nothing of itself leaves an uncertainty", "[redis]") {
   RedisServer server;
-  Replica b(server);
+  OwnReplica b(server);
   b.start();
   server.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
   b.reconnect();
@@ -162,8 +162,8 @@ TEST_CASE("a publisher that tells nothing of itself leaves an uncertainty", "[re
 
 TEST_CASE("a tail that was lost, and announced meanwhile, is asked for", "[redis]") {
   RedisServer server;
-  Replica a(server);
-  Replica b(server);
+  OwnReplica a(server);
+  OwnReplica b(server);
   a.start();
   b.start();
   a.publish(1);
@@ -183,8 +183,8 @@ TEST_CASE("a tail that was lost, and announced meanwhile, is asked for", "[redis
 
 TEST_CASE("numbers of a room are announced in its channel, and are no message", "[redis]") {
   RedisServer server;
-  Replica a(server, Routing::per_room);
-  Replica b(server, Routing::per_room);
+  OwnReplica a(server, Routing::per_room);
+  OwnReplica b(server, Routing::per_room);
   ConnectionManager<FakeWebSocket> manager(b.context.get_executor());
   const Cluster cluster = bind_manager(*b.backplane, manager);
   a.start();

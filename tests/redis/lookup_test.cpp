@@ -52,7 +52,7 @@ TEST_CASE("a name that does not exist is an error", "[threads]") {
   CHECK_THROWS_AS(addresses_of("no-such-host.invalid", false), boost::system::system_error);
 }
 
-TEST_CASE("whoever waits for a name may go at any moment", "[threads]") {
+TEST_CASE("a coroutine that waits for a name may go at any moment", "[threads]") {
   for (int round = 0; round < 300; ++round) {
     auto context = std::make_unique<asio::io_context>();
     const bool is_on_strand = round % 3 == 0;

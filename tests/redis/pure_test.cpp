@@ -238,7 +238,7 @@ TEST_CASE("small messages count with what they cost", "[redis]") {
   CHECK(s.spool.size() + s.spool.dropped() == 1000);
 }
 
-TEST_CASE("what is too old is dropped when it is looked at", "[redis]") {
+TEST_CASE("a message that is too old is dropped when it is looked at", "[redis]") {
   Spooling s({.bytes = 10'000, .age = 10s});
   s.push("a");
   s.now += 6s;
@@ -257,7 +257,7 @@ TEST_CASE("what is too old is dropped when it is looked at", "[redis]") {
   CHECK(s.spool.dropped() == 3);
 }
 
-TEST_CASE("who waits for a spooled message can be sent away, and the message stays", "[redis]") {
+TEST_CASE("waiting for a spooled message can be given up, and the message stays", "[redis]") {
   Spooling s({.bytes = 10'000, .age = 10s});
   const auto a = s.push("a");
   CHECK(said(*a) == "nothing");
@@ -348,7 +348,8 @@ TEST_CASE("a lost tail shows when the node tells its last number", "[redis]") {
   CHECK(h.hear("a", 9) == "ok");
 }
 
-TEST_CASE("what came while a channel was not subscribed on purpose is not missing", "[redis]") {
+TEST_CASE("messages sent while a channel was not subscribed on purpose are not missing",
+          "[redis]") {
   Hearing h;
   CHECK(h.hear("a", 5) == "ok");
   h.subscription = 2;
@@ -570,7 +571,7 @@ TEST_CASE("channels are asked for once, from the first user to the last", "[redi
   CHECK(s.channels.acknowledged() == 1);
 }
 
-TEST_CASE("what changes back before it is sent is not sent", "[redis]") {
+TEST_CASE("a subscription that changes back before it is sent is not sent", "[redis]") {
   Subscribing s;
   s.channels.connect();
   s.channels.enter("a");
@@ -689,7 +690,7 @@ TEST_CASE("a reply says nothing of the one before it", "[redis]") {
   CHECK(read("*0\r\n").elements.empty());
 }
 
-TEST_CASE("what no Redis would answer is refused before it takes memory", "[redis]") {
+TEST_CASE("an answer that no Redis would give is refused before it takes memory", "[redis]") {
   for (const std::string_view bytes :
        {"*2147483647\r\n", "*65\r\n", "*1\r\n*2000000000\r\n", "?\r\n", "*x\r\n", "$-7\r\n",
         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"}) {

@@ -177,6 +177,11 @@ class RedisServer {
   /// Sends a command on a connection of its own. @returns the answer.
   detail::RedisReply ask(std::initializer_list<std::string_view> command) const {
     const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct Closed {
+      int fd;
+      ~Closed() { ::close(fd); }
+    };
+    const Closed closed{fd};
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, socket().c_str(), sizeof address.sun_path - 1);
@@ -186,7 +191,7 @@ class RedisServer {
     std::string bytes;
     detail::append_command(bytes, command);
     for (std::string_view rest = bytes; !rest.empty();) {
-      const ssize_t size = ::write(fd, rest.data(), rest.size());
+      const ssize_t size = ::send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);
       if (size <= 0) throw std::runtime_error("the redis-server does not listen");
       rest.remove_prefix(static_cast<std::size_t>(size));
     }
@@ -198,7 +203,6 @@ class RedisServer {
       if (size <= 0) throw std::runtime_error("the redis-server does not answer");
       reader.feed({buffer, static_cast<std::size_t>(size)});
     }
-    ::close(fd);
     return std::move(*reply);
   }
 

@@ -179,7 +179,7 @@ TEST_CASE("a join that is cancelled while it waits for Redis is undone", "[redis
   const auto joining = joins.join("attic");
   joins.until_subscribing();
   CHECK(a.manager->members("attic").size() == 1);
-  // Who asks for the same meanwhile waits too, and need not undo what was there.
+  // A second join to the room waits too, and giving it up does not undo the first.
   const auto again = joins.join("attic");
   run_ready(joins.world.context);
   CHECK_FALSE(again->is_done());
@@ -203,7 +203,7 @@ TEST_CASE("a cancelled join leaves the room to others that asked for it", "[redi
     joins.give_up(second);  // nobody wants it any more
     CHECK(a.manager->members("attic").empty());
   }
-  SECTION("who was there before stays") {
+  SECTION("a member that was there before stays") {
     const auto third = joins.join("lobby");
     run_ready(joins.world.context);
     joins.give_up(third);
@@ -211,7 +211,7 @@ TEST_CASE("a cancelled join leaves the room to others that asked for it", "[redi
     joins.give_up(second);
     joins.give_up(first);
   }
-  SECTION("who has left and joined again has done that") {
+  SECTION("a member that has left and joined again stays by the last join") {
     joins.world.run(a.manager->leave("alice", "attic"));
     const auto third = joins.join("attic");
     run_ready(joins.world.context);
@@ -286,7 +286,7 @@ TEST_CASE("rooms are subscribed in batches", "[redis]") {
   CHECK(fake.subscriptions == 4);  // 2003 channels by 512
 }
 
-TEST_CASE("who comes back to a room has missed nothing", "[redis]") {
+TEST_CASE("a replica that comes back to a room is told of no missed message", "[redis]") {
   RedisWorld world;
   RoomsReplica a(world), b(world);
   world.run(a.backplane->start());

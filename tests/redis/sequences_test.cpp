@@ -3,7 +3,6 @@
 #include <roost/redis/connection/reconnecting.hpp>
 #include <roost/redis/numbering/sequences.hpp>
 #include <roost/redis/numbering/stamp.hpp>
-#include <roost/redis/subscribing/announcements.hpp>
 #include <roost/redis/subscribing/channels.hpp>
 
 #include <chrono>
@@ -108,7 +107,7 @@ TEST_CASE("a first number of 1 leaves no doubt", "[redis]") {
   CHECK(d.hear("a", 3) == "lost 2-2");
 }
 
-TEST_CASE("an announcement of one that was never heard is no baseline", "[redis]") {
+TEST_CASE("an announcement of a publisher that was never heard is not a baseline", "[redis]") {
   Doubtful d;
   CHECK(d.told("a", 3, SendTimes{1, at(1s), at(2s)}) == "lost 1-3");
   CHECK(d.told("b", 3, SendTimes{1, at(-2s), at(-1s)}) == "ok");  // all were sent before
@@ -182,7 +181,7 @@ TEST_CASE("each channel is announced once, a while after its message", "[redis]"
   CHECK(a.take() == Strings{"c 1 1-3"});
 }
 
-TEST_CASE("what may have been missed is announced again", "[redis]") {
+TEST_CASE("messages that may have been missed are announced again", "[redis]") {
   Announcing a;
   a.send("c", 1, 0s);
   a.send("d", 4, 10s);  // those before were dropped

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <roost/beast.hpp>
 #include <roost/redis.hpp>
+#include <roost/redis/history.hpp>
 #include <string>
 #include <utility>
 
@@ -38,9 +39,10 @@ awaitable<void> serve(const Replica& replica, roost::Upgrade upgrade) {
     co_await upgrade.reject(404);
     co_return;
   }
+  const auto resume = upgrade.query("resume");
   auto socket = co_await upgrade.accept();
   const auto handler = [&](Manager::ConnectionPtr self) { return talk(replica, *room, self); };
-  co_await replica.service.manager().session(socket, {.rooms = *room}, handler);
+  co_await replica.service.manager().session(socket, {.rooms = *room, .resume = resume}, handler);
 }
 
 nlohmann::json counts(const Replica& replica) {
@@ -65,6 +67,7 @@ nlohmann::json counts(const Replica& replica) {
           {"handshakes_timed_out", stats.handshakes_timed_out},
           {"running", roost::running(replica.context)},
           {"redis", to_string(replica.redis.state())},
+          {"recovered", stats.recovered},
           {"lost", redis.lost},
           {"duplicates", redis.duplicates},
           {"spooled", redis.spooled},
@@ -84,12 +87,16 @@ int main(int argc, char** argv) try {
   if (argc != 2) throw std::invalid_argument("soak_server REDIS_URL");
   asio::io_context context(1);
   const auto redis = std::make_shared<roost::RedisBackplane>(
-      context.get_executor(), roost::RedisOptions{.url = argv[1],
-                                                  .channel = "soak",
-                                                  .require_connection = false,
-                                                  .min_retry_delay = 50ms,
-                                                  .max_retry_delay = 500ms,
-                                                  .announce_interval = 1s});
+      context.get_executor(),
+      roost::RedisOptions{
+          .url = argv[1],
+          .channel = "soak",
+          .history = roost::redis_history(
+              {.rules = {{.rooms = "kept*", .max_messages = 10'000, .max_bytes = 4'194'304}}}),
+          .require_connection = false,
+          .min_retry_delay = 50ms,
+          .max_retry_delay = 500ms,
+          .announce_interval = 1s});
   roost::ManagerOptions<Ws> options;
   options.send_timeout = 10s;
   options.max_message_bytes = 4'096;

@@ -2,64 +2,23 @@
 """A hostile world in small: see --help. cmake/soak.sh builds the server and runs this."""
 
 import argparse
-import ctypes
 import http.client
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
 from audit import Auditor
 from client import TEXT, Client, Loop, frame
+from failovers import Deaths, Failovers
+from sentinels import Process, Sentinels
+from trail import Trail, Visit
 
 ROOMS = 40
-
-
-def end_with_parent():
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class Process:
-    """A program that ends with this one."""
-
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
-                                        preexec_fn=end_with_parent)
-
-    def line_with(self, text):
-        for line in self.process.stdout:
-            if text in line:
-                return line
-        raise SystemExit(f"{self.process.args[0]} ended")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
-
-
-class Redis:
-    def __init__(self, folder):
-        self.path = os.path.join(folder, "redis.sock")
-        self.folder = folder
-        self.start()
-
-    def start(self):
-        self.process = Process(["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "",
-                                "--appendonly", "no", "--dir", self.folder])
-        self.process.line_with("eady to accept connections")
-
-    def kill(self):
-        self.process.kill()
 
 
 class Replica:
@@ -124,16 +83,27 @@ class Flooder(Client):
 
 
 class World:
-    def __init__(self, options, replicas, redis):
+    def __init__(self, options, replicas, sentinels, start_replica):
         self.options = options
         self.random = random.Random(options.seed)
         self.replicas = replicas
-        self.redis = redis
+        self.failovers = Failovers(self, sentinels)
+        self.deaths = Deaths(self, start_replica)
         self.loop = Loop()
         self.auditor = Auditor(len(replicas))
         self.members = set()
         self.dropped = []
         self.names = 0
+        self.trails = [Trail(self, name) for name in range(options.trails)]
+        self.ledger = {}  # of the trails: room and position -> text
+        self.places_of_texts = {}
+        self.cuts = 0
+        self.unavailable = 0
+
+    @property
+    def places(self):
+        """Where a trail may come: the last one is killed now and then."""
+        return [*self.replicas, self.deaths.replica]
 
     def next_name(self):
         self.names += 1
@@ -166,10 +136,10 @@ class World:
             client.reset()
 
     def play(self, seconds):
-        """Members chat, some go and others come; a few make trouble; Redis dies now and then."""
+        """Members chat, some go and others come; a few make trouble; servers die now and then."""
         end = time.monotonic() + seconds
-        next_redis = time.monotonic() + self.random.uniform(5, 10)
-        redis_is_down = False
+        self.failovers.begin()
+        self.deaths.begin()
         last = time.monotonic()
         while time.monotonic() < end:
             self.loop.turn(0.01)
@@ -185,20 +155,45 @@ class World:
             for member in self.sample(everybody, elapsed * self.options.leave):
                 if member.is_open and not member.is_leaving:
                     member.go(self.random.random() < 0.5)
+            self.walk(elapsed)
             for _ in range(self.count(elapsed * self.options.trouble)):
                 self.add_trouble()
-            others = [c for c in self.loop.clients() if not isinstance(c, Member)]
+            others = [c for c in self.loop.clients() if not isinstance(c, (Member, Visit))]
             for client in self.sample(others, elapsed * self.options.trouble):
                 if self.random.random() < 0.5:
                     client.reset()
                 elif isinstance(client, Flooder):
                     client.push()
-            if now >= next_redis:
-                redis_is_down = not redis_is_down
-                self.redis.kill() if redis_is_down else self.redis.start()
-                next_redis = now + self.random.uniform(*((0.5, 3) if redis_is_down else (8, 15)))
-        if redis_is_down:
-            self.redis.start()
+            self.failovers.step()
+            self.deaths.step()
+        self.failovers.finish()
+
+    def walk(self, elapsed):
+        for trail in self.trails:
+            if not trail.visit and self.random.random() < 2 * elapsed:
+                trail.come()
+        there = [trail.visit for trail in self.trails if trail.visit and trail.visit.is_open]
+        for visit in self.sample(there, elapsed * self.options.messages / 10):
+            visit.speak()
+        for visit in self.sample(there, elapsed * self.options.leave):
+            kind = self.random.randrange(3)
+            if kind == 0:
+                visit.leave()
+            elif kind == 1:
+                visit.reset()
+            else:
+                visit.vanish()
+                self.cuts += 1
+
+    def trails_agree(self):
+        """All trails are connected, and those of a room have the same to the last message."""
+        ends = {}
+        for trail in self.trails:
+            if not trail.visit:
+                trail.come()
+            is_in = trail.visit and trail.visit.is_open and trail.at
+            ends.setdefault(trail.room, set()).add(trail.token if is_in else None)
+        return all(len(tokens) == 1 and None not in tokens for tokens in ends.values())
 
     def count(self, expected):
         return int(expected) + (self.random.random() < expected % 1)
@@ -209,6 +204,15 @@ class World:
     def everybody_leaves(self):
         self.run_until(lambda: all(m.is_open for m in self.members), "everybody is in")
         self.run_until(self.all_heard, "all of a replica have heard each other to the end")
+        try:
+            self.run_until(self.trails_agree, "the trails of each room are at the same place")
+        except SystemExit:
+            for trail in sorted(self.trails, key=lambda trail: trail.room):
+                print(trail)
+            raise
+        for trail in self.trails:
+            if trail.is_owed:
+                trail.object("is not told that a failover took messages away")
         for member in list(self.members):
             member.go(politely=True)
         for client in self.loop.clients():
@@ -277,27 +281,44 @@ def judge(world, before, problems):
         problems.append(f"{len(world.dropped)} members that behave were dropped: {world.dropped[:5]}")
 
 
+def tell(world):
+    print(f"{world.names} clients, {world.auditor.received} messages audited")
+    print(f"{world.failovers.kills} times Redis was killed and {world.failovers.promotions} times "
+          f"another promoted, {world.failovers.lags} times one that lagged behind, "
+          f"{world.deaths.kills} times a replica was killed, {world.cuts} clients vanished")
+    print(f"{sum(t.received for t in world.trails)} messages of histories, {len(world.ledger)} "
+          f"different; {sum(r.stats()['recovered'] for r in world.places)} clients recovered, "
+          f"{sum(t.lost for t in world.trails)} were told of a loss, {world.failovers.owed} had to be, "
+          f"{world.unavailable} came while Redis was away")
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Two replicas behind a Redis that is killed again "
-                                     "and again, among clients of every kind.")
+    parser = argparse.ArgumentParser(description="Replicas behind a Redis that is killed and fails "
+                                     "over again and again, among clients of every kind.")
     parser.add_argument("--server", required=True)
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     parser.add_argument("--members", type=int, default=1000, help="who behave, at once")
     parser.add_argument("--messages", type=float, default=300, help="a second, of all members")
     parser.add_argument("--leave", type=float, default=20, help="members a second that are replaced")
+    parser.add_argument("--trails", type=int, default=100, help="who come back to a history")
     parser.add_argument("--trouble", type=float, default=20, help="others a second")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
 
     problems = []
     with tempfile.TemporaryDirectory(prefix="roost-soak-") as folder:
-        redis = Redis(folder)
+        # The soak leaves no core idle: a live primary must not look dead for that.
+        sentinels = Sentinels(folder, down_after_ms=3000)
         replicas = []
+        world = None
         try:
-            replicas = [Replica(options.server, "unix://" + redis.path) for _ in range(2)]
-            world = World(options, replicas, redis)
-            # The same for a while: what the allocator keeps is no leak.
+            def start_replica():
+                return Replica(options.server, sentinels.url)
+
+            replicas = [start_replica() for _ in range(2)]
+            world = World(options, replicas, sentinels, start_replica)
+            # A while of the same first: memory that the allocator keeps is not a leak.
             world.play(min(30, options.minutes * 15))
             world.everybody_leaves()
             world.all_quiet()
@@ -307,13 +328,13 @@ def main():
             world.everybody_leaves()
             world.all_quiet()
             judge(world, before, problems)
-            print(f"{world.names} members, {world.auditor.received} messages audited")
-            for i, replica in enumerate(replicas):
+            tell(world)
+            for i, replica in enumerate(world.places):
                 if replica.server.end() != 0:
                     problems.append(f"replica {i} did not end well")
         finally:
-            redis.kill()
-            for replica in replicas:
+            sentinels.kill()
+            for replica in world.places if world else replicas:
                 replica.server.kill()
     for problem in problems:
         print("PROBLEM:", problem)

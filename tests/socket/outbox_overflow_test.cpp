@@ -103,7 +103,7 @@ TEST_CASE("at its mark the oldest make room for the newest", "[outbox]") {
   CHECK(box.rest() == Strings{"2", "3", "4"});
 }
 
-TEST_CASE("what no flush was tried for is not dropped, however much it is", "[outbox]") {
+TEST_CASE("frames for which no flush was tried are not dropped, however many", "[outbox]") {
   for (const FramePolicy& policy : {newest, oldest}) {
     Box box;
     box.is_flushed = false;
@@ -118,7 +118,7 @@ TEST_CASE("what no flush was tried for is not dropped, however much it is", "[ou
   }
 }
 
-TEST_CASE("what may be on the wire is never dropped", "[outbox]") {
+TEST_CASE("a frame that may be on the wire is never dropped", "[outbox]") {
   Box box;
   for (const char* text : {"1", "2", "3"}) box.offer(text, oldest);
   box.start_writing(2);
@@ -148,7 +148,8 @@ TEST_CASE("no more is dropped than is needed, from the front", "[outbox]") {
   CHECK(box.rest() == Strings{"4", std::string(28, 'x'), "5"});
 }
 
-TEST_CASE("what became less without a byte written is told with the next that is", "[outbox]") {
+TEST_CASE("an outbox that shrank without a byte written tells so with the next byte written",
+          "[outbox]") {
   Box box(30);
   box.offer("1", oldest);
   box.outbox.offer(Frame::text(std::string(28, 'x')), start, oldest, [](std::size_t) {});

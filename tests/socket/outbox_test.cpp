@@ -83,7 +83,7 @@ TEST_CASE("gathering twice without writing gives the same bytes", "[outbox]") {
   CHECK(outbox.gather({}) == 0);
 }
 
-TEST_CASE("what was gathered stays where it is while more is queued", "[outbox]") {
+TEST_CASE("gathered bytes stay where they are while more is queued", "[outbox]") {
   Outbox outbox;
   outbox.push(Frame::text("first"), start);
   std::array<std::span<const std::byte>, 1> gathered{};
@@ -315,7 +315,7 @@ TEST_CASE("the total counts what is queued while it is watched, and nothing else
   CHECK(first.bytes == 0);  // destroyed with bytes in it
 }
 
-TEST_CASE("what is discarded counts no more, and is not written", "[outbox]") {
+TEST_CASE("discarded frames count no more, and are not written", "[outbox]") {
   OutboxTotal total;
   OutboxProbe probe;
   Outbox outbox;
@@ -344,7 +344,7 @@ TEST_CASE("a sealed outbox still writes what it has", "[outbox]") {
   CHECK(write(outbox, 100) == wire_of(Frame::text("last words")));
 }
 
-TEST_CASE("whoever starts to watch an outbox learns how it stands", "[outbox]") {
+TEST_CASE("an observer that starts to watch an outbox learns how it stands", "[outbox]") {
   OutboxProbe probe;
   Outbox outbox;
   outbox.push(frame_of(10), start);

@@ -5,11 +5,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <roost/runtime/detail/tasks.hpp>
 #include <roost/testing.hpp>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -166,3 +169,18 @@ class Gate {
 };
 
 }  // namespace roost::test
+
+#if defined(ROOST_SEPARATE_COMPILATION)
+// What nearly every file runs or starts; compiled once, by `instances.cpp`.
+namespace roost {
+extern template class test::Bench<testing::FakeWebSocket>;
+extern template class detail::Child<void>;
+extern template class detail::Child<bool>;
+extern template class detail::Child<std::size_t>;
+extern template class detail::Child<std::string>;
+extern template class detail::Child<Disconnect>;
+extern template class detail::Child<DrainReport>;
+extern template class detail::Child<Published>;
+extern template class detail::Child<std::shared_ptr<Connection<testing::FakeWebSocket>>>;
+}  // namespace roost
+#endif

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <roost/roost.hpp>
 #include <roost/socket/detail/outbox.hpp>
@@ -130,9 +131,10 @@ class FrameFake {
 }  // namespace roost::test
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-// Compiled once, by `test_sockets.cpp`.
+// Compiled once, by `instances.cpp`.
 namespace roost {
 extern template class Connection<test::FrameFake>;
 extern template class ConnectionManager<test::FrameFake>;
+extern template class detail::Child<std::shared_ptr<Connection<test::FrameFake>>>;
 }  // namespace roost
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The least that a manager works with.
+// The least that a manager works with. Its functions are virtual, so that a test can have a socket
+// that behaves badly without a manager over a type of its own, which would be compiled for it
+// alone.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -17,15 +19,20 @@ namespace roost::test {
 
 class PlainSocket {
  public:
-  boost::asio::awaitable<void> send_text(std::string_view text) {
+  PlainSocket() = default;
+  PlainSocket(const PlainSocket&) = delete;
+  PlainSocket& operator=(const PlainSocket&) = delete;
+  virtual ~PlainSocket() = default;
+
+  virtual boost::asio::awaitable<void> send_text(std::string_view text) {
     sent.emplace_back(text);
     co_return;
   }
-  boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
+  virtual boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes) {
     sent.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     co_return;
   }
-  boost::asio::awaitable<void> close(std::uint16_t code) {
+  virtual boost::asio::awaitable<void> close(std::uint16_t code) {
     closed.push_back(code);
     co_return;
   }
@@ -42,7 +49,7 @@ static_assert(!Aborts<PlainSocket>);
 }  // namespace roost::test
 
 #if defined(ROOST_SEPARATE_COMPILATION)
-// Compiled once, by `test_sockets.cpp`.
+// Compiled once, by `instances.cpp`.
 namespace roost {
 extern template class Connection<test::PlainSocket>;
 extern template class ConnectionManager<test::PlainSocket>;

@@ -8,7 +8,7 @@
 #include <roost/base/error.hpp>
 #include <roost/base/text/json.hpp>
 #include <roost/base/text/text.hpp>
-#include <roost/socket/detail/encode.hpp>
+#include <roost/socket/frame.hpp>
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -41,13 +41,13 @@ inline std::string told(const detail::OrSkipped<detail::WireMessage>& decoded) {
 /// The JSON object that handlers get.
 inline detail::OrSkipped<nlohmann::json> parse_message(std::string_view text) {
   using detail::Skipped;
-  if (!detail::is_utf8(text)) return Skipped{"it is no UTF-8"};
+  if (!detail::is_utf8(text)) return Skipped{"it is not UTF-8"};
   if (detail::json_depth(text) > detail::max_json_depth) {
     return Skipped{"it is nested over " + std::to_string(detail::max_json_depth) + " levels"};
   }
   nlohmann::json message = detail::parse_json(text);
-  if (message.is_discarded()) return Skipped{"it is no JSON"};
-  if (!message.is_object()) return Skipped{"it is no JSON object"};
+  if (message.is_discarded()) return Skipped{"it is not JSON"};
+  if (!message.is_object()) return Skipped{"it is not a JSON object"};
   return message;
 }
 
@@ -71,12 +71,12 @@ inline const char* decode_audience(const nlohmann::json& message, detail::Audien
   const nlohmann::json* const rooms = find_field(message, "rooms");
   to.is_everyone = !room && !rooms;
   if (room) {
-    if (!room->is_string()) return "its room is no string";
+    if (!room->is_string()) return "its room is not a string";
     to.rooms.push_back(room->get_ref<const std::string&>());
   }
-  if (rooms && !add_names(*rooms, to.rooms)) return "its rooms are no list of strings";
+  if (rooms && !add_names(*rooms, to.rooms)) return "its rooms are not a list of strings";
   const nlohmann::json* const exclude = find_field(message, "exclude");
-  if (exclude && !add_names(*exclude, to.exclude)) return "its exclude is no list of strings";
+  if (exclude && !add_names(*exclude, to.exclude)) return "its exclude is not a list of strings";
   return nullptr;
 }
 
@@ -109,7 +109,7 @@ inline detail::OrSkipped<detail::WireMessage> decode_message(const nlohmann::jso
     if (payload->is_string()) {
       bytes = detail::base64_decode(payload->get_ref<const std::string&>());
     }
-    if (!bytes) return Skipped{"its payload is no base64"};
+    if (!bytes) return Skipped{"its payload is not base64"};
     decoded.kind = WireKind::bytes;
     decoded.payload = std::move(*bytes);
   } else if (kind == "text" && payload->is_string()) {

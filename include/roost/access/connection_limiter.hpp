@@ -21,10 +21,10 @@
 
 namespace roost {
 
-/// The key of an address for a `ConnectionLimiter`: who has one IPv6 address has a network of them,
-/// so these are taken by /64.
-/// @returns empty, which has no limit, for loopback, private (RFC 1918, 6598, 4193) and link-local
-///          addresses: that is a proxy in front of many clients rather than one of them.
+/// Returns the key of an address for a `ConnectionLimiter`. The key of an IPv6 address is its /64
+/// network: a client with one address usually has the whole network.
+/// @returns an empty key, which has no limit, for loopback, private (RFC 1918, 6598, 4193) and
+///          link-local addresses: such an address is more likely a proxy in front of many clients
 [[nodiscard]] inline std::string address_key(const boost::asio::ip::address& address) {
   using namespace boost::asio::ip;
   if (address.is_v4() || address.to_v6().is_v4_mapped()) {
@@ -45,25 +45,25 @@ namespace roost {
   return address_v6(bytes).to_string() + "/64";
 }
 
-/// What those who share a key (an address, a user) may have together.
+/// The limits on all connections that share a key (an address, a user).
 struct KeyLimits {
-  /// At once. 0: no limit.
+  /// How many connections may exist at the same time. 0: no limit.
   std::size_t max_connections = 1'000;
-  /// New connections.
+  /// How many new connections are admitted.
   RateLimit rate = {.per_second = 100, .burst = 1'000};
 };
 
-/// Counts connections by a key of your choice: what `listen` does for addresses, for your own
-/// accept loop, or for what only a handler knows, such as the user.
+/// Limits connections per key. `listen` uses it with addresses as keys; use it in your own accept
+/// loop, or in a handler with a key that only the handler knows, such as the user.
 /// @code
 /// auto slot = limiter.admit(user_id);
 /// if (!slot) co_await upgrade.reject(429, {}, {.retry_after = slot.retry_after()});
 /// @endcode
 ///
-/// It keeps an entry for each key that has a connection, or had so many within the last seconds
-/// that its rate is not full again.
+/// The limiter keeps an entry for each key that has a connection, and for keys without one until
+/// their rate allows a full burst again.
 ///
-/// @par Lifetime       Slots may outlive it.
+/// @par Lifetime       Slots may outlive the limiter.
 /// @par Thread safety  None: limiter and slots belong to one executor.
 class ConnectionLimiter {
   struct Entry {
@@ -71,44 +71,50 @@ class ConnectionLimiter {
     detail::TokenBucket bucket;
   };
   using Entries = std::unordered_map<std::string, Entry, detail::StringHash, std::equal_to<>>;
+  struct Place {
+    std::shared_ptr<Entries> entries;
+    Entry* entry = nullptr;
+    std::chrono::seconds retry_after{};
+  };
 
  public:
   /// @par Errors  `errc::invalid_option`, naming the field.
   explicit ConnectionLimiter(KeyLimits limits = {}, Clock& clock = Clock::system());
 
-  /// The place of one connection, free again when destroyed; or a refusal.
+  /// The place of one connection, given back on destruction; or a refusal.
   class [[nodiscard]] Slot {
    public:
-    /// A place that nobody counts.
+    /// Makes a place that is not counted.
     Slot() noexcept = default;
-    /// Takes the place over; @p other has one that nobody counts.
+    /// @private Called by the limiter.
+    explicit Slot(Place place) noexcept : place_(std::move(place)) {}
+    /// Takes over the place of @p other, which then has one that is not counted.
     Slot(Slot&& other) noexcept { *this = std::move(other); }
-    /// The same, after it has given its own back.
+    /// Gives back its own place, then takes over the place of @p other.
     Slot& operator=(Slot&& other) noexcept;
     ~Slot() { release(); }
 
-    /// Whether there is a place.
-    [[nodiscard]] explicit operator bool() const noexcept { return retry_after_.count() == 0; }
-    /// When to try again, for a `Retry-After`; 0: there is a place.
-    [[nodiscard]] std::chrono::seconds retry_after() const noexcept { return retry_after_; }
-    /// Gives the place back before the end.
+    /// Returns whether the connection has a place; false if it was refused.
+    [[nodiscard]] explicit operator bool() const noexcept {
+      return place_.retry_after.count() == 0;
+    }
+    /// Returns when to try again, for a `Retry-After` header; 0 if the connection has a place.
+    [[nodiscard]] std::chrono::seconds retry_after() const noexcept { return place_.retry_after; }
+    /// Gives the place back now rather than on destruction.
     void release() noexcept;
 
    private:
-    friend class ConnectionLimiter;
-    std::shared_ptr<Entries> entries_;
-    Entry* entry_ = nullptr;
-    std::chrono::seconds retry_after_{};
+    Place place_;
   };
 
-  /// A place for one more connection of @p key. An empty key is nobody's: it has no limit.
+  /// Asks for a place for one more connection of @p key. An empty key has no limit.
   Slot admit(std::string_view key);
 
-  /// How many keys are remembered.
+  /// Returns how many keys have an entry.
   [[nodiscard]] std::size_t size() const noexcept;
 
  private:
-  // Each time that they have doubled: constant time for each, however many come.
+  // Runs each time the number of entries has doubled: constant time per admission on average.
   void forget_unused(Clock::time_point now);
 
   KeyLimits limits_;
@@ -117,8 +123,54 @@ class ConnectionLimiter {
   std::size_t sweep_at_ = 1'024;
 };
 
-}  // namespace roost
+inline ConnectionLimiter::ConnectionLimiter(KeyLimits limits, Clock& clock)
+    : limits_(limits), clock_(&clock), entries_(std::make_shared<Entries>()) {
+  detail::validate(limits.rate, "rate");
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/access/connection_limiter.ipp"
-#endif
+inline ConnectionLimiter::Slot& ConnectionLimiter::Slot::operator=(Slot&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  place_.entries = std::move(other.place_.entries);
+  place_.entry = std::exchange(other.place_.entry, nullptr);
+  place_.retry_after = other.place_.retry_after;
+  return *this;
+}
+
+inline void ConnectionLimiter::Slot::release() noexcept {
+  if (Entry* const entry = std::exchange(place_.entry, nullptr)) --entry->connections;
+  place_.entries.reset();
+}
+
+inline ConnectionLimiter::Slot ConnectionLimiter::admit(std::string_view key) {
+  if (key.empty()) return Slot();
+  const Clock::time_point now = clock_->now();
+  auto found = entries_->find(key);
+  if (found == entries_->end()) {
+    forget_unused(now);
+    found = entries_->emplace(std::string(key), Entry()).first;
+  }
+  Entry& entry = found->second;
+  if (limits_.max_connections > 0 && entry.connections >= limits_.max_connections) {
+    const std::chrono::seconds nobody_knows_when_one_leaves(10);
+    return Slot({.entries = {}, .retry_after = nobody_knows_when_one_leaves});
+  }
+  if (!entry.bucket.try_take(limits_.rate, now)) {
+    const auto wait = entry.bucket.ready_at(limits_.rate) - now;
+    return Slot({.entries = {}, .retry_after = std::chrono::ceil<std::chrono::seconds>(wait)});
+  }
+  ++entry.connections;
+  return Slot({.entries = entries_, .entry = &entry});
+}
+
+inline std::size_t ConnectionLimiter::size() const noexcept { return entries_->size(); }
+
+inline void ConnectionLimiter::forget_unused(Clock::time_point now) {
+  if (entries_->size() < sweep_at_) return;
+  std::erase_if(*entries_, [now](const auto& item) {
+    return item.second.connections == 0 && item.second.bucket.is_full(now);
+  });
+  sweep_at_ = std::max<std::size_t>(1'024, 2 * entries_->size());
+}
+
+}  // namespace roost

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -13,52 +15,57 @@
 
 namespace roost {
 
-/// Which pages may open a WebSocket: the Origin header of the upgrade request is what tells them
-/// apart (RFC 6455, section 10.2). Browsers do not apply CORS to WebSockets, so without a policy
-/// any page on the internet can connect with the cookies of its visitor.
+/// Decides which pages may open a WebSocket, from the Origin header of the upgrade request (RFC
+/// 6455, section 10.2). Browsers do not apply CORS to WebSockets: without a policy any page on the
+/// internet can connect with the cookies of its visitor.
 ///
-/// A client that is no browser can send any Origin: this keeps out pages, not people.
+/// A client that is not a browser can send any Origin: the policy keeps out pages, not people.
 class OriginPolicy {
  public:
-  /// Not set: every request passes `check_origin`. `listen` then applies `same_host()`.
+  /// Makes a policy that is not set: every request passes `check_origin`, and `listen` applies
+  /// `same_host()`.
   OriginPolicy() noexcept = default;
 
-  /// Pages of these origins: `https://app.example.com`, with a port unless it is the scheme's
-  /// default, or `https://*.example.com` for all its subdomains, at any depth, but not for
-  /// `example.com` itself. Names of other scripts are given in punycode. A request without an
-  /// Origin is refused, see `allow_missing()`.
+  /// Allows the pages of these origins. An entry is `https://app.example.com`, with a port unless
+  /// it is the default of the scheme, or `https://*.example.com` for all subdomains at any depth,
+  /// but not `example.com` itself. Names in other scripts are given in punycode. A request without
+  /// an Origin is refused, see `allow_missing()`.
   /// @par Errors  `errc::invalid_option`, naming the entry and what is wrong with it.
   OriginPolicy(std::initializer_list<std::string_view> origins);
-  /// The same for a list that was read from a file, say. An empty one allows no page at all.
+  /// Allows the pages of these origins, for a list that is read from a configuration file, for
+  /// example. The entries are those of the other constructor; an empty list allows no page.
+  /// @par Errors  `errc::invalid_option`, naming the entry and what is wrong with it.
   explicit OriginPolicy(const std::vector<std::string>& origins);
 
-  /// The page must come from the host and port that the Host header names, or send no Origin (no
-  /// browser). The scheme may be http or https, for TLS may have ended before this server.
+  /// Allows pages of the host and port that the Host header names, and clients that send no Origin,
+  /// which are not browsers. The scheme may be http or https, because a proxy may terminate TLS.
   ///
-  /// Behind a proxy that does not pass Host on, list the origins instead: `Forwarded` and
-  /// `X-Forwarded-Host` are not looked at. List them also where clients are trusted for the network
-  /// that they are in: a page can make its own name point to a server there (DNS rebinding).
+  /// Behind a proxy that does not forward the Host header, list the origins instead: `Forwarded`
+  /// and `X-Forwarded-Host` are ignored. List them also if clients are trusted because of the
+  /// network that they are in: a page can make its own host name point to a server there (DNS
+  /// rebinding).
   [[nodiscard]] static OriginPolicy same_host() { return OriginPolicy(Mode::same_host); }
 
-  /// Any page may connect as its visitor. Only for servers that use no cookies and no addresses
-  /// to decide what a client may do.
+  /// Allows every page, which then connects as its visitor. Use it only for servers that use
+  /// neither cookies nor addresses to decide what a client may do.
   [[nodiscard]] static OriginPolicy dangerously_allow_any_origin() {
     return OriginPolicy(Mode::any);
   }
 
-  /// The same, and clients that send no Origin: apps and servers, never pages.
+  /// Returns a copy of this policy that also allows clients that send no Origin. Apps and servers
+  /// do so; pages always send one.
   [[nodiscard]] OriginPolicy allow_missing() const;
 
-  /// The same, and pages without an origin of their own (`null`, of some browsers `file://`):
-  /// files, as in some app frameworks, and sandboxed frames, which any page on the internet can
-  /// make.
+  /// Returns a copy of this policy that also allows pages without an origin (`null`, in some
+  /// browsers `file://`): local files, as in some app frameworks, and sandboxed frames, which any
+  /// page on the internet can create.
   [[nodiscard]] OriginPolicy dangerously_allow_null_origin() const;
 
-  /// Whether it is anything but the default.
+  /// Returns whether the policy is set, that is, not default-constructed.
   [[nodiscard]] bool is_set() const noexcept { return mode_ != Mode::unset; }
 
-  /// @param origin  the Origin header, or nothing where there is none
-  /// @param host    the Host header; only `same_host()` looks at it
+  /// @param origin  the Origin header, or nothing if there is none
+  /// @param host    the Host header; only `same_host()` uses it
   [[nodiscard]] bool allows(std::optional<std::string_view> origin,
                             std::optional<std::string_view> host = {}) const noexcept;
 
@@ -78,13 +85,13 @@ class OriginPolicy {
 
 namespace roost::detail {
 
-/// Whether @p policy allows a request with these headers.
-/// @param log  is told of a refusal: severity, event and fields
+/// Returns whether @p policy allows a request with these headers.
+/// @param log  called for a refusal with severity, event and fields
 template <class Log>
 bool check_origin(const OriginPolicy& policy, std::optional<std::string_view> origin,
                   std::optional<std::string_view> host, const Log& log) {
   if (policy.allows(origin, host)) return true;
-  // With the host: a proxy that rewrites it refuses everybody, and this tells why.
+  // The host is logged because a proxy that rewrites it makes `same_host()` refuse everybody.
   log(Severity::warning, "origin_denied",
       {{"origin", origin.value_or("(none)")}, {"host", host.value_or("(none)")}});
   return false;
@@ -92,6 +99,51 @@ bool check_origin(const OriginPolicy& policy, std::optional<std::string_view> or
 
 }  // namespace roost::detail
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/access/origin_policy.ipp"
-#endif
+namespace roost {
+
+inline OriginPolicy::OriginPolicy(std::initializer_list<std::string_view> origins)
+    : OriginPolicy(Mode::listed) {
+  for (const std::string_view origin : origins) patterns_.emplace_back(origin);
+}
+
+inline OriginPolicy::OriginPolicy(const std::vector<std::string>& origins)
+    : OriginPolicy(Mode::listed) {
+  for (const std::string_view origin : origins) patterns_.emplace_back(origin);
+}
+
+inline OriginPolicy OriginPolicy::allow_missing() const {
+  OriginPolicy policy = *this;
+  policy.allows_missing_ = true;
+  return policy;
+}
+
+inline OriginPolicy OriginPolicy::dangerously_allow_null_origin() const {
+  OriginPolicy policy = *this;
+  policy.allows_null_ = true;
+  return policy;
+}
+
+inline bool OriginPolicy::allows(std::optional<std::string_view> origin,
+                                 std::optional<std::string_view> host) const noexcept {
+  if (mode_ == Mode::unset || mode_ == Mode::any) return true;
+  if (!origin) return allows_missing_;
+  if (*origin == "null" || *origin == "file://") return allows_null_;
+  detail::PageOrigin page;
+  if (detail::parse_origin(*origin, page) != nullptr) return false;
+  if (mode_ == Mode::same_host) return host && is_from(page, *host);
+  return std::any_of(patterns_.begin(), patterns_.end(),
+                     [&](const auto& pattern) { return pattern.matches(page); });
+}
+
+inline OriginPolicy::OriginPolicy(Mode mode)
+    : mode_(mode), allows_missing_(mode == Mode::same_host) {}
+
+inline bool OriginPolicy::is_from(const detail::PageOrigin& page, std::string_view host) noexcept {
+  const std::uint16_t default_port = detail::default_port(page.scheme);
+  if (default_port == 0) return false;  // not a web page
+  detail::PageOrigin asked;
+  return detail::parse_host_and_port(host, default_port, asked) == nullptr &&
+         asked.port == page.port && detail::is_same_host(asked.host, page.host);
+}
+
+}  // namespace roost

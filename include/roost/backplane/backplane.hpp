@@ -9,53 +9,61 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"
+#include "roost/manager/history/records.hpp"
 
 namespace roost {
 
-/// What is known about a message that was published.
+/// What a backplane can tell about a message that it published.
 struct Published {
-  /// How many started backplanes took it, the publisher's own included; how many connections that
-  /// reaches, nobody knows. Not set: unknown.
+  /// How many started backplanes took the message, the publisher's own included. A backplane does
+  /// not know how many connections they reach. Not set: unknown.
   std::optional<std::size_t> receivers = {};
-  /// Set if somebody may miss it, and why: the other replicas (`backplane_unavailable`,
-  /// `outcome_unknown`, and `backplane_full` if too much waits for Redis), or a handler of this
-  /// process (`backplane_full`, see `missed`). The members of the publisher's own manager have a
-  /// message of a `Cluster` nevertheless.
+  /// Set if the message may not reach everybody. `backplane_unavailable` and `outcome_unknown`:
+  /// other replicas may miss the message. `backplane_full`: too much waits for Redis, or a handler
+  /// of this process does not keep up (see `missed`). A message of a `Cluster` reaches the members
+  /// of the publisher's own manager nevertheless, except a recorded message: with
+  /// `backplane_unavailable` that was not recorded and nobody gets it, with `outcome_unknown` it
+  /// was recorded once or not at all.
   boost::system::error_code error = {};
-  /// How many handlers of the publisher's own backplane it was given to, whatever became of it
-  /// elsewhere. Each bound manager is one of them; that of a `Cluster` that publishes counts
-  /// always, other handlers while their backplane has started.
+  /// How many handlers of the publisher's own backplane the message was given to, also if `error`
+  /// is set. Each bound manager is one handler. The manager of the `Cluster` that publishes always
+  /// counts; other handlers count while their backplane has started.
   std::size_t local = 0;
-  /// How many handlers of this process were to get it and did not: they do not keep up, and too
-  /// much waits for them already. Those of all `LocalBackplane`s on the channel are counted.
+  /// How many handlers of this process missed the message because they do not keep up and too many
+  /// messages wait for them already. The handlers of all `LocalBackplane`s on the channel count.
   std::size_t missed = 0;
+  /// The position of a client that has received this message, if the message was recorded: see
+  /// `HistoryRule`.
+  std::optional<std::string> at = {};
 
-  /// Whether nothing went wrong.
+  /// Whether `error` is not set.
   [[nodiscard]] explicit operator bool() const noexcept { return !error; }
 };
 
-/// Gets every message of a backplane: a callable that answers at once, or a coroutine. The message
-/// lives until it is done.
+/// Gets every message of a backplane: a plain callable, or a coroutine. The message lives until the
+/// call, or the coroutine, has ended.
 using BackplaneHandler = Hook<void(const nlohmann::json& message)>;
 
-/// A handler's place at a backplane. Letting go of it changes nothing: the handler stays for the
-/// life of the backplane unless it is cancelled.
+/// Represents a handler that was added to a backplane. Destroying a `Subscription` changes nothing:
+/// the handler stays for the life of the backplane unless it is cancelled.
 ///
 /// @par Thread safety  From any thread.
 /// @par Lifetime       May outlive the backplane.
 class Subscription {
  public:
-  /// What a backplane keeps for a handler.
+  /// What a backplane keeps for each handler: the base class for backplanes of your own.
   class Target {
    public:
-    /// Calls the handler no more.
+    /// Makes the backplane stop calling the handler.
     virtual void cancel() noexcept = 0;
     /// Whether the handler is still called.
     [[nodiscard]] virtual bool is_active() const noexcept = 0;
@@ -64,17 +72,18 @@ class Subscription {
     ~Target() = default;
   };
 
-  /// Of nothing: it is not active.
+  /// Represents no handler: `is_active` is false.
   Subscription() noexcept = default;
-  /// For those who write a backplane.
+  /// Represents the handler of @p target. For authors of a backplane.
   explicit Subscription(std::weak_ptr<Target> target) noexcept : target_(std::move(target)) {}
 
-  /// The handler is not called any more. A call that is under way is not disturbed: one on another
-  /// thread may outlast this function.
+  /// Makes the backplane stop calling the handler. A call that has begun is not interrupted: on
+  /// another thread it may end after this function has returned.
   void cancel() noexcept {
     if (const auto target = std::exchange(target_, {}).lock()) target->cancel();
   }
-  /// False once cancelled, or once the backplane is gone.
+  /// Whether the handler is still called: false once it is cancelled, or once the backplane is
+  /// gone.
   [[nodiscard]] bool is_active() const noexcept {
     const auto target = target_.lock();
     return target && target->is_active();
@@ -84,20 +93,21 @@ class Subscription {
   std::weak_ptr<Target> target_;
 };
 
-/// Carries messages between replicas: processes, or threads of one process.
+/// Carries messages between replicas. A replica is a process, or a thread of one process.
 ///
-/// - `publish` brings a JSON object to every handler of every started backplane on the channel, the
-///   publisher's own included, once; the messages of one publisher in their order. It works without
-///   `start`. What no replica could read (no object, no UTF-8, nested over 64 levels) or what is
-///   over the limit on size is thrown at the call: `errc::invalid_json`, `message_too_big`. Trouble
-///   with the network is `Published::error`, and then its own handlers get the message
-///   nevertheless.
-/// - `on` adds a handler. Each gets one message after the other, and nobody waits for it: what
-///   queues up for one that does not keep up is bounded, and dropped beyond, see
-///   `Published::missed`. However much comes in one turn of the event loop, nothing is dropped
-///   before the handler had a turn itself. One that throws is logged.
-/// - `start` subscribes, `stop` ends that and may be followed by `start`. Both may be repeated.
-/// - The awaitables may be awaited from any executor, hold what they need, and may outlive the
+/// - `publish` delivers a JSON object once to every handler of every started backplane on the
+///   channel, the publisher's own included. The messages of one publisher arrive in their order.
+///   `publish` works without `start`. A message that no replica could read (not an object, not
+///   UTF-8, nested over 64 levels) throws `errc::invalid_json` at the call, and a message over the
+///   size limit `message_too_big`. If the network fails, `Published::error` is set, and the
+///   publisher's own handlers get the message nevertheless.
+/// - `on` adds a handler. A handler gets one message after the other. Nobody waits for a handler:
+///   the queue of a handler that does not keep up is bounded, and further messages are dropped
+///   (`Published::missed`). Even if many messages arrive in one turn of the event loop, none is
+///   dropped before the handler has had a turn itself. If a handler throws, that is logged.
+/// - `start` subscribes and `stop` unsubscribes. `start` may follow `stop`, and both may be
+///   repeated.
+/// - The awaitables may be awaited from any executor, own what they need, and may outlive the
 ///   backplane. Handlers are called on the backplane's executor.
 template <class B>
 concept Backplane = requires(B& b, const nlohmann::json& message, BackplaneHandler handler) {
@@ -108,21 +118,46 @@ concept Backplane = requires(B& b, const nlohmann::json& message, BackplaneHandl
   { b.on(std::move(handler)) } -> std::same_as<Subscription>;
 };
 
+struct HistoryOptions;
+
 namespace detail {
 
-/// The side of a backplane that brings messages only to where they are wanted: it has to be told in
-/// which rooms there is somebody. From any thread.
+/// Implemented by a backplane that delivers the messages of a room only to the replicas with
+/// members in that room: each manager tells it which of its rooms have members. From any thread.
 class RoomRouting {
  public:
   virtual ~RoomRouting() = default;
-  /// Once for each manager.
+  /// Asks for the messages to @p room. Called once for each manager that has members in the room.
   virtual void enter(std::string_view room) = 0;
   virtual void leave(std::string_view room) noexcept = 0;
-  /// Completes when messages to the rooms entered so far arrive; at once while nothing arrives.
+  /// Completes when messages to the rooms entered so far arrive; completes immediately while the
+  /// backplane is not connected.
   virtual boost::asio::awaitable<void> settled() = 0;
 };
 
-/// A backplane of any kind: the calls of the concept, and those that roost's own have besides.
+/// Implemented by a backplane that records the messages of some rooms. From any thread.
+class BackplaneHistory {
+ public:
+  virtual ~BackplaneHistory() = default;
+  /// The rules say which rooms have a history. They never change.
+  [[nodiscard]] virtual std::shared_ptr<const HistoryOptions> options() const noexcept = 0;
+  /// Notes that a bound manager has members in @p room. Once for each manager.
+  virtual void enter(const std::string& room) = 0;
+  /// Notes that a bound manager has no members in @p room any more.
+  virtual void leave(const std::string& room) noexcept = 0;
+  /// Asks for what clients of @p room have missed. The handler of @p member gets the answer as a
+  /// `HistoryNews`, in order with the messages.
+  virtual void recover(const void* member, const std::string& room,
+                       std::vector<RecoveryRequest> requests) = 0;
+  /// Deletes the history of @p room: a new epoch begins.
+  virtual boost::asio::awaitable<void> forget(std::string room) = 0;
+};
+
+class BackplanePresence;
+class ControlDesk;
+
+/// Type-erases a backplane: the calls of the concept, and further ones that only roost's own
+/// backplanes implement.
 class AnyBackplane {
  public:
   template <class T>
@@ -139,22 +174,30 @@ class AnyBackplane {
   virtual awaitable<Published> publish(const nlohmann::json& message) const = 0;
   virtual Subscription on(BackplaneHandler handler) const = 0;
 
-  /// See `BackplaneRef`.
+  /// See `BackplaneRef::start_anyway`.
   virtual awaitable<void> start_anyway() const = 0;
   virtual awaitable<Published> publish_wire(OutgoingMessage message) const = 0;
-  /// @param member  whose messages it does not get, as `OutgoingMessage::origin` names it
+  /// @param member  the manager whose own messages the handler does not get, as in
+  ///                `OutgoingMessage::origin`
   virtual Subscription on_parcel(ParcelHandler handler, const void* member) const = 0;
-  /// Whether it keeps messages from their `origin`.
+  /// Whether a message is not delivered to the manager that is its `origin`.
   [[nodiscard]] virtual bool skips_origin() const = 0;
-  /// Of one message, in bytes of JSON. Not set: unknown.
+  /// The limit on one message, in bytes of JSON. Not set: unknown.
   [[nodiscard]] virtual std::optional<std::size_t> max_message_bytes() const = 0;
-  /// Null where every message goes to every replica.
+  /// Null if every message goes to every replica.
   [[nodiscard]] virtual std::shared_ptr<RoomRouting> room_routing() const = 0;
-  /// Tells the backplane from others, while it is there.
+  /// Null if no room has a history.
+  [[nodiscard]] virtual std::shared_ptr<BackplaneHistory> history() const = 0;
+  /// Null if no room has presence.
+  [[nodiscard]] virtual std::shared_ptr<BackplanePresence> presence() const = 0;
+  /// Null if the backplane has no registry of its replicas.
+  [[nodiscard]] virtual std::shared_ptr<ControlDesk> control() const = 0;
+  /// Identifies the backplane for as long as it exists.
   [[nodiscard]] virtual const void* id() const noexcept = 0;
 };
 
-/// A backplane of one's own has the calls of the concept only; what is missing is made of these.
+/// Type-erases a backplane of type @p B. If @p B has only the calls of the concept, the others are
+/// implemented with these.
 template <class B>
 class BackplaneOf final : public AnyBackplane {
   static constexpr bool takes_parcels =
@@ -214,6 +257,27 @@ class BackplaneOf final : public AnyBackplane {
       return nullptr;
     }
   }
+  [[nodiscard]] std::shared_ptr<BackplaneHistory> history() const override {
+    if constexpr (requires(B& backplane) { backplane.history(); }) {
+      return backplane_->history();
+    } else {
+      return nullptr;
+    }
+  }
+  [[nodiscard]] std::shared_ptr<BackplanePresence> presence() const override {
+    if constexpr (requires(B& backplane) { backplane.presence(); }) {
+      return backplane_->presence();
+    } else {
+      return nullptr;
+    }
+  }
+  [[nodiscard]] std::shared_ptr<ControlDesk> control() const override {
+    if constexpr (requires(B& backplane) { backplane.control(); }) {
+      return backplane_->control();
+    } else {
+      return nullptr;
+    }
+  }
   [[nodiscard]] const void* id() const noexcept override { return backplane_.get(); }
 
  private:
@@ -222,58 +286,59 @@ class BackplaneOf final : public AnyBackplane {
 
 }  // namespace detail
 
-/// Any backplane, so that the rest of roost names none. Cheap to copy; empty by default, and then
-/// every call is `errc::backplane_unavailable`.
+/// Refers to a backplane of any type. Cheap to copy. A default-constructed reference is empty, and
+/// its calls throw `errc::backplane_unavailable`.
 ///
-/// @par Lifetime  Made from a reference it owns nothing, and must not be called after the backplane
-///                is gone; made from a `shared_ptr` it shares the backplane.
+/// @par Lifetime  A reference made from a `B&` does not own the backplane, and must not be used
+///                after the backplane is gone. A reference made from a `shared_ptr` shares
+///                ownership.
 class BackplaneRef {
  public:
-  /// Short for Asio's.
+  /// Short for `boost::asio::awaitable`.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
-  /// Of no backplane.
+  /// Makes an empty reference.
   BackplaneRef() noexcept = default;
 
-  /// Refers to @p backplane, which must be there whenever this is called.
+  /// Refers to @p backplane, which must exist whenever the reference is used.
   template <class B>
     requires(!std::same_as<std::remove_const_t<B>, BackplaneRef> && Backplane<B>)
   BackplaneRef(B& backplane)  // NOLINT: implicit on purpose
       : BackplaneRef(std::shared_ptr<B>(std::shared_ptr<void>(), std::addressof(backplane))) {}
 
-  /// Shares @p backplane; refers to none if it is null.
+  /// Shares ownership of @p backplane; empty if that is null.
   template <Backplane B>
   BackplaneRef(std::shared_ptr<B> backplane)  // NOLINT: implicit on purpose
       : backplane_(backplane ? std::make_shared<const detail::BackplaneOf<B>>(std::move(backplane))
                              : nullptr) {}
 
-  /// Whether there is a backplane.
+  /// Whether the reference is not empty.
   [[nodiscard]] explicit operator bool() const noexcept { return backplane_ != nullptr; }
-  /// Whether both are the same backplane.
+  /// Whether both refer to the same backplane, or both are empty.
   [[nodiscard]] bool operator==(const BackplaneRef& other) const noexcept {
     return backplane_ && other.backplane_ ? backplane_->id() == other.backplane_->id()
                                           : backplane_ == other.backplane_;
   }
 
-  /// Where the handlers are called.
+  /// The executor on which the handlers are called.
   [[nodiscard]] boost::asio::any_io_executor get_executor() const { return any().get_executor(); }
-  /// See `Backplane`, as for the next ones.
+  /// Subscribes, so that the handlers get messages: see `Backplane`.
   awaitable<void> start() const { return any().start(); }
-  /// The same where it is better to go on without the other replicas than not at all: what can be
-  /// tried again later is no error.
+  /// Subscribes even if the other replicas cannot be reached: an error that may go away later is
+  /// not thrown, and the backplane tries again by itself.
   awaitable<void> start_anyway() const { return any().start_anyway(); }
-  /// See `Backplane`.
+  /// Unsubscribes: see `Backplane`.
   awaitable<void> stop() const { return any().stop(); }
-  /// See `Backplane`.
+  /// Publishes @p message: see `Backplane`.
   awaitable<Published> publish(const nlohmann::json& message) const {
     return any().publish(message);
   }
-  /// See `Backplane`.
+  /// Adds a handler: see `Backplane`.
   Subscription on(BackplaneHandler handler) const { return any().on(std::move(handler)); }
 
-  /// @private For `Cluster`, which needs no JSON values.
-  /// @par Errors  `errc::backplane_unavailable` if it is empty
+  /// @private For `Cluster`, which sends serialised messages.
+  /// @par Errors  `errc::backplane_unavailable` if the reference is empty.
   [[nodiscard]] const detail::AnyBackplane& any() const {
     if (!backplane_) throw Error(errc::backplane_unavailable, "the BackplaneRef is empty");
     return *backplane_;

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
 
 #include "roost/backplane/cluster.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/manager/sending/fan_out.hpp"
 
 namespace roost {
 
@@ -50,13 +48,68 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish(
       is_bytes ? detail::encode_wire(kind, detail::base64_encode(bytes), to, how, key)
                : detail::encode_wire(kind, payload, to, how, key);
   const detail::AnyBackplane& backplane = binding_->backplane.any();
-  if (backplane.skips_origin()) message.origin = binding_->manager->id();
+  message.is_recorded = is_recorded(to, options);
+  // All members get a recorded message in the order of the history, also the members here.
+  if (backplane.skips_origin() && !message.is_recorded) message.origin = binding_->manager->id();
   const bool is_direct = message.origin != nullptr;
   awaitable<Published> elsewhere = backplane.publish_wire(std::move(message));
   if (!is_direct) return elsewhere;
   return publish_both(binding_->manager,
                       is_bytes ? Frame::binary(bytes, key) : Frame::text(payload, key),
                       std::move(to), how, std::move(elsewhere));
+}
+
+ROOST_DECL bool Cluster::is_recorded(const detail::Audience& to,
+                                     const BroadcastOptions& options) const {
+  if (options.record == false) return false;
+  const detail::BoundRecords* const records = binding_->records.get();
+  const auto keeps = [&](const std::string& room) { return records && records->keeps(room); };
+  const bool must = options.record.has_value();
+  detail::check_option(!must || !options.key, "record must not be true with a key");
+  if (options.key || std::none_of(to.rooms.begin(), to.rooms.end(), keeps)) {
+    detail::check_option(!must, "record must not be true: no HistoryRule matches the room");
+    return false;
+  }
+  if (to.rooms.size() == 1) return true;
+  throw Error(errc::one_room_only,
+              "a union of rooms, of which one is recorded, needs .record = "
+              "false");
+}
+
+ROOST_DECL Cluster::awaitable<void> Cluster::forget(std::string_view room) const {
+  if (!binding_) throw Error(errc::not_bound);
+  detail::validate_room_name(room, binding_->manager->max_room_name_bytes);
+  detail::check_option(binding_->records && binding_->records->keeps(room),
+                       "room must be one that a HistoryRule matches");
+  return binding_->history->forget(std::string(room));
+}
+
+ROOST_DECL void Cluster::on_lost(std::function<void(std::string_view room)> hook) const {
+  if (!binding_) throw Error(errc::not_bound);
+  detail::check_option(static_cast<bool>(hook), "hook must not be empty");
+  binding_->deliverer->on_lost(std::move(hook));
+}
+
+ROOST_DECL void Cluster::on_presence(std::function<void(const PresenceChange&)> hook) const {
+  if (!binding_) throw Error(errc::not_bound);
+  if (!binding_->users) throw Error(errc::not_listed, "the backplane has no presence");
+  detail::check_option(static_cast<bool>(hook), "hook must not be empty");
+  binding_->users->presence->on_change(std::move(hook));
+}
+
+ROOST_DECL Cluster::awaitable<Presence> Cluster::present(std::string_view room) const {
+  return presence_of(room).present(std::string(room));
+}
+
+ROOST_DECL Cluster::awaitable<std::size_t> Cluster::present_count(std::string_view room) const {
+  return presence_of(room).count(std::string(room));
+}
+
+ROOST_DECL detail::BackplanePresence& Cluster::presence_of(std::string_view room) const {
+  if (!binding_) throw Error(errc::not_bound);
+  detail::validate_room_name(room, binding_->manager->max_room_name_bytes);
+  if (binding_->users && binding_->users->presence->lists(room)) return *binding_->users->presence;
+  throw Error(errc::not_listed, "room \"" + detail::escape_for_log(room) + '"');
 }
 
 ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::publish_both(
@@ -74,7 +127,7 @@ ROOST_WHEN_USED_DEF Cluster::awaitable<Published> Cluster::nobody() {
 
 ROOST_WHEN_USED_DEF detail::Manner Cluster::manner(const BroadcastOptions& options) {
   const detail::Manner manner = detail::Manner::of(options);
-  detail::check_option(!options.report, "report must be null: nobody knows what becomes of it");
+  detail::check_option(!options.report, "report must be null: a Cluster cannot fill it");
   detail::check_option(!options.key || detail::is_utf8(*options.key), "key must be UTF-8");
   return manner;
 }
@@ -84,12 +137,13 @@ ROOST_WHEN_USED_DEF detail::Audience Cluster::audience(const BroadcastOptions& o
   if (to.is_everyone && !binding_->manager->allow_global) {
     throw Error(errc::room_required, "the manager is bound without allow_global");
   }
-  auto end = to.rooms.begin();  // of those that are named the first time
+  auto end = to.rooms.begin();  // of the rooms named for the first time
   for (auto room = to.rooms.begin(); room != to.rooms.end(); ++room) {
     if (std::find(to.rooms.begin(), end, *room) == end) std::swap(*end++, *room);
   }
   to.rooms.erase(end, to.rooms.end());
-  std::erase_if(to.exclude, [](const auto& id) { return !detail::is_utf8(id); });  // nobody's
+  // An id that is not UTF-8 belongs to no connection, and would not fit into JSON.
+  std::erase_if(to.exclude, [](const auto& id) { return !detail::is_utf8(id); });
   return to;
 }
 

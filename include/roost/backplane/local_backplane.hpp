@@ -7,61 +7,106 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/history.hpp"
 #include "roost/base/build/config.hpp"
+#include "roost/base/clock.hpp"
 #include "roost/base/log.hpp"
 
 namespace roost {
 
 namespace detail {
 class LocalHubState;
-}
+class LocalPresenceFactory;
+}  // namespace detail
 
-/// What the `LocalBackplane`s of one process meet at. Copies share it.
+/// What a `LocalHub` keeps of the rooms that have a history, in all its channels together. Gauges
+/// are as of now, the counter since the hub was made.
+struct LocalHubStats {
+  /// Gauge: rooms with a history. A room stays one until its positions are not valid any more, also
+  /// when none of its messages is kept.
+  std::size_t rooms = 0;
+  std::size_t messages = 0;    ///< Gauge: messages that are kept.
+  std::size_t bytes = 0;       ///< Gauge: bytes of the kept messages as JSON.
+  std::uint64_t recorded = 0;  ///< Counter: messages that were recorded.
+};
+
+/// Connects the `LocalBackplane`s of one process. Copies are the same hub.
 ///
 /// @par Thread safety  From any thread.
-/// @par Lifetime       Backplanes keep what they need of it.
+/// @par Lifetime       Backplanes share what they need of their hub.
 class LocalHub {
  public:
-  /// A new one, which nobody shares yet.
+  /// Makes a new hub, in which no room has a history.
   LocalHub();
+  /// Makes a new hub that records the messages to some rooms, so that clients which come back get
+  /// what they missed. The history ends with the process.
+  /// @param clock  tells the age of messages; must outlive the hub and its backplanes
+  /// @par Errors   `errc::invalid_option`, naming the field.
+  explicit LocalHub(HistoryOptions history, Clock& clock = Clock::system());
+
+  /// Counts what the hub keeps of the rooms that have a history. All zero if the hub records
+  /// nothing.
+  [[nodiscard]] LocalHubStats stats() const;
+  /// @private
+  [[nodiscard]] const std::shared_ptr<detail::LocalHubState>& state() const noexcept {
+    return state_;
+  }
 
  private:
-  friend class LocalBackplane;
   std::shared_ptr<detail::LocalHubState> state_;
 };
 
 /// The options of a `LocalBackplane`, fixed for its life.
 struct LocalBackplaneOptions {
-  /// Which of the hub's messages are for this backplane. Not empty.
+  /// The channel of this backplane: it exchanges messages with the backplanes of the hub that have
+  /// the same channel. Not empty.
   std::string channel = "roost";
-  /// Per message published, in bytes of JSON. At least 1; for `bind_manager` at least six times the
-  /// `max_message_bytes` of the manager and 4096, since a byte of text may take six as JSON.
+  /// Limit on one published message, in bytes of JSON. At least 1; for `bind_manager` at least six
+  /// times the `max_message_bytes` of the manager plus 4096, since a byte of text may take six
+  /// bytes as JSON.
   std::size_t max_message_bytes = 8'388'608;
-  /// How many messages may wait for a handler that does not keep up; what comes then is dropped,
-  /// and `Published::missed` tells. For one that has had no turn of the event loop yet, or works,
-  /// four times as many may wait, and more if they come in one turn of its own loop. At least 1.
+  /// How many messages may wait for a handler that does not keep up. Further messages are dropped
+  /// and counted in `Published::missed`. Four times as many may wait for a handler that has had no
+  /// turn of the event loop yet, or that takes messages, and more if they all arrive in one turn of
+  /// the handler's own event loop. At least 1.
   std::size_t max_queued_messages = 100'000;
-  /// How many bytes of JSON may wait for a handler that does not keep up, as with
+  /// How many bytes of JSON may wait for a handler that does not keep up; otherwise like
   /// `max_queued_messages`. At least `max_message_bytes`.
   std::size_t max_queued_bytes = 67'108'864;
+  /// Which rooms have presence, made with `local_presence` of `roost/backplane/local_presence.hpp`.
+  /// All backplanes of a hub need the same rules. Not set: no room has presence.
+  std::shared_ptr<const detail::LocalPresenceFactory> presence = {};
+  /// What the replica is called in `Cluster::replicas`: any UTF-8, at most 255 bytes.
+  std::string label = {};
   /// Takes log events, on the backplane's executor. Empty: nothing is logged.
   Logger logger = {};
+  /// The clock for the timeouts of `Cluster::ask` and the like, and of presence. Not null; must
+  /// outlive the backplane's coroutines.
+  Clock* clock = &Clock::system();
 };
 
-/// What a `LocalBackplane` counts, since it was made.
+/// The counters of a `LocalBackplane`, since it was made.
 struct LocalBackplaneStats {
-  std::uint64_t published = 0;  ///< Messages it has published.
-  std::uint64_t received = 0;   ///< Messages it has got.
+  std::uint64_t published = 0;  ///< Messages that the backplane has published.
+  std::uint64_t received = 0;   ///< Messages that the backplane has received.
   std::uint64_t dropped = 0;    ///< Messages that a handler missed because too many waited for it.
   std::uint64_t failed = 0;     ///< Calls of a handler that threw.
+  std::uint64_t asks = 0;       ///< Questions and orders to all replicas, see `Cluster::ask`.
+  std::uint64_t missing_answers = 0;  ///< Answers to these that did not come in time.
+  std::size_t replicas = 0;  ///< Gauge: replicas on the channel; 0 if no manager is bound here.
+  std::uint64_t presence_changes = 0;  ///< Users who came or went, as `on_presence` was told.
+  std::uint64_t presence_reads = 0;    ///< Lists of users that were read anew.
+  std::size_t presence_rooms = 0;      ///< Gauge: rooms with presence that have members here.
+  std::size_t presence_users = 0;      ///< Gauge: users in the lists of these rooms.
 };
 
-/// The `Backplane` inside one process. It joins the managers of several threads, each with an
-/// `io_context` of its own, and is the twin of the one for several processes where there is none.
+/// A `Backplane` inside one process. It connects the managers of several threads, each with an
+/// `io_context` of its own. In tests it can stand in for `RedisBackplane`.
 /// @code
 /// roost::LocalHub hub;                                           // one for the process
 /// roost::LocalBackplane backplane(context.get_executor(), hub);  // one for each thread
@@ -71,19 +116,21 @@ struct LocalBackplaneStats {
 ///
 /// @par Thread safety  From any thread, awaited from any executor; the destructor on the
 ///                     backplane's executor, or while nothing runs it.
-/// @par Lifetime       May be destroyed before or after its `io_context`, started or not: no
-///                     handler is called from then on, one that is a coroutine under way is left to
-///                     itself.
+/// @par Lifetime       May be destroyed before or after its `io_context`, started or not. No
+///                     handler is called after that; a handler that is a coroutine and has begun
+///                     goes on.
 class LocalBackplane {
  public:
-  /// Its options.
+  /// The type of the options.
   using Options = LocalBackplaneOptions;
-  /// Short for Asio's.
+  /// Short for `boost::asio::awaitable`.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
+  /// Makes a backplane that has not started.
   /// @param executor  where handlers are called: an `io_context` that one thread runs, or a strand
-  /// @param hub       without one it talks to itself only
+  /// @param hub       connects this backplane to others; without one the backplane has only itself
+  /// @param options   checked here, then fixed
   /// @par Errors      `errc::invalid_option`, naming the field.
   explicit LocalBackplane(boost::asio::any_io_executor executor, LocalHub hub = {},
                           Options options = {});
@@ -91,31 +138,32 @@ class LocalBackplane {
   LocalBackplane& operator=(const LocalBackplane&) = delete;
   ~LocalBackplane();
 
-  /// None once its `io_context` is gone.
+  /// The executor of the handlers; an empty one once its `io_context` is gone.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept;
-  /// Those of the constructor.
+  /// The options that were given to the constructor.
   [[nodiscard]] const Options& options() const noexcept;
 
-  /// From now on the handlers get what is published. Nothing happens if it has started already.
+  /// Makes the handlers get the messages published from now on. Does nothing if the backplane has
+  /// started already.
   /// @par Errors    `errc::backplane_unavailable` if the backplane or its `io_context` is gone.
   /// @par Suspends  never.
   ROOST_WHEN_USED awaitable<void> start();
 
-  /// The handlers get nothing any more, not even what waits for them; what is under way, a
-  /// coroutine or a call on another thread, is left to itself. `start` begins anew.
+  /// Makes the handlers get nothing more, not even the messages that wait for them. A call that has
+  /// begun, as a coroutine or on another thread, goes on. `start` may be called again.
   /// @par Suspends  never.
   ROOST_WHEN_USED awaitable<void> stop();
 
-  /// Brings @p message to every handler of the started backplanes on the channel, whether this one
-  /// has started or not.
-  /// @returns how many backplanes that were.
-  /// @par Errors    at the call `errc::invalid_json` (no object, not serialisable, nested over 64
-  ///                levels) and `message_too_big`.
+  /// Delivers @p message to every handler of the started backplanes on the channel, whether or not
+  /// this backplane has started.
+  /// @returns how many backplanes took the message, in `Published::receivers`.
+  /// @par Errors    at the call `errc::invalid_json` (not an object, not serialisable, nested over
+  ///                64 levels) and `message_too_big`.
   /// @par Suspends  never.
   ROOST_WHEN_USED awaitable<Published> publish(const nlohmann::json& message);
 
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
-  /// @returns what removes it; it may be ignored.
+  /// @returns a handle that can remove the handler; it may be ignored.
   /// @par Errors  `errc::invalid_option` if the handler is empty.
   Subscription on(BackplaneHandler handler);
 
@@ -123,19 +171,29 @@ class LocalBackplane {
   ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message);
   /// @private
   Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr);
+  /// @private Null if the hub has no history.
+  [[nodiscard]] std::shared_ptr<detail::BackplaneHistory> history() const;
+  /// @private
+  [[nodiscard]] std::shared_ptr<detail::ControlDesk> control() const;
 
-  /// What was counted so far.
+  /// @private Null if no room has presence.
+  [[nodiscard]] std::shared_ptr<detail::BackplanePresence> presence() const;
+
+  /// The counters, since the backplane was made.
   [[nodiscard]] LocalBackplaneStats stats() const;
 
  private:
   struct State;
   using StatePtr = std::shared_ptr<State>;
 
-  // No hop to the backplane's executor: its `io_context` may be gone when they are awaited.
+  // These do not switch to the backplane's executor: its `io_context` may be gone when they are
+  // awaited.
   ROOST_WHEN_USED static awaitable<void> run_start(StatePtr state);
   ROOST_WHEN_USED static awaitable<void> run_stop(StatePtr state);
-  ROOST_WHEN_USED awaitable<Published> publish_text(std::string text, const void* origin);
-  ROOST_WHEN_USED static awaitable<Published> run_publish(StatePtr state, detail::ParcelPtr parcel,
+  ROOST_WHEN_USED awaitable<Published> publish_text(detail::OutgoingMessage message);
+  ROOST_WHEN_USED static awaitable<Published> run_publish(StatePtr state,
+                                                          std::shared_ptr<detail::Parcel> parcel,
+                                                          std::optional<std::string> recorded_in,
                                                           const void* origin);
 
   const StatePtr state_;

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <cstddef>
-#include <functional>
 #include <mutex>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
+#include "roost/backplane/control/control_desk.hpp"
+#include "roost/backplane/control/local_line.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/detail/local_hub.hpp"
+#include "roost/backplane/history.hpp"
+#include "roost/backplane/history/hub_history.hpp"
 #include "roost/backplane/local_backplane.hpp"
-#include "roost/base/error.hpp"
+#include "roost/backplane/presence/local_place.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
@@ -24,65 +22,64 @@ namespace roost {
 
 namespace detail {
 
-/// Which backplanes of this process have started, by channel.
-///
-/// The mutex is there because they are on several threads. It also makes publishing one step: all
-/// receivers of a channel see the same order, and none that has left gets anything.
-class LocalHubState {
- public:
-  /// @returns false if it is closed.
-  bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound) {
-    const std::lock_guard lock(mutex_);
-    if (!inbound->is_open()) return false;
-    std::vector<std::shared_ptr<Inbound>>& members = channels_[channel];
-    if (std::find(members.begin(), members.end(), inbound) == members.end()) {
-      members.push_back(inbound);
-    }
-    return true;
-  }
-
-  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept {
-    const std::lock_guard lock(mutex_);
-    const auto found = channels_.find(channel);
-    if (found == channels_.end()) return;
-    std::erase(found->second, inbound);
-    if (found->second.empty()) channels_.erase(found);
-  }
-
-  /// @param own  the publisher's
-  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
-                    const PublishedBy& by) {
-    const std::lock_guard lock(mutex_);
-    const auto found = channels_.find(channel);
-    if (found == channels_.end()) return {.receivers = 0};
-    Published published{.receivers = found->second.size()};
-    for (const std::shared_ptr<Inbound>& inbound : found->second) {
-      const Delivered delivered = inbound->deliver(parcel, by);
-      if (inbound.get() == &own) published.local = delivered.taken;
-      published.missed += delivered.missed;
-    }
-    if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
-    return published;
-  }
-
- private:
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::vector<std::shared_ptr<Inbound>>, StringHash,
-                     std::equal_to<>>
-      channels_;
-};
-
 ROOST_DECL void validate(const LocalBackplaneOptions& options) {
   check_option(!options.channel.empty(), "channel must not be empty");
   check_option(options.max_message_bytes > 0, "max_message_bytes must be at least 1");
   check_option(options.max_queued_messages > 0, "max_queued_messages must be at least 1");
   check_option(options.max_queued_bytes >= options.max_message_bytes,
                "max_queued_bytes must be at least max_message_bytes");
+  check_option(options.label.size() <= 255 && is_utf8(options.label),
+               "label must be UTF-8 of at most 255 bytes");
+  check_option(options.clock != nullptr, "clock must not be null");
 }
+
+/// The histories of a hub, as one backplane sees them.
+class LocalHistory final : public BackplaneHistory {
+ public:
+  LocalHistory(std::shared_ptr<LocalHubState> hub, std::string channel,
+               std::shared_ptr<Inbound> inbound) noexcept
+      : hub_(std::move(hub)), channel_(std::move(channel)), inbound_(std::move(inbound)) {}
+
+  [[nodiscard]] std::shared_ptr<const HistoryOptions> options() const noexcept override {
+    return hub_->history_options();
+  }
+  void enter(const std::string& room) override { hub_->enter(channel_, room, *inbound_); }
+  void leave(const std::string& room) noexcept override { hub_->leave(channel_, room, *inbound_); }
+  void recover(const void* member, const std::string& room,
+               std::vector<RecoveryRequest> requests) override {
+    hub_->recover(channel_, room, std::move(requests), *inbound_, member);
+  }
+  boost::asio::awaitable<void> forget(std::string room) override {
+    return run_forget(hub_, inbound_, channel_, std::move(room));
+  }
+
+ private:
+  static boost::asio::awaitable<void> run_forget(std::shared_ptr<LocalHubState> hub,
+                                                 std::shared_ptr<Inbound> inbound,
+                                                 std::string channel, std::string room) {
+    hub->forget(channel, room, *inbound);
+    co_return;
+  }
+
+  const std::shared_ptr<LocalHubState> hub_;
+  const std::string channel_;
+  const std::shared_ptr<Inbound> inbound_;
+};
 
 }  // namespace detail
 
 ROOST_DECL LocalHub::LocalHub() : state_(std::make_shared<detail::LocalHubState>()) {}
+
+ROOST_DECL LocalHub::LocalHub(HistoryOptions history, Clock& clock)
+    : state_(std::make_shared<detail::LocalHubState>(std::move(history), clock)) {}
+
+ROOST_DECL LocalHubStats LocalHub::stats() const {
+  const detail::LogTotals totals = state_->totals();
+  return {.rooms = totals.rooms,
+          .messages = totals.messages,
+          .bytes = totals.bytes,
+          .recorded = totals.recorded};
+}
 
 struct LocalBackplane::State final : private detail::ContextGuard {
   State(boost::asio::any_io_executor its_executor, std::shared_ptr<detail::LocalHubState> its_hub,
@@ -94,6 +91,7 @@ struct LocalBackplane::State final : private detail::ContextGuard {
             its_executor,
             detail::InboundLimits{options.max_queued_messages, options.max_queued_bytes},
             options.logger)),
+        presence(hub->make_presence(its_executor, options)),
         executor(std::move(its_executor)) {}
 
   void close() noexcept {
@@ -102,6 +100,8 @@ struct LocalBackplane::State final : private detail::ContextGuard {
   }
   void on_context_destroyed() noexcept override {
     inbound->close();  // first: from then on it cannot join again
+    if (presence) presence->close();
+    if (line) line->close();
     hub->leave(options.channel, inbound);
     executor = boost::asio::any_io_executor();  // a strand must go before its context
   }
@@ -109,14 +109,18 @@ struct LocalBackplane::State final : private detail::ContextGuard {
   const Options options;
   const std::shared_ptr<detail::LocalHubState> hub;
   const std::shared_ptr<detail::Inbound> inbound;
+  const std::shared_ptr<detail::LocalPresence> presence;  // null if no room has presence
   boost::asio::any_io_executor executor;
   std::atomic<std::uint64_t> published = 0;
+  // Made with the first manager that is bound.
+  std::once_flag has_control;
+  std::shared_ptr<detail::LocalLine> line = {};
+  std::shared_ptr<detail::ControlDesk> desk = {};
 };
 
 ROOST_DECL LocalBackplane::LocalBackplane(boost::asio::any_io_executor executor, LocalHub hub,
                                           Options options)
-    : state_(std::make_shared<State>(std::move(executor), std::move(hub.state_),
-                                     std::move(options))) {}
+    : state_(std::make_shared<State>(std::move(executor), hub.state(), std::move(options))) {}
 
 ROOST_DECL LocalBackplane::~LocalBackplane() { state_->close(); }
 
@@ -138,7 +142,7 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::stop() {
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish(
     const nlohmann::json& message) {
-  return publish_text(detail::serialize_message(message, options().max_message_bytes), nullptr);
+  return publish_text({.text = detail::serialize_message(message, options().max_message_bytes)});
 }
 
 ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
@@ -148,7 +152,11 @@ ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
     detail::OutgoingMessage message) {
   detail::check_size(message.text, options().max_message_bytes);
-  return publish_text(std::move(message.text), message.origin);
+  if (message.is_recorded) {
+    const HistoryRule& rule = *detail::find_rule(*state_->hub->history_options(), *message.room);
+    detail::check_recorded_size(message.text, rule.max_bytes);
+  }
+  return publish_text(std::move(message));
 }
 
 ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
@@ -156,39 +164,80 @@ ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
   return state_->inbound->on(std::move(handler), member);
 }
 
+ROOST_DECL std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
+  if (!state_->hub->history_options()) return nullptr;
+  return std::make_shared<detail::LocalHistory>(state_->hub, state_->options.channel,
+                                                state_->inbound);
+}
+
+ROOST_DECL std::shared_ptr<detail::BackplanePresence> LocalBackplane::presence() const {
+  return state_->presence ? state_->presence->presence() : nullptr;
+}
+
+ROOST_DECL std::shared_ptr<detail::ControlDesk> LocalBackplane::control() const {
+  std::call_once(state_->has_control, [&state = *state_] {
+    const std::string& channel = state.options.channel;
+    detail::LocalPlace place{channel, state.options.label,
+                             [hub = std::weak_ptr(state.hub), channel, inbound = state.inbound] {
+                               const auto its_hub = hub.lock();
+                               return its_hub && its_hub->is_started(channel, *inbound);
+                             }};
+    state.line = std::make_shared<detail::LocalLine>(state.hub->lines(), std::move(place),
+                                                     state.executor, *state.options.clock);
+    state.desk = std::make_shared<detail::ControlDesk>(state.line);
+    state.line->use(state.desk);
+    state.hub->lines()->add(state.line);
+  });
+  return state_->desk;
+}
+
 ROOST_DECL LocalBackplaneStats LocalBackplane::stats() const {
   const detail::Inbound::Counts counts = state_->inbound->counts();
-  return {.published = state_->published,
-          .received = counts.received,
-          .dropped = counts.dropped,
-          .failed = counts.failed};
+  LocalBackplaneStats stats{.published = state_->published,
+                            .received = counts.received,
+                            .dropped = counts.dropped,
+                            .failed = counts.failed};
+  if (state_->presence) state_->presence->fill(stats);
+  if (!state_->desk) return stats;
+  const detail::ControlCounts asked = state_->desk->counts();
+  stats.asks = asked.asks;
+  stats.missing_answers = asked.missing;
+  stats.replicas = state_->line->replicas().size();
+  return stats;
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_start(StatePtr state) {
   if (!state->hub->join(state->options.channel, state->inbound)) {
     throw Error(errc::backplane_unavailable, "the LocalBackplane or its io_context is gone");
   }
+  if (state->presence) state->presence->begin();
   co_return;
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_stop(StatePtr state) {
   state->hub->leave(state->options.channel, state->inbound);
   state->inbound->discard();
+  if (state->presence) state->presence->end();
   co_return;
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_text(
-    std::string text, const void* origin) {
-  // What a reader in another process would see, rather than a copy.
-  return run_publish(state_, std::make_shared<const detail::Parcel>(std::move(text)), origin);
+    detail::OutgoingMessage message) {
+  if (!message.is_recorded) message.room.reset();
+  // Handlers get what a reader in another process would parse, not a copy of the value.
+  return run_publish(state_, std::make_shared<detail::Parcel>(std::move(message.text)),
+                     std::move(message.room), message.origin);
 }
 
 ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::run_publish(
-    StatePtr state, detail::ParcelPtr parcel, const void* origin) {
+    StatePtr state, std::shared_ptr<detail::Parcel> parcel, std::optional<std::string> recorded_in,
+    const void* origin) {
   const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
   const detail::PublishedBy by{origin, here};
+  const std::string& channel = state->options.channel;
   ++state->published;
-  co_return state->hub->publish(state->options.channel, parcel, *state->inbound, by);
+  if (!recorded_in) co_return state->hub->publish(channel, parcel, *state->inbound, by);
+  co_return state->hub->record(channel, *recorded_in, parcel, *state->inbound, by);
 }
 
 }  // namespace roost

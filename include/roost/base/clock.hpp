@@ -17,27 +17,27 @@ class Timer;
 class LoopClock;
 }  // namespace detail
 
-/// Where roost takes the time from: the system's steady clock, or in tests a
-/// `testing::ManualClock`. Hand it over by the `clock` field of the options.
+/// The clock that roost reads: the system's steady clock, or a `testing::ManualClock` in tests.
+/// Pass it in the `clock` field of the options.
 ///
-/// Every deadline of roost counts the time in which its event loop ran. While the process is
-/// stopped or swapped out, or a handler blocks the loop, no peer can be heard, and nobody's time
-/// passes.
+/// Every deadline of roost counts only the time in which its event loop ran. While the process is
+/// stopped or swapped out, or a handler blocks the loop, peers cannot be heard, so no deadline
+/// comes closer.
 class Clock {
  public:
-  /// Of the steady clock, as all durations of options.
+  /// The duration type of the steady clock; all options use it.
   using duration = std::chrono::steady_clock::duration;
-  /// Of the steady clock.
+  /// The time type of the steady clock.
   using time_point = std::chrono::steady_clock::time_point;
 
   Clock() = default;
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
 
-  /// What time it is.
+  /// Returns the current time.
   [[nodiscard]] virtual time_point now() const noexcept;
 
-  /// The clock of production code.
+  /// Returns the system's steady clock, the default of all options.
   [[nodiscard]] static Clock& system() noexcept;
 
  protected:
@@ -46,30 +46,31 @@ class Clock {
  private:
   friend class detail::Timer;
   friend class detail::LoopClock;
-  // A clock that is moved by hand keeps the timers that wait for it, and fires them itself.
+  // A manual clock keeps the timers that wait on it, and fires them itself.
   [[nodiscard]] virtual bool is_manual() const noexcept { return false; }
   virtual void arm(detail::Timer&) {}
   virtual void disarm(detail::Timer&) noexcept {}
-  // It also knows the loops that go by it, and tells them of the time in which they did not run.
+  // A manual clock also knows the loop clocks based on it, and tells them when their loops stalled.
   virtual void attach(detail::LoopClock&) {}
   virtual void detach(detail::LoopClock&) noexcept {}
 
-  // For the clock of a loop, which goes by another and stands still while the loop does not run.
+  // A loop clock overrides these: it is based on another clock, and stands still while its loop
+  // does not run.
   [[nodiscard]] virtual Clock& base() noexcept { return *this; }
   [[nodiscard]] virtual duration stalled() const noexcept { return {}; }
   [[nodiscard]] virtual time_point to_base(time_point time) const noexcept { return time; }
-  // Until then, in the time of `base`, a loop that was late reads what has come meanwhile.
+  // The time of `base` until which a loop that was late reads the bytes that arrived meanwhile.
   [[nodiscard]] virtual time_point catches_up_at() const noexcept { return {}; }
   virtual void on_timer() {}
 };
 
 namespace detail {
 
-/// A timer on a `Clock`. A wait completes when the timer is due or cancelled, and also when it may
-/// not be over yet: then `goes_on` says that it is to be waited for again.
+/// A timer on a `Clock`. A wait completes when the timer is due or cancelled, and sometimes
+/// earlier: then `goes_on` returns true and the caller must wait again.
 ///
-/// A deadline is over only when the loop has read once more what its peers have sent. So a timer
-/// that is due lets the loop turn some more times, and a loop that was late catch up.
+/// A deadline passes only after the loop has read once more what its peers have sent. A timer that
+/// is due therefore lets the loop turn a few more times, and lets a loop that was late catch up.
 class Timer {
  public:
   Timer(const boost::asio::any_io_executor& executor, Clock& clock);
@@ -79,7 +80,7 @@ class Timer {
 
   [[nodiscard]] static constexpr Clock::time_point never() { return Clock::time_point::max(); }
 
-  /// Cancels what waits, and sets when the next wait is due.
+  /// Cancels the outstanding wait, and sets when the next one is due.
   void expires_at(Clock::time_point when);
   void expires_after(Clock::duration delay) { expires_at(clock_->now() + delay); }
 
@@ -91,14 +92,15 @@ class Timer {
     prepare();
     return timer_.async_wait(std::forward<Token>(token));
   }
-  /// To be asked when a wait that nobody ended has completed with @p error: whether it must be
-  /// waited for again. If not, the time `is_over`, or the wait was cancelled.
+  /// Call this when a wait has completed with @p error, unless the caller itself ended it. @returns
+  /// whether the caller must wait again; if not, either the time `is_over` or the wait was
+  /// cancelled.
   [[nodiscard]] bool goes_on(boost::system::error_code error);
   [[nodiscard]] bool is_over() const noexcept { return looks_ > last_look; }
 
   void cancel();
 
-  /// For a clock that is moved by hand: completes the wait if it is due.
+  /// Completes the wait if it is due. Called by a manual clock.
   void fire();
 
  private:
@@ -111,13 +113,69 @@ class Timer {
   Clock* clock_;
   Clock::time_point expiry_ = never();
   bool is_armed_ = false;
-  bool is_fired_ = false;   // by hand, which looks like a cancellation
-  std::uint8_t looks_ = 0;  // turns of the loop since it was due
+  bool is_fired_ = false;   // by a manual clock; Asio reports it as a cancellation
+  std::uint8_t looks_ = 0;  // turns of the loop since the timer was due
 };
 
 }  // namespace detail
-}  // namespace roost
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/base/clock.ipp"
-#endif
+inline Clock::time_point Clock::now() const noexcept { return std::chrono::steady_clock::now(); }
+
+inline Clock& Clock::system() noexcept {
+  static Clock clock;
+  return clock;
+}
+
+namespace detail {
+
+inline Timer::Timer(const boost::asio::any_io_executor& executor, Clock& clock)
+    : timer_(executor, never()), clock_(&clock) {}
+
+inline Timer::~Timer() { disarm(); }
+
+inline void Timer::expires_at(Clock::time_point when) {
+  cancel();
+  expiry_ = when;
+  looks_ = 0;
+}
+
+inline void Timer::prepare() {
+  is_fired_ = false;
+  if (looks_ > 0) {
+    timer_.expires_at(looks_ == last_look ? clock_->catches_up_at() : Clock::time_point());
+  } else if (clock_->is_manual() && is_due()) {
+    timer_.expires_at({});  // manual time may be ahead of system time
+  } else {
+    if (!std::exchange(is_armed_, true)) clock_->arm(*this);
+    const bool is_timed = !clock_->is_manual() && expiry_ != never();
+    timer_.expires_at(is_timed ? expiry_ + clock_->stalled() : never());
+  }
+}
+
+inline bool Timer::goes_on(boost::system::error_code error) {
+  if ((error && !is_fired_) || expiry_ == never() || is_over()) return false;
+  clock_->on_timer();
+  if (!is_due()) return true;  // the loop stalled meanwhile
+  return ++looks_ <= last_look;
+}
+
+inline void Timer::cancel() {
+  disarm();
+  is_fired_ = false;
+  timer_.cancel();
+}
+
+inline void Timer::fire() {
+  if (!is_due()) return;
+  disarm();
+  is_fired_ = true;
+  timer_.cancel();
+}
+
+inline void Timer::disarm() noexcept {
+  if (std::exchange(is_armed_, false)) clock_->disarm(*this);
+}
+
+}  // namespace detail
+
+}  // namespace roost

@@ -12,15 +12,15 @@ namespace roost {
 template <class Signature>
 class Hook;
 
-/// A callable of the application that answers at once or as a coroutine: made from anything that
-/// returns `R` or `awaitable<R>`.
+/// A callback of the application: a plain function or a coroutine. It is made from any callable
+/// that returns `R` or `awaitable<R>`.
 template <class R, class... Args>
 class Hook<R(Args...)> {
  public:
-  /// Empty: nobody is asked.
+  /// Makes an empty hook: there is nothing to call.
   Hook() = default;
 
-  /// Of anything callable that returns `R` or `awaitable<R>`.
+  /// Makes a hook from a callable that returns `R` or `awaitable<R>`.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, Hook> && std::invocable<F&, Args...> &&
              (std::convertible_to<std::invoke_result_t<F&, Args...>, R> ||
@@ -34,16 +34,16 @@ class Hook<R(Args...)> {
     }
   }
 
-  /// Whether there is something to call.
+  /// Returns whether the hook has a callable.
   [[nodiscard]] explicit operator bool() const noexcept {
     return static_cast<bool>(plain_) || static_cast<bool>(coroutine_);
   }
-  /// Whether it is called by `start`.
+  /// Returns whether the callable is a coroutine: use `start`, not `call`.
   [[nodiscard]] bool is_coroutine() const noexcept { return static_cast<bool>(coroutine_); }
 
-  /// Calls a hook that answers at once. @pre `!is_coroutine()`
+  /// Calls a plain function. @pre `!is_coroutine()`
   R call(Args... args) const { return plain_(std::forward<Args>(args)...); }
-  /// Starts one that is a coroutine. @pre `is_coroutine()`
+  /// Starts a coroutine. @pre `is_coroutine()`
   boost::asio::awaitable<R> start(Args... args) const {
     return coroutine_(std::forward<Args>(args)...);
   }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "roost/base/build/config.hpp"
@@ -13,10 +17,10 @@
 
 namespace roost {
 
-/// How much an event matters.
+/// How severe an event is.
 enum class Severity { debug, info, warning, error };
 
-/// The name of a severity.
+/// Returns the name of a severity.
 [[nodiscard]] constexpr std::string_view to_string(Severity severity) noexcept {
   switch (severity) {
     case Severity::debug: return "debug";
@@ -27,29 +31,29 @@ enum class Severity { debug, info, warning, error };
   return "unknown";
 }
 
-/// One field of a log event. Values are escaped when the event is made: what a peer sent cannot
-/// forge a line.
+/// One field of a log event. Values are escaped when the event is made, so text from a peer cannot
+/// forge a log line.
 struct LogField {
   std::string_view key;  ///< A fixed name such as `id`.
-  std::string value;     ///< Escaped.
+  std::string value;     ///< The escaped value.
 
-  /// @p raw is escaped, and cut at 256 bytes.
+  /// Makes a field whose value is @p raw, escaped and cut to 256 bytes.
   LogField(std::string_view field_key, std::string_view raw);
 };
 
-/// Something an operator may want to know. Valid during the call of the logger.
+/// An event for the operator of the server. It is valid only during the call of the logger.
 struct LogEvent {
-  Severity severity;                 ///< How much it matters.
+  Severity severity;                 ///< How severe the event is.
   std::string_view event;            ///< What happened, a fixed name such as `origin_denied`.
-  std::span<const LogField> fields;  ///< What it is about.
+  std::span<const LogField> fields;  ///< Details: ids, addresses, reasons.
 
-  /// `event key="value" key="value"`, on one line.
+  /// Returns `event key="value" key="value"`, on one line.
   [[nodiscard]] std::string to_string() const;
 };
 
-/// Takes log events. Called on the executor of whose option it is (a manager, a backplane), and by
-/// `check_origin` where that is called; must not throw or suspend, and must not call back into
-/// roost. Empty: nothing is logged.
+/// A function that takes log events. It is called on the executor of the object whose options hold
+/// it (a manager, a backplane), and by `check_origin` on the thread of its caller. It must not
+/// throw, suspend or call back into roost. If it is empty, nothing is logged.
 using Logger = std::function<void(const LogEvent&)>;
 
 namespace detail {
@@ -77,10 +81,74 @@ inline void log(const Logger& logger, Severity severity, std::string_view event,
   if (!logger) return;
   try {
     logger({severity, event, {fields.begin(), fields.size()}});
-  } catch (...) {  // a log that fails has nowhere to report to, and must not end a connection
+  } catch (...) {  // a failing logger must not end a connection, and cannot be reported
   }
 }
 
 }  // namespace detail
 
 }  // namespace roost
+
+namespace roost::detail {
+
+/// Keeps events that peers can cause at will from flooding the log. The first event of each kind is
+/// logged immediately, later ones at most once a second, with the number of events kept back.
+class LogThrottle {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// @param event  a name with static storage duration
+  /// @returns how many events of this kind were kept back since the last one that was logged;
+  ///          nothing if this event must be kept back too
+  [[nodiscard]] std::optional<std::uint64_t> admit(std::string_view event, time_point now);
+
+ private:
+  struct Kind {
+    std::string_view event;
+    std::optional<time_point> logged = {};
+    std::uint64_t kept_back = 0;
+  };
+
+  Kind& of(std::string_view event);
+
+  std::vector<Kind> kinds_;  // a handful
+};
+
+/// Logs an event unless @p throttle keeps it back.
+void log_throttled(const Logger& logger, LogThrottle& throttle, LogThrottle::time_point now,
+                   Severity severity, std::string_view event,
+                   std::initializer_list<LogField> fields) noexcept;
+
+inline std::optional<std::uint64_t> LogThrottle::admit(std::string_view event, time_point now) {
+  Kind& kind = of(event);
+  if (kind.logged && now < *kind.logged + std::chrono::seconds(1)) {
+    ++kind.kept_back;
+    return std::nullopt;
+  }
+  kind.logged = now;
+  return std::exchange(kind.kept_back, 0);
+}
+
+inline LogThrottle::Kind& LogThrottle::of(std::string_view event) {
+  for (Kind& kind : kinds_) {
+    if (kind.event == event) return kind;
+  }
+  return kinds_.emplace_back(Kind{.event = event});
+}
+
+inline void log_throttled(const Logger& logger, LogThrottle& throttle, LogThrottle::time_point now,
+                          Severity severity, std::string_view event,
+                          std::initializer_list<LogField> fields) noexcept {
+  if (!logger) return;
+  try {
+    const std::optional<std::uint64_t> kept_back = throttle.admit(event, now);
+    if (!kept_back) return;
+    if (*kept_back == 0) return log(logger, severity, event, fields);
+    std::vector<LogField> all(fields);
+    all.emplace_back("kept_back", std::to_string(*kept_back));
+    logger({severity, event, all});
+  } catch (...) {  // see `log`
+  }
+}
+
+}  // namespace roost::detail

@@ -2,26 +2,18 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
-#include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <mutex>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "roost/base/error.hpp"
 #include "roost/base/log_sinks.hpp"
-#include "roost/base/logging/line_queue.hpp"
 #include "roost/base/logging/line_queue.ipp"
 
 namespace roost {
 
 namespace detail {
 
-/// In UTC, to the millisecond (RFC 3339).
+/// Formats @p time as UTC with milliseconds (RFC 3339).
 ROOST_WHEN_USED std::string format_time(std::chrono::system_clock::time_point time) {
   using namespace std::chrono;
   const auto ms = floor<milliseconds>(time);
@@ -37,7 +29,8 @@ ROOST_WHEN_USED std::string format_time(std::chrono::system_clock::time_point ti
   return text;
 }
 
-/// Values are printable UTF-8 without quotes already; their `\xNN` are no JSON.
+/// Quotes a value that is already escaped for a log. `\xNN` is not a JSON escape, so each backslash
+/// is doubled.
 ROOST_WHEN_USED std::string json_string(std::string_view escaped) {
   std::string out = "\"";
   for (const char c : escaped) {
@@ -86,10 +79,10 @@ ROOST_DECL Logger log_to_stderr(LogSinkOptions options) {
 
 namespace detail {
 
-/// The queues of a process, so that a call of `exit` finds those whose writers are not destroyed.
+/// All queues of this process, so that `exit` can flush those whose writers still live.
 class LineQueues {
  public:
-  /// Never destroyed: there may be writers that go later than all else.
+  /// Never destroyed: a writer with static storage duration may be destroyed after anything else.
   static LineQueues& of_process() {
     static auto* const all = new PerProcess<std::unique_ptr<LineQueues>>;
     static const int at_exit = std::atexit([] {

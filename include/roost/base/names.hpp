@@ -10,29 +10,29 @@
 
 namespace roost {
 
-/// Several names (rooms, ids) as an argument: a view of one string, of up to four strings in
-/// braces, or of a contiguous range of strings.
+/// An argument that takes one or several names (rooms, ids): a view of one string, of up to four
+/// strings in braces, or of a contiguous range of strings.
 ///
-/// Trivially destructible on purpose: g++ 12 destroys an owning temporary aggregate of a
-/// `co_await` expression twice. Use it as an argument only; it owns nothing.
+/// It owns nothing: use it as an argument only. It is trivially destructible because g++ 12
+/// destroys an owning temporary aggregate in a `co_await` expression twice.
 /// @code
 /// {.rooms = "lobby"}   {.rooms = {"lobby", room}}   {.rooms = vector_of_strings}
 /// @endcode
 class Names {
  public:
-  /// How many names there may be in braces; give a range for more.
+  /// The most names that fit in braces; pass a range for more.
   static constexpr std::size_t max_braced = 4;
 
-  /// No names: `is_given` is false.
+  /// Makes an argument without names: `is_given` is false.
   constexpr Names() noexcept = default;
 
-  /// One to four strings.
+  /// Refers to one to four strings, which must outlive the call.
   template <std::convertible_to<std::string_view>... Name>
     requires(sizeof...(Name) >= 1 && sizeof...(Name) <= max_braced)
   Names(const Name&... names) noexcept  // NOLINT: implicit on purpose
       : braced_{std::string_view(names)...}, size_(sizeof...(Name)), kind_(Kind::braced) {}
 
-  /// A vector, a span or an array of strings, which must outlive the call.
+  /// Refers to a vector, span or array of strings, which must outlive the call.
   template <std::ranges::contiguous_range Range>
     requires(!std::convertible_to<const Range&, std::string_view> &&
              std::ranges::sized_range<Range> &&
@@ -47,13 +47,13 @@ class Names {
         size_(std::ranges::size(range)),
         kind_(Kind::range) {}
 
-  /// How many names there are.
+  /// Returns how many names there are.
   [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
-  /// False if there were no names at all; an empty range of names was given.
+  /// Returns false if no argument was given. An empty range counts as given.
   [[nodiscard]] constexpr bool is_given() const noexcept { return kind_ != Kind::none; }
-  /// Whether there are none, given or not.
+  /// Returns whether there are no names, given or not.
   [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
-  /// One of them. @pre `i < size()`
+  /// Returns the name at index @p i. @pre `i < size()`
   [[nodiscard]] constexpr std::string_view operator[](std::size_t i) const noexcept {
     return kind_ == Kind::range ? range_.at(range_.data, i) : braced_[i];
   }
@@ -74,9 +74,9 @@ class Names {
     const Names* names_ = nullptr;
     std::size_t i_ = 0;
   };
-  /// The first of them.
+  /// Returns an iterator to the first name.
   [[nodiscard]] constexpr iterator begin() const noexcept { return {this, 0}; }
-  /// The end of them.
+  /// Returns the end iterator.
   [[nodiscard]] constexpr iterator end() const noexcept { return {this, size_}; }
 
  private:
@@ -86,8 +86,8 @@ class Names {
     std::string_view (*at)(const void*, std::size_t);
   };
 
-  // Options are temporaries of `co_await` expressions, which live in the frames of coroutines that
-  // exist as often as there are connections: a few names, and these over each other.
+  // Options are temporaries of `co_await` expressions and so live in coroutine frames, of which
+  // there is one per connection: the union keeps them small.
   union {
     std::array<std::string_view, max_braced> braced_{};
     Elsewhere range_;

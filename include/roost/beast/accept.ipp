@@ -17,26 +17,24 @@
 #include <cerrno>
 #endif
 
-#include "roost/base/build/config.hpp"
 #include "roost/beast/listen.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
-// From a port to a connection whose request is to be read; the rest is in `listen.ipp`.
+// From an open port to accepted connections whose requests are to be read; the rest is in
+// `listen.ipp`.
 
 namespace roost::detail {
 
 ROOST_DECL void share_port(boost::asio::ip::tcp::acceptor& acceptor) {
 #if defined(SO_REUSEPORT)
-  // As one of Asio's own options, which has none for this.
+  // `SO_REUSEPORT` through one of Asio's internal option types: Asio has no option of its own for
+  // it.
   acceptor.set_option(boost::asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>(true));
 #else
   throw boost::system::system_error(boost::asio::error::operation_not_supported);
 #endif
 }
 
-/// No program that is started meanwhile gets the socket.
+/// Opens the socket so that programs which this process starts do not inherit it.
 ROOST_DECL void open_socket(boost::asio::ip::tcp::acceptor& acceptor,
                             const boost::asio::ip::tcp& protocol) {
 #if defined(__linux__)
@@ -64,7 +62,8 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     if (options.reuse_port) share_port(acceptor);
     set_options(acceptor, options.stream.send_buffer_bytes);
     acceptor.non_blocking(true);
-    // Else Asio waits for the next, blocking all, where one has left before it was accepted.
+    // Without this option Asio blocks in `accept` until the next client comes, if a client has left
+    // before it was accepted.
     acceptor.set_option(boost::asio::socket_base::enable_connection_aborted(true));
     acceptor.bind(endpoint);
     acceptor.listen(options.backlog);
@@ -76,7 +75,7 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
   return acceptor;
 }
 
-/// Like `acceptor.accept`, but no program that is started meanwhile gets the socket.
+/// Like `acceptor.accept`, but programs which this process starts do not inherit the socket.
 ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
                               boost::asio::ip::tcp::socket& socket,
                               boost::asio::ip::tcp::endpoint& peer,
@@ -85,7 +84,7 @@ ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
   auto size = static_cast<socklen_t>(peer.capacity());
   const int accepted = ::accept4(acceptor.native_handle(), peer.data(), &size, SOCK_CLOEXEC);
   if (accepted < 0) {
-    const bool is_nobody = errno == EPROTO || errno == EINTR;  // look again
+    const bool is_nobody = errno == EPROTO || errno == EINTR;  // try the next one
     error.assign(is_nobody ? ECONNABORTED : errno, boost::system::system_category());
     return;
   }
@@ -98,7 +97,9 @@ ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
 #endif
 }
 
-/// @param error  `would_block`: nobody else waits; `connection_aborted`: it has left meanwhile
+/// Accepts one client and begins to serve it.
+/// @param error  `would_block`: no other client waits; `connection_aborted`: the client has left
+///               already
 ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
                            boost::asio::ip::tcp::acceptor& acceptor,
                            const std::shared_ptr<const StreamOptions>& stream_options,
@@ -115,7 +116,7 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
   if (listening->options.address_key && !listening->options.request_key) {
     try {
       slot = listening->admit(listening->options.address_key(peer.address()));
-    } catch (...) {  // the application's; those who come next are accepted
+    } catch (...) {  // by `address_key`; accepting goes on
       return log_failure(listening->logger);
     }
     if (!slot) return;
@@ -126,12 +127,12 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
   begin_serving(executor, listening, std::move(link), peer);
 }
 
-/// Lets in all that the kernel has queued, since closing the acceptor would reset them, and closes
-/// it.
+/// Accepts all connections that the kernel has queued, since closing the acceptor would reset them,
+/// then closes the acceptor.
 ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
                             boost::asio::ip::tcp::acceptor& acceptor,
                             const std::shared_ptr<const StreamOptions>& stream_options) {
-  constexpr int most = 65'536;  // what others can add meanwhile has an end
+  constexpr int most = 65'536;  // bounds how many may be added meanwhile
   boost::system::error_code error;
   for (int i = 0; i < most && !listening->is_stopped; ++i) {
     accept_one(listening, acceptor, stream_options, error);
@@ -150,8 +151,9 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     boost::system::error_code error;
     co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
                                  boost::asio::redirect_error(boost::asio::use_awaitable, error));
-    // Clients that wait are accepted together, so that their requests are read together. But the
-    // loop has other work, and no handshake is evicted for a client of the same batch.
+    // Clients that wait are accepted together, so that their requests are read together. The batch
+    // is bounded: the event loop has other work, and no handshake is evicted for a client of the
+    // same batch.
     for (int i = 0; i < max_accepted && !error && !listening->is_stopped; ++i) {
       if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
       accept_one(listening, acceptor, stream_options, error);
@@ -162,7 +164,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
       continue;
     }
     if (error == boost::asio::error::operation_aborted) co_return;
-    // No file descriptors, most likely: those that are connected must end first.
+    // Most likely there are no file descriptors left: wait until other connections have ended.
     listening->log_limited(Severity::error, "accept_failed", {{"why", error.message()}});
     Clock& clock = *listening->options.stream.clock;
     co_await sleep_until(acceptor.get_executor(), clock,

@@ -2,22 +2,16 @@
 #pragma once
 
 #include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
-#include <utility>
 
-#include "roost/base/build/config.hpp"
-#include "roost/base/error.hpp"
 #include "roost/beast/beast_websocket.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost {
 
 ROOST_DECL BeastWebSocket::~BeastWebSocket() {
-  // From any thread; if there still is a conversation, its context lives.
+  // May run on any thread. If the conversation still exists, so does its context.
   if (auto conversation = conversation_.lock()) {
     const auto executor = conversation->channel().get_executor();
     boost::asio::dispatch(executor,
@@ -38,7 +32,7 @@ ROOST_DECL Message BeastWebSocket::take_next(bool is_cancelled) {
   Message message = std::move(*inbox_->message);
   inbox_->message.reset();
   if (inbox_->conversation) {
-    channel()->note_activity();  // what came behind it is read only now
+    channel()->note_activity();  // bytes behind the message are read only now
     inbox_->conversation->resume();
   }
   return message;
@@ -59,7 +53,7 @@ ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::send(Frame frame) {
 
 ROOST_DECL boost::asio::awaitable<void> BeastWebSocket::wait_until_down() {
   while (inbox_->conversation) {
-    co_await detail::wait(inbox_->downed, inbox_->executor, *options_->clock);
+    co_await detail::wait(inbox_->downed, inbox_->executor(), *options_->clock);
   }
 }
 

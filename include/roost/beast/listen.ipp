@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/system/system_error.hpp>
-#include <chrono>
 #include <exception>
-#include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
 
-#include "roost/access/origin_policy.hpp"
-#include "roost/base/build/config.hpp"
-#include "roost/base/text/text.hpp"
 #include "roost/beast/accept.ipp"
-#include "roost/beast/http/http.hpp"
 #include "roost/beast/listen.hpp"
 
 namespace roost {
 namespace detail {
 
-/// What is answered to a request that is not for the handler of the application; none if it is.
-/// @par Errors  what the application throws
+/// The answer to a request that is not for the handler of the application; `nullopt` if the request
+/// is for the handler.
+/// @par Errors  those of the application's functions.
 ROOST_DECL std::optional<std::string> answer_unless_it_throws(Listening& listening,
                                                               const HttpRequest& request) {
   const unsigned version = request.version();
@@ -47,14 +36,14 @@ ROOST_DECL std::optional<std::string> answer_unless_it_throws(Listening& listeni
                        std::initializer_list<LogField> fields) {
     listening.log_limited(severity, event, fields);
   };
-  if (!check_origin(listening.origins, header_value(request, "Origin"),
-                    header_value(request, "Host"), log)) {
+  if (!check_origin(listening.origins, header_value(request, boost::beast::http::field::origin),
+                    header_value(request, boost::beast::http::field::host), log)) {
     return http_response(403, "This page may not connect.\n", version);
   }
   return std::nullopt;
 }
 
-/// The answer where the application has failed to give one.
+/// The answer if a function of the application has thrown.
 ROOST_DECL std::string failure_response(const HttpRequest& request) {
   return http_response(500, {}, request.version(),
                        {.is_head = request.method() == boost::beast::http::verb::head});
@@ -64,8 +53,8 @@ ROOST_DECL void log_failure(const Logger& logger) noexcept {
   log(logger, Severity::error, "connection_failed", {{"why", describe(std::current_exception())}});
 }
 
-/// What is answered to a request that is not for the handler of the application, also where the
-/// application throws.
+/// The answer to a request that is not for the handler of the application, also if a function of
+/// the application throws.
 ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpRequest& request) {
   try {
     return answer_unless_it_throws(listening, request);
@@ -75,8 +64,9 @@ ROOST_DECL std::optional<std::string> answer(Listening& listening, const HttpReq
   }
 }
 
-/// Asks for the key of a request, and takes a place among those of that key.
-/// @returns what is answered if there is none
+/// Asks the application for the key of a request, and takes a place among the connections with that
+/// key.
+/// @returns the refusal, if all places of that key are taken.
 ROOST_DECL std::optional<std::string> admit(Listening& listening, Link& link,
                                             const HttpRequest& request,
                                             const boost::asio::ip::tcp::endpoint& peer) {
@@ -94,7 +84,7 @@ ROOST_DECL std::optional<std::string> admit(Listening& listening, Link& link,
   }
 }
 
-/// What a handler lets escape ends its connection, not the server.
+/// Logs the exception with which a handler ended its connection; the server goes on.
 ROOST_DECL void report(const Listening::Visitor& visitor,
                        const std::exception_ptr& error) noexcept {
   if (!error) return;
@@ -102,15 +92,15 @@ ROOST_DECL void report(const Listening::Visitor& visitor,
   try {
     std::rethrow_exception(error);
   } catch (const boost::system::system_error&) {
-    // A peer that left, or a refusal that is in the log already; not where a peer gets a 500 for
-    // it.
+    // A peer that left, or a refusal that was logged already, is not an error; a peer that gets a
+    // 500 is.
     if (!visitor.waits_for_answer()) severity = Severity::debug;
   } catch (...) {
   }
   log(visitor.listening().logger, severity, "connection_failed", {{"why", describe(error)}});
 }
 
-/// Counts a handshake that came to nothing because of who began it.
+/// Counts a handshake that failed because of the peer.
 ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::exception_ptr& error) {
   Listening& listening = visitor.listening();
   if (!error || !visitor.is_in_handshake() || listening.is_stopped) return;
@@ -126,20 +116,20 @@ ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::excep
   }
 }
 
-/// An `Upgrade` that the handler has dropped without an answer: it is closed, or after an exception
-/// answered with 500.
+/// Ends an `Upgrade` that the handler has dropped without an answer: answers with 500 after an
+/// exception, else closes the connection.
 ROOST_DECL void end_unanswered(const std::shared_ptr<Listening::Visitor>& visitor,
                                const std::exception_ptr& error) {
   const std::shared_ptr<Link> link = std::exchange(visitor->unanswered(), nullptr);
   if (!link || link->is_down()) return;
-  if (!error) return link->close();
+  if (!error) return link->end();
   TaskGroup& visits = visitor->listening().gate->visits();
   visits.spawn(link->get_executor(), respond(link, http_response(500, {}, 11)),
                [visitor](const std::exception_ptr&) {});
 }
 
-/// Runs a coroutine for somebody who has come, who is known for as long as that lasts.
-/// @param is_handler  whether it is that of the application
+/// Runs a coroutine for a client, and keeps its `Visitor` until the coroutine ends.
+/// @param is_handler  whether the coroutine is the application's handler
 ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
                       std::shared_ptr<Listening::Visitor> visitor,
                       boost::asio::awaitable<void> coroutine, bool is_handler) {
@@ -152,24 +142,32 @@ ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
                });
 }
 
+/// Calls the handler of the application, in a coroutine of its own, so that the memory for reading
+/// the request is freed.
+ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
+                             std::shared_ptr<Link> link, HttpRequest request,
+                             const boost::asio::ip::tcp::endpoint& remote_endpoint) {
+  visitor->become_known();
+  const auto executor = link->get_executor();
+  Upgrade upgrade(std::move(link), std::move(request), remote_endpoint,
+                  std::shared_ptr<std::shared_ptr<Link>>(visitor, &visitor->unanswered()));
+  spawn(executor, visitor, visitor->listening().handler(std::move(upgrade)),
+        /*is_handler=*/true);
+}
+
 ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening::Visitor> visitor,
                                               std::shared_ptr<Link> link,
                                               boost::asio::ip::tcp::endpoint remote_endpoint) {
   Listening& listening = visitor->listening();
   HttpRequest request = co_await read_request(link);
   if (link->is_down()) co_return;  // the listener has stopped
-  if (std::optional<std::string> response = answer(listening, request)) {
-    co_return co_await respond(link, std::move(*response));
+  std::optional<std::string> response = answer(listening, request);
+  if (!response) response = admit(listening, *link, request, remote_endpoint);
+  if (response) {
+    co_await respond(link, std::move(*response));
+  } else {
+    call_handler(visitor, std::move(link), std::move(request), remote_endpoint);
   }
-  if (std::optional<std::string> response = admit(listening, *link, request, remote_endpoint)) {
-    co_return co_await respond(link, std::move(*response));
-  }
-  visitor->become_known();
-  // In a coroutine of its own: this one, with all that reading a request needs, is done.
-  const auto executor = link->get_executor();
-  Upgrade upgrade(std::move(link), std::move(request), std::move(remote_endpoint),
-                  std::shared_ptr<std::shared_ptr<Link>>(visitor, &visitor->unanswered()));
-  spawn(executor, visitor, listening.handler(std::move(upgrade)), /*is_handler=*/true);
 }
 
 ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
@@ -177,7 +175,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
                               std::shared_ptr<Link> link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   listening->evict_handshakes();
-  if (listening->is_stopped) return link->abort();  // by whoever was asked or told meanwhile
+  if (listening->is_stopped) return link->abort();  // stopped by a callback meanwhile
   link->set_deadline(listening->handshake_timeout());
   auto visitor = std::make_shared<Listening::Visitor>(listening, link);
   auto serving = serve(visitor, std::move(link), remote_endpoint);
@@ -187,7 +185,7 @@ ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
                                 const boost::asio::ip::tcp::endpoint& endpoint,
                                 const std::shared_ptr<Listening>& listening) {
-  if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes nobody any more");
+  if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes no connections");
   auto acceptor = open_acceptor(executor, endpoint, listening->options);
   listening->local_endpoint = acceptor.local_endpoint();
   listening->gate->add(listening);
@@ -213,7 +211,7 @@ ROOST_DECL void Listening::note_refusal(const Refusal& refusal) noexcept {
   if (refusal.unit.empty()) {
     return log_limited(Severity::info, "request_refused", {status, why});
   }
-  // The limit may be too low for the cookies of this site.
+  // A warning: the limit may be too low for the cookies of this site.
   log_limited(Severity::warning, "request_refused",
               {status,
                why,
@@ -254,8 +252,8 @@ ROOST_DECL Clock::duration Listening::handshake_timeout() const noexcept {
 }
 
 ROOST_DECL void Listening::hand_over() noexcept {
-  // A client that never ends its request must not make the drain wait longer than one that does not
-  // answer its close.
+  // A drain must not wait longer for a client that never ends its request than for one that does
+  // not answer a close frame.
   for (const Visitor* visitor : visitors) {
     const std::shared_ptr<Link> link = visitor->is_known() ? nullptr : visitor->link();
     if (link) link->tighten_deadline(handshake_timeout());
@@ -273,11 +271,11 @@ ROOST_DECL void Listening::stop() noexcept {
 
 ROOST_DECL void Listening::close() noexcept {
   end_accepting();
-  // Browsers connect in advance: nobody waits for those.
+  // Browsers open connections in advance: a drain does not wait for these.
   abort_if([](const Visitor&, const Link& link) { return !link.has_received(); });
 }
 
-ROOST_DECL void Listening::shut() noexcept {
+ROOST_DECL void Listening::cut_off() noexcept {
   end_accepting();
   abort_if([](const Visitor&, const Link&) { return true; });
 }

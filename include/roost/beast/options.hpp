@@ -13,80 +13,80 @@
 
 namespace roost {
 
-/// How messages are compressed (permessage-deflate, RFC 7692): in both directions where the client
-/// asks for it, without context takeover unless an option says otherwise.
+/// Compression of messages (permessage-deflate, RFC 7692), in both directions if the client asks
+/// for it, without context takeover unless an option says otherwise.
 ///
-/// A broadcast is compressed once for all who agreed on the same. Costs processor time for network:
-/// for large texts. As with HTTP, do not put a secret and what a stranger chooses into one message:
-/// its size tells.
+/// A broadcast is compressed once for all connections with the same parameters. Compression trades
+/// processor time for network traffic, and is meant for large texts. As with HTTP, do not put a
+/// secret and text chosen by a stranger into one message: the compressed size can reveal the
+/// secret.
 struct Compression {
-  /// Messages of fewer bytes go out as they are. Less than 16 MiB.
+  /// Shorter messages are sent uncompressed. In bytes; less than 16 MiB.
   std::size_t min_bytes = 256;
-  /// 1 (fast) to 9 (small).
+  /// The level: 1 (fast) to 9 (small).
   unsigned level = 6;
-  /// Whether clients may refer in one message to those before it. Clients on Apple's systems do so
-  /// even when they are told not to (`URLSessionWebSocketTask`): without this option their second
-  /// compressed message may end the connection with 1007. With it a client that compresses costs up
-  /// to 32 KiB of memory more, the last that it has sent, for as long as it is connected. What the
-  /// server sends stands for itself in either case.
+  /// Whether clients may refer in one message to the messages before it. Clients on Apple's systems
+  /// (`URLSessionWebSocketTask`) do so even when told not to: without this option their second
+  /// compressed message may end the connection with 1007. With it, each client that compresses
+  /// costs up to 32 KiB of memory, for its most recent bytes, while it is connected. Messages from
+  /// the server never refer to earlier ones.
   bool client_context_takeover = false;
 };
 
-/// How one connection over Beast treats its peer, from the first byte to the last.
+/// Options of one connection over Beast, from the first byte to the last.
 struct StreamOptions {
   /// From the accepted socket to the end of the upgrade; then the socket is aborted. Once a drain
-  /// has begun a request has `close_timeout` to come, if that is less. 1 ms to 1 day, as for the
-  /// next three.
+  /// has begun, the request must arrive within `close_timeout` if that is less. 1 ms to 1 day.
   Clock::duration handshake_timeout = std::chrono::seconds(15);
-  /// How long a close handshake may take, once the peer has taken all that was sent before; then
-  /// the socket is aborted. Until then, so long for each 32 KiB, or for all that is left, at most
-  /// twelve times.
+  /// How long the peer may take to answer a close frame once it has taken everything sent before;
+  /// then the socket is aborted. Until then the peer must take each 32 KiB, or all that is left,
+  /// within this time, and everything within twelve times this time. 1 ms to 1 day.
   Clock::duration close_timeout = std::chrono::seconds(5);
-  /// How long a peer may take for each 32 KiB, or for all that is left, of the last bytes, where no
-  /// manager watches over them: an HTTP response, or what is queued when the peer ends the
-  /// conversation. Twelve times that altogether. And how long a peer that keeps asking for pongs
-  /// may take nothing.
+  /// How long the peer may take for each 32 KiB of the last bytes, or for all that is left, if no
+  /// manager enforces its own timeout: for an HTTP response, or for the queue when the peer ends
+  /// the conversation. The peer may take twelve times as long in total. It is also how long a peer
+  /// that keeps asking for pongs may read nothing. 1 ms to 1 day.
   Clock::duration send_timeout = std::chrono::seconds(5);
-  /// How long the peer may take to close its side after ours is shut down and it has taken all;
-  /// then it is closed.
+  /// How long the peer may take to close its side after it has taken everything and ours is shut
+  /// down; then the socket is closed. 1 ms to 1 day.
   Clock::duration linger_timeout = std::chrono::seconds(2);
-  /// Bytes of the request line and the headers, cookies included; more is refused with 431. Servers
-  /// in front let 16 to 32 KiB through. A request costs as much memory as it has bytes, and what is
-  /// kept of it is kept for as long as its connection. 256 to 1 048 576.
+  /// Limit on the request line and the headers, cookies included, in bytes; a longer request is
+  /// refused with 431. Common reverse proxies accept 16 to 32 KiB. A request costs as much memory
+  /// as it has bytes, and the headers are kept as long as the connection. 256 to 1 048 576.
   std::size_t max_header_bytes = 32'768;
-  /// Header fields of the upgrade request; more is refused with 431. 8 to 10 000.
+  /// Limit on the header fields of a request; more are refused with 431. 8 to 10 000.
   std::size_t max_header_fields = 100;
-  /// Bytes of the request target, path and query; more is refused with 414. 1 to
+  /// Limit on the request target, path and query, in bytes; a longer one is refused with 414. 1 to
   /// `max_header_bytes`.
   std::size_t max_target_bytes = 4'096;
-  /// Bytes per message received, until a manager sets its own limit. 0: no limit.
+  /// Limit on a received message, in bytes, until a manager sets its own. 0: no limit.
   std::size_t max_message_bytes = 1'048'576;
-  /// Offered to clients that ask for it; not set: nothing is compressed. `max_message_bytes` is of
-  /// messages as they are inflated; compressed they may have an eighth more. Not for wrapped
-  /// streams, which bring their own.
+  /// Compression to offer to clients that ask for it; not set: none. `max_message_bytes` applies to
+  /// the inflated message; a compressed one may take an eighth more on the wire. Not used for
+  /// wrapped streams, which have their own setting.
   std::optional<Compression> compression = {};
-  /// Bytes that the kernel may hold for a peer that does not read. 0: the system's default; at
-  /// most 1 GiB.
+  /// How many bytes the kernel may buffer for a peer that does not read. 0: the system's default;
+  /// at most 1 GiB.
   std::size_t send_buffer_bytes = 262'144;
-  /// What the timeouts are measured by. Time in which the event loop did not run does not count.
-  /// Not null; must outlive the connection.
+  /// The clock of all timeouts. Time in which the event loop did not run does not count. Not null;
+  /// must outlive the connection.
   Clock* clock = &Clock::system();
 };
 
-/// How an upgrade is accepted.
+/// Options of `Upgrade::accept`.
 struct AcceptOptions {
-  /// Subprotocols that the server speaks, best first: the first that the client offers is chosen
-  /// (RFC 6455, section 4.2.2). Empty, or none in common: none.
+  /// Subprotocols of the server, best first: the first one that the client offers is chosen (RFC
+  /// 6455, section 4.2.2). If it is empty, or none is in common, the connection has no subprotocol.
   Names subprotocols = {};
-  /// The `Server` header of the response; empty: Beast's, which names its version.
+  /// The `Server` header of the response; empty: Beast's default, which names its version.
   std::string_view server = {};
 };
 
-/// What a refusal says besides its status.
+/// Options of `Upgrade::reject`: what the response contains besides its status.
 struct RejectOptions {
-  /// When the client may come back, for a 503 or 429 (RFC 9110, section 10.2.3).
+  /// When the client may try again, for a 503 or 429 (RFC 9110, section 10.2.3).
   std::optional<std::chrono::seconds> retry_after = {};
-  /// How a client could say who it is, for a 401 (RFC 9110, section 11.6.1).
+  /// The authentication scheme to use, for a 401 (RFC 9110, section 11.6.1).
   std::string_view challenge = "Bearer";
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>  // field.hpp of Boost 1.83 uses it and does not include it
+
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
@@ -13,20 +15,21 @@
 
 namespace roost {
 
-/// The head of any request: that of an `on_http`, `Upgrade::request()`, or one that an existing
-/// Beast server has read.
+/// The head of any request: the one given to `on_http`, `Upgrade::request()`, or one that an
+/// existing Beast server has read.
 using RequestHead = boost::beast::http::request_header<>;
 
-/// The path of a request as it came, percent-encoded: `/page` of the target `/page?from=mail`.
+/// The path of a request, percent-encoded as it came: `/page` for the target `/page?from=mail`.
 ///
-/// Compare paths, not targets: links with a query, such as those of campaigns, are for the same
+/// Compare paths, not targets: a link with a query, for example of a campaign, leads to the same
 /// page.
-/// @par Lifetime  a view into @p request
+/// @par Lifetime  The result is a view into @p request.
 [[nodiscard]] inline std::string_view path_of(const RequestHead& request) {
   return detail::path_of(detail::to_std(request.target()));
 }
 
-/// The first parameter of that name in the query of a request, decoded.
+/// The first parameter named @p name in the query of a request, decoded; `nullopt` if there is
+/// none.
 [[nodiscard]] inline std::optional<std::string> query_of(const RequestHead& request,
                                                          std::string_view name) {
   return detail::query_parameter(detail::to_std(request.target()), name);
@@ -34,11 +37,11 @@ using RequestHead = boost::beast::http::request_header<>;
 
 /// The token of the header `Authorization: Bearer TOKEN` (RFC 6750, section 2.1).
 ///
-/// The name of the scheme may be written in any case, and one or more spaces may follow it (RFC
-/// 9110, sections 11.1 and 11.4).
-/// @return nothing where another scheme is used, where the token is empty or has spaces in it, and
-///         where the header is missing or there more than once, since nobody could say which counts
-/// @par Lifetime  a view into @p request
+/// The name of the scheme may be in any case, and one or more spaces may follow it (RFC 9110,
+/// sections 11.1 and 11.4).
+/// @returns `nullopt` if the scheme is another one, if the token is empty or contains spaces, and
+///          if the header is missing or occurs more than once.
+/// @par Lifetime  The result is a view into @p request.
 [[nodiscard]] inline std::optional<std::string_view> bearer_token(const RequestHead& request) {
   constexpr std::string_view scheme = "bearer";
   constexpr std::string_view spaces = " \t";

@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// The parts of `roost/beast.hpp` that are compiled once, beside those of `roost/src.hpp`: also the
-/// manager over a `BeastWebSocket`.
+/// Compiles the parts of `roost/beast.hpp` that are compiled once, including the manager over a
+/// `BeastWebSocket`. Needed besides `roost/src.hpp`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"

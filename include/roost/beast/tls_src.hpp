@@ -2,11 +2,14 @@
 #pragma once
 
 /// @file
-/// The parts of `roost/beast/tls.hpp` that are compiled once, beside those of `roost/src.hpp` and
-/// `roost/beast/src.hpp`.
+/// Compiles the parts of `roost/beast/tls.hpp` that are compiled once. Needed besides
+/// `roost/src.hpp` and `roost/beast/src.hpp`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
 #endif
 
+#include "roost/beast/tls.hpp"
+#include "roost/beast/transport/tls_engine.ipp"
+#include "roost/beast/transport/tls_stream_transport.ipp"
 #include "roost/beast/transport/tls_transport.ipp"

@@ -17,17 +17,18 @@
 
 namespace roost {
 
-/// Makes a `BeastWebSocket` of a `websocket::stream` that is already open, over any next layer. The
-/// contract is that of `Upgrade::accept`, the speed is Beast's: one write per message.
+/// Makes a `BeastWebSocket` from a `websocket::stream` that is already open, over any next layer.
+/// It behaves like one from `Upgrade::accept`, but Beast writes each message separately, so it is
+/// slower.
 ///
-/// roost owns the reads from now on, and the `control_callback` and `timeout` options, and sets
-/// `TCP_NODELAY` and the send buffer of the socket; nothing may be under way on the stream. Beast
-/// writes nothing more to a peer that has shut down its side without a close frame: what is still
-/// queued then is lost.
+/// From now on roost reads from the stream, and owns the options `control_callback` and `timeout`.
+/// It also sets `TCP_NODELAY` and the send buffer of the socket. No operation may be under way on
+/// the stream. If the peer shuts down its side without a close frame, Beast writes nothing more,
+/// and frames that are still queued are lost.
 /// @param executor  that of the manager
 /// @param request   the request that was upgraded, for `header`
-/// @par Errors  `errc::wrong_executor`; `connection_closed` if it is not open; `invalid_option`,
-///              naming the field. Then the stream is untouched.
+/// @par Errors  `errc::wrong_executor`; `connection_closed` if the stream is not open;
+///              `invalid_option`, naming the field. After an error the stream is unchanged.
 template <class Next, bool deflate>
 std::shared_ptr<BeastWebSocket> wrap(const boost::asio::any_io_executor& executor,
                                      boost::beast::websocket::stream<Next, deflate>&& stream,

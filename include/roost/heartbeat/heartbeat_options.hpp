@@ -10,14 +10,14 @@
 
 namespace roost {
 
-/// The options of a `HeartbeatMonitor`, fixed for its life. The clock is that of the manager.
+/// The options of a `HeartbeatMonitor`, which uses the manager's clock.
 struct HeartbeatOptions {
   /// How often each connection is pinged. 10 ms to 1 day.
   Clock::duration interval = std::chrono::seconds(30);
-  /// How long nothing may be heard of a connection before it is dropped. Longer than `interval`, at
-  /// most 1 week.
+  /// How long a connection may be silent before it is dropped. Longer than `interval`, at most 1
+  /// week.
   Clock::duration timeout = std::chrono::seconds(90);
-  /// The text message that stands for a ping where the socket has no ping frames. Not empty, UTF-8.
+  /// The text message that is sent as a ping if the socket has no ping frames. UTF-8, not empty.
   std::string message = "ping";
 };
 

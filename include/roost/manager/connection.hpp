@@ -16,27 +16,35 @@
 
 #include "roost/base/clock.hpp"
 #include "roost/manager/options.hpp"
+#include "roost/manager/recovery.hpp"
 #include "roost/manager/registry/connection_parts.hpp"
-#include "roost/socket/detail/encode.hpp"
 #include "roost/socket/disconnect.hpp"
+#include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost {
 
-/// One WebSocket known to one `ConnectionManager`. Made by `connect`, always in a `shared_ptr`.
+namespace detail {
+template <class Ws>
+struct FanOut;
+}
+
+/// One WebSocket that is registered with a `ConnectionManager`. `connect` and `session` make it,
+/// always in a `shared_ptr`.
 ///
-/// @par Lifetime       May be kept for ever: on a connection that has ended, sends are false and
-///                     receives throw `errc::connection_closed`.
-/// @par Thread safety  `id` and `connected_at` from any thread, sends may be awaited from any
-///                     executor; the rest on the manager's executor only.
+/// @par Lifetime       The application may keep a connection as long as it likes. Once the
+///                     connection has ended, sends return false and receives throw
+///                     `errc::connection_closed`.
+/// @par Thread safety  `id`, `user` and `connected_at` may be called from any thread. Sends may be
+///                     awaited on any executor. Call all other members on the manager's executor.
 template <class Ws>
 class Connection final : private detail::ConnectionParts<Ws>,
                          public std::enable_shared_from_this<Connection<Ws>> {
-  struct Key {};  // only the manager makes connections
+  struct Key {};  // only the manager can make connections
 
  public:
-  /// @private For the manager.
+  /// @private Called by the manager.
   Connection(Key, std::weak_ptr<detail::ManagerState<Ws>> manager, std::string id,
              nlohmann::json metadata, Clock::time_point now, Overflow overflow)
       : detail::ConnectionParts<Ws>(overflow),
@@ -45,50 +53,68 @@ class Connection final : private detail::ConnectionParts<Ws>,
         metadata_(std::move(metadata)),
         connected_at_(now) {}
 
-  /// Unique among the connections of its manager.
+  /// Returns the id, which is unique among the registered connections of the manager.
   [[nodiscard]] const std::string& id() const noexcept { return id_; }
 
-  /// What the application knows about this connection; roost never looks at it.
-  [[nodiscard]] nlohmann::json& metadata() noexcept { return metadata_; }
-  /// The same, to read only.
-  [[nodiscard]] const nlohmann::json& metadata() const noexcept { return metadata_; }
+  /// Returns the user that the connection belongs to: `ConnectOptions::user`, or the id.
+  [[nodiscard]] const std::string& user() const noexcept {
+    const detail::ConnectionUser* const user = detail::ConnectionParts<Ws>::user.get();
+    return user ? user->name : id_;
+  }
 
-  /// The rooms it is in, sorted; once it has ended, those it was in.
+  /// Returns the application's data about this connection, for changes. roost does not read it.
+  [[nodiscard]] nlohmann::json& metadata() { return made_metadata(); }
+  /// Returns the application's data about this connection, read-only.
+  [[nodiscard]] const nlohmann::json& metadata() const { return made_metadata(); }
+
+  /// Returns the rooms that the connection is in, sorted; once it has ended, the rooms that it was
+  /// in.
   [[nodiscard]] std::vector<std::string> rooms() const;
-  /// Whether it is in @p room now.
+  /// Returns whether the connection is in @p room now.
   [[nodiscard]] bool is_in(std::string_view room) const noexcept {
     return detail::RoomIndex::contains(*this, room);
   }
 
-  /// Whether it is registered.
+  /// Returns whether the connection is registered.
   [[nodiscard]] bool is_connected() const noexcept { return this->is_attached(); }
-  /// How it ended; nothing while it is registered.
+  /// Returns how the connection ended; nothing while it is registered.
   [[nodiscard]] const std::optional<Disconnect>& ended() const noexcept {
     return this->departure.how;
   }
-  /// When it was registered.
+  /// Returns when the connection was registered.
   [[nodiscard]] Clock::time_point connected_at() const noexcept { return connected_at_; }
-  /// When it was last heard of: by any frame if the socket tells (`last_activity`), else by a
-  /// message that was received through the manager, a pong, or `HeartbeatMonitor::touch`; at first
-  /// when it connected. Now, while a message that its socket has read waits to be taken.
+  /// Returns when the peer was last heard from, at first when it connected. Any frame counts if the
+  /// socket has `last_activity`; otherwise messages received through the manager, pongs and
+  /// `HeartbeatMonitor::touch` count. While a message that the socket has read waits to be
+  /// received, the result is the current time.
   [[nodiscard]] Clock::time_point last_activity() const noexcept {
     return std::max(connected_at_, this->last_heard_of());
   }
-  /// How long the peer took to answer the last ping of a `HeartbeatMonitor` that it answered before
-  /// the next one; nothing until then, or if the socket has no pings.
+  /// Returns the round trip time of the last ping of a `HeartbeatMonitor` that the peer answered
+  /// before the next ping; nothing if there is none yet, or if the socket has no pings.
   [[nodiscard]] std::optional<Clock::duration> round_trip_time() const noexcept {
     return this->liveness().round_trip_time();
   }
-  /// Its socket; null once it has ended.
+  /// Returns which earlier messages to @p room the connection gets because of `resume`, `since` or
+  /// `last` in `ConnectOptions` or `JoinOptions`; nothing if it did not ask for any. The result is
+  /// known once `connect` or `join` has returned.
+  [[nodiscard]] std::optional<Recovery> recovery(std::string_view room) const {
+    const detail::Replays* const replays = this->replays();
+    const Recovery* const recovery = replays ? replays->recovery(room) : nullptr;
+    return recovery ? std::optional(*recovery) : std::nullopt;
+  }
+  /// Returns the socket; null once the connection has ended.
   [[nodiscard]] const std::shared_ptr<Ws>& websocket() const noexcept { return this->socket(); }
 
-  /// Like `ConnectionManager::send_to`, and for this very connection, not for whoever has its id.
-  /// @returns false also once the connection has ended, or its manager.
+  /// Sends a text message to this connection, as `ConnectionManager::send_to` does, but never to
+  /// another connection that has taken over its id.
+  /// @returns false if a drop policy kept the message from the connection, the send failed, or the
+  ///          connection or its manager is gone
   boost::asio::awaitable<bool> send_text(std::string_view text, SendOptions options = {});
-  /// The same for a binary message.
+  /// Sends a binary message to this connection; see `send_text`.
   boost::asio::awaitable<bool> send_bytes(std::span<const std::byte> bytes,
                                           SendOptions options = {});
-  /// The same for a text message: @p json, serialised.
+  /// Sends @p json, serialised, as a text message to this connection; see `send_text`.
   template <std::same_as<nlohmann::json> Json>
   boost::asio::awaitable<bool> send_json(const Json& json, SendOptions options = {}) {
     return send(detail::encode_json(json, options.key.value_or("")), options);
@@ -99,12 +125,39 @@ class Connection final : private detail::ConnectionParts<Ws>,
 
   boost::asio::awaitable<bool> send(Frame frame, const SendOptions& options);
 
+  nlohmann::json& made_metadata() const {
+    if (metadata_.is_discarded()) metadata_ = nlohmann::json::object();
+    return metadata_;
+  }
+
   const std::weak_ptr<detail::ManagerState<Ws>> manager_;
   const std::string id_;
-  nlohmann::json metadata_;
+  mutable nlohmann::json metadata_;  // discarded: an empty object, made when it is asked for
   const Clock::time_point connected_at_;
 };
 
+template <class Ws>
+std::vector<std::string> Connection<Ws>::rooms() const {
+  return ended() ? this->departure.rooms : detail::RoomIndex::rooms_of(*this);
+}
+
+template <class Ws>
+boost::asio::awaitable<bool> Connection<Ws>::send_text(std::string_view text, SendOptions options) {
+  return send(detail::encode_text(text, options.key.value_or("")), options);
+}
+
+template <class Ws>
+boost::asio::awaitable<bool> Connection<Ws>::send_bytes(std::span<const std::byte> bytes,
+                                                        SendOptions options) {
+  return send(Frame::binary(bytes, options.key.value_or("")), options);
+}
+
+template <class Ws>
+boost::asio::awaitable<bool> Connection<Ws>::send(Frame frame, const SendOptions& options) {
+  return detail::FanOut<Ws>::send_to(manager_.lock(), this->shared_from_this(), std::move(frame),
+                                     options);
+}
+
 }  // namespace roost
 
-#include "roost/manager/connection.ipp"
+#include "roost/manager/sending/fan_out.hpp"

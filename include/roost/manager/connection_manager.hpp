@@ -18,10 +18,10 @@
 #include "roost/access/origin_policy.hpp"
 #include "roost/base/hook.hpp"
 #include "roost/manager/connection.hpp"
-#include "roost/manager/lifecycle/session_handler.hpp"
+#include "roost/manager/lifecycle/session.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/manager/stats.hpp"
-#include "roost/socket/detail/encode.hpp"
+#include "roost/socket/frame.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost {
@@ -32,60 +32,64 @@ class ManagerState;
 struct ManagerAccess;
 }  // namespace detail
 
-/// Who is connected, in which room, and how to reach them all.
+/// Keeps the connections of a server and their rooms, and sends messages to one, to a room or to
+/// all.
 ///
-/// Belongs to one executor: an `io_context` that one thread runs, or a strand. The sockets live
-/// there too.
+/// A manager belongs to one executor: an `io_context` that one thread runs, or a strand. Its
+/// sockets must have the same executor.
 ///
-/// @par Thread safety  Functions that return an `awaitable` may be awaited from any executor; the
-///                     work is done on the manager's. `post_*` may be called from any thread. The
-///                     rest, the destructor included, on the manager's executor, or while nothing
-///                     runs it.
-/// @par Arguments      All are consumed before a call returns, also where it returns an awaitable:
-///                     views need not live until it completes, and a caller's mistake (text that
-///                     is no UTF-8, an empty room name) is thrown by the call itself.
+/// @par Thread safety  Functions that return an `awaitable` may be awaited on any executor; they do
+///                     their work on the manager's. `post_*` may be called from any thread. Call
+///                     all other members, including the destructor, on the manager's executor or
+///                     while nothing runs it.
+/// @par Arguments      A call reads all its arguments before it returns, even if it returns an
+///                     awaitable: views need not live until the awaitable completes. Invalid
+///                     arguments (text that is not UTF-8, an empty room name) make the call itself
+///                     throw, not the awaitable.
 /// @par Cancellation   Every awaitable may be cancelled and leaves the manager consistent. A frame
-///                     that the manager has taken is still delivered.
-/// @par Lifetime       May be destroyed before or after its `io_context`, with anything under way:
-///                     all connections are unregistered and aborted, listeners stop, handlers and
-///                     hooks under way are cancelled, and no hook begins.
+///                     that the manager has accepted is still delivered.
+/// @par Lifetime       The manager may be destroyed before or after its `io_context`, while
+///                     operations are outstanding. Its destructor unregisters and aborts all
+///                     connections, stops listeners, and cancels running handlers and hooks; no
+///                     further hook begins.
 template <WebSocketLike Ws>
 class ConnectionManager {
  public:
-  /// What it manages.
+  /// The type of its sockets.
   using WebSocket = Ws;
-  /// Its options.
+  /// The type of its options.
   using Options = ManagerOptions<Ws>;
-  /// How connections are handed out; never null but from `find`.
+  /// A pointer to a connection; only `find` can return null.
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
-  // By reference to what lives until the hook is done, so that a coroutine may take it so too.
-  /// Told of a connection.
+  // The arguments of hooks live until the hook is done, so a coroutine may take them by reference.
+  /// A hook that is called with a connection.
   using ConnectionHook = Hook<void(const ConnectionPtr&)>;
-  /// Told of a connection and a room.
+  /// A hook that is called with a connection and a room.
   using RoomHook = Hook<void(const ConnectionPtr&, std::string_view room)>;
-  /// Told of a connection and how it ended.
+  /// A hook that is called with a connection and how it ended.
   using DisconnectHook = Hook<void(const ConnectionPtr&, const Disconnect&)>;
-  /// Short for Asio's.
+  /// Short for `boost::asio::awaitable`.
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
+  /// Makes a manager on @p executor.
   /// @par Errors  `errc::invalid_option`, naming the field.
   explicit ConnectionManager(boost::asio::any_io_executor executor, Options options = {});
   ConnectionManager(const ConnectionManager&) = delete;
   ConnectionManager& operator=(const ConnectionManager&) = delete;
   ~ConnectionManager();
 
-  /// That of the constructor.
+  /// Returns the executor that was passed to the constructor.
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept;
-  /// Those of the constructor.
+  /// Returns the options that were passed to the constructor.
   [[nodiscard]] const Options& options() const noexcept;
 
-  // --- who comes in ---
+  // --- connecting ---
 
-  /// Whether `allowed_origins` allows the Origin of @p request: anything with
-  /// `header(name) -> optional<string_view>`. Each refusal is logged, those by `listen` once a
+  /// Returns whether `allowed_origins` allows the Origin of @p request, which is any object with
+  /// `header(name) -> optional<string_view>`. Each refusal is logged; `listen` logs at most one a
   /// second.
-  /// @par Thread safety  From any thread; the logger is called there.
+  /// @par Thread safety  Any thread may call this; it calls the logger.
   template <HasHeaders T>
   [[nodiscard]] bool check_origin(const T& request) const {
     const auto log = [this](Severity severity, std::string_view event,
@@ -96,32 +100,34 @@ class ConnectionManager {
                                 request.header("Host"), log);
   }
 
-  /// Registers a socket. In this order: a place within `max_connections` is taken, `on_connect` is
-  /// asked, `room_validator` is asked for each initial room, the connection is registered in all of
-  /// them, `on_connected` and `on_joined` are told. A refusal undoes everything, and leaves the
-  /// socket open.
-  /// @returns the connection, which may have ended by then: ask `is_connected()`.
+  /// Registers a socket. It takes a place within `max_connections`, calls `on_connect`, calls
+  /// `room_validator` for each initial room, registers the connection in all of them, and runs the
+  /// hooks `on_connected` and `on_joined`, in this order. If the connection is refused, all of this
+  /// is undone and the socket stays open.
+  /// @returns the connection. It may have ended already: see `Connection::is_connected`.
   /// @par Errors    `errc::too_many_connections`, `duplicate_connection_id`, `connection_denied`,
   ///                `join_denied`, `too_many_rooms`, `room_full`, `connection_closed`, `draining`,
-  ///                `wrong_executor`, `manager_stopped`; at the call `invalid_connection_id`,
-  ///                `invalid_room_name`, and `not_connected` for a socket that is null.
-  /// @par Suspends  while hooks answer, at most `hook_timeout` each.
+  ///                `wrong_executor`, `manager_stopped`. The call itself throws
+  ///                `invalid_connection_id`, `invalid_user`, `invalid_room_name`, `invalid_json`
+  ///                (the `user_info`), and `not_connected` if the socket is null.
+  /// @par Suspends  While hooks run, at most `hook_timeout` each.
   awaitable<ConnectionPtr> connect(std::shared_ptr<Ws> socket, ConnectOptions options = {});
 
-  /// Connects, runs @p handler with the connection on the manager's executor, and always
-  /// unregisters and closes: with 1000 when the handler returns, 1011 when it throws (1007 for
-  /// `errc::invalid_json`, 1009 for `errc::message_too_big`), 1008, 1013 or the code of a drain
-  /// when `connect` refuses.
+  /// Calls `connect`, runs @p handler with the connection on the manager's executor, then
+  /// unregisters and closes the connection in any case. The close code is 1000 if the handler
+  /// returns; 1011 if it throws (1007 for `errc::invalid_json`, 1009 for `errc::message_too_big`);
+  /// 1008, 1013 or the code of a drain if `connect` refuses.
   ///
-  /// A peer that leaves ends a receive of the handler with `errc::connection_closed`, which becomes
-  /// the outcome. A handler that waits elsewhere is cancelled: at once if it has never received,
-  /// else after `handler_grace`. What must happen at every end of a connection belongs into
-  /// `on_disconnect`.
-  /// @param handler  called with `std::shared_ptr<Connection<Ws>>`, returns `awaitable<void>`. Give
-  ///                 a lambda with captures a name first (g++ 12).
-  /// @returns how the connection ended; without a call of the handler, if that was during
-  /// `connect`.
-  /// @par Errors     those of `connect`; what else the handler throws, after it was logged.
+  /// When the peer leaves, an outstanding receive of the handler throws `errc::connection_closed`,
+  /// and `session` returns how the connection ended. A handler that waits for something else is
+  /// cancelled: immediately if it has never received, otherwise after `handler_grace`. Put work
+  /// that every ended connection needs into `on_disconnect`.
+  /// @param handler  called with `std::shared_ptr<Connection<Ws>>`, which it may take by value or
+  /// by
+  ///                 reference; returns `awaitable<void>`. Bind a lambda with captures to a
+  ///                 variable first (g++ 12).
+  /// @returns how the connection ended. If it ended during `connect`, the handler was not called.
+  /// @par Errors     Those of `connect`; any other exception of the handler, which is logged first.
   template <class Handler>
     requires std::same_as<std::invoke_result_t<Handler&, ConnectionPtr>, awaitable<void>>
   awaitable<SessionOutcome> session(std::shared_ptr<Ws> socket, ConnectOptions options,
@@ -130,133 +136,148 @@ class ConnectionManager {
     return run_session(std::move(socket), options, std::make_unique<Erased>(std::move(handler)));
   }
 
-  // --- who leaves ---
+  // --- disconnecting ---
 
-  /// Unregisters at once, then closes with 1000. Nothing happens if the id is unknown.
-  /// @par Suspends  until the transport has ended (see `close_timeout`) and the hooks have run.
-  /// @returns whether there was such a connection.
+  /// Unregisters a connection immediately, then closes it with 1000. Does nothing if the id is
+  /// unknown.
+  /// @par Suspends  Until the transport has ended (see `close_timeout`) and the hooks have run.
+  /// @returns whether a connection had this id
   awaitable<bool> disconnect(std::string_view id);
 
-  /// The same with a close code and a reason, which is cut to 123 bytes (RFC 6455, section 5.5). A
-  /// code that may not be sent becomes 1011. While a hook of that connection
-  /// is being told, which may be the caller, it does not wait for its hooks.
+  /// Unregisters a connection immediately, then closes it with @p code and @p reason. The reason is
+  /// cut to 123 bytes (RFC 6455, section 5.5); a code that may not be sent becomes 1011. Does
+  /// nothing if the id is unknown.
+  /// @par Suspends  Until the transport has ended (see `close_timeout`) and the hooks have run.
+  /// While a hook of this connection runs, which may be the caller, it does not wait for hooks.
+  /// @returns whether a connection had this id
   awaitable<bool> close(std::string_view id, std::uint16_t code, std::string_view reason = {});
 
-  /// Unregisters all at once, then flushes and closes them in parallel; what has not closed by the
-  /// deadline is aborted. New connections may come meanwhile.
-  /// @par Errors  at the call `errc::invalid_option` for a deadline over a day.
-  /// @returns how many there were.
+  /// Unregisters all connections immediately, then flushes and closes them in parallel. A
+  /// connection that has not closed by the deadline is aborted. New connections may come meanwhile.
+  /// @par Errors  The call throws `errc::invalid_option` for a deadline over 1 day.
+  /// @returns how many connections there were
   awaitable<std::size_t> close_all(std::uint16_t code = close_code::normal,
                                    CloseAllOptions options = {});
 
-  /// Lets everybody go before the process ends. From now on `connect` refuses with
-  /// `errc::draining`, and listeners answer 503 with `Retry-After`. Who is connected is served
-  /// until it is its turn; then it gets what is queued, and a close frame whose reason says when to
-  /// come back (`retry-ms=N`). Once all have gone the manager's listeners stop. At the deadline
-  /// every transport that has not closed is aborted, and hooks and handlers under way are
-  /// cancelled, those of connections that left before and of upgrades among them: afterwards
-  /// `running` counts nothing of this manager but what ignores its cancellation.
+  /// Closes all connections gracefully before the process ends. From now on `connect` refuses with
+  /// `errc::draining`, and listeners answer 503 with `Retry-After`. The connections are closed one
+  /// after the other, see `DrainOptions::spread`, and are served until then. Each gets its queued
+  /// messages, then a close frame whose reason tells the client when to reconnect (`retry-ms=N`).
+  /// When all have gone, the manager's listeners stop.
   ///
-  /// Called again while it is under way it is joined, with the options of the first call.
+  /// At the deadline, transports that have not closed are aborted, and handlers and hooks that
+  /// still run are cancelled, including those of upgrades and of connections that left earlier.
+  /// Afterwards `running` counts only coroutines of this manager that ignore their cancellation.
   ///
-  /// A handler or a hook that awaits it is itself waited for, and is cancelled like any other:
-  /// spawn it there.
-  /// @par Errors        at the call `errc::invalid_option`, naming the field.
-  /// @par Suspends      until all connections, hooks and handlers have ended, at most until the
+  /// A second call during a drain waits for the first one; its options are ignored.
+  ///
+  /// Do not await `drain` in a handler or hook: it waits for them, and cancels them at the
+  /// deadline. Spawn it there.
+  /// @par Errors        The call throws `errc::invalid_option`, naming the field.
+  /// @par Suspends      Until all connections, hooks and handlers have ended, at most until the
   ///                    deadline.
-  /// @par Cancellation  only ends the wait; the drain goes on.
-  /// @returns how many left how.
+  /// @par Cancellation  Ends only the wait; the drain goes on.
+  /// @returns how many connections were closed, left by themselves or were aborted
   awaitable<DrainReport> drain(DrainOptions options = {});
-  /// Whether `drain` was called: nobody is let in any more.
-  /// @par Thread safety  From any thread.
+  /// Returns whether `drain` was called: the manager accepts no new connections.
+  /// @par Thread safety  Any thread may call this.
   [[nodiscard]] bool is_draining() const noexcept;
 
-  // --- what the application is told ---
+  // --- hooks ---
   //
-  // Hooks are told after the fact and outside of it, so they may call back into the manager. Those
-  // of one connection never overlap and come in the order of what happened: `on_connected`,
-  // `on_joined` for its first rooms and for each `join`, `on_left` for each `leave` and for the
-  // rooms that it was in at the end, `on_disconnect`. Each may take at most `hook_timeout`; one
-  // that throws is logged. A coroutine that is late, or under way when the manager is destroyed, is
-  // cancelled, and must not use the manager then. None begins after that.
+  // Hooks run after the event that they report, so they may call the manager. The hooks of one
+  // connection never overlap, and run in the order of the events: `on_connected`, `on_joined` for
+  // its initial rooms and for each `join`, `on_left` for each `leave` and for the rooms that it was
+  // in at the end, then `on_disconnect`. Each may take at most `hook_timeout`; one that throws is
+  // logged. A coroutine that takes longer, or runs when the manager is destroyed, is cancelled, and
+  // must not use the manager then. No hook begins after that.
 
-  /// A connection is registered. `connect` returns, and a session's handler begins, afterwards.
+  /// Sets the hook that runs when a connection is registered. `connect` returns, and the handler of
+  /// a session begins, after the hook.
   void on_connected(ConnectionHook hook);
-  /// A connection is in a room.
+  /// Sets the hook that runs when a connection has joined a room.
   void on_joined(RoomHook hook);
-  /// A connection is in a room no more; it may have ended.
+  /// Sets the hook that runs when a connection has left a room; the connection may have ended.
   void on_left(RoomHook hook);
-  /// A connection is unregistered, with its id, metadata and rooms still there: why, and with which
-  /// close code.
+  /// Sets the hook that runs when a connection is unregistered. It is told why, and with which
+  /// close code; the id, metadata and rooms of the connection can still be read.
   void on_disconnect(DisconnectHook hook);
 
   // --- rooms ---
 
-  /// Adds a connection to a room. Nothing happens if it is there already.
-  /// @returns whether it is in the room now; false for an unknown id.
-  /// @par Errors        `errc::join_denied`, `too_many_rooms`, `room_full`; at the call
+  /// Adds a connection to a room. Does nothing if the connection is in the room already.
+  /// @returns whether the connection is in the room now; false if the id is unknown
+  /// @par Errors        `errc::join_denied`, `too_many_rooms`, `room_full`. The call throws
   ///                    `invalid_room_name`.
-  /// @par Suspends      while `room_validator` answers; with a channel per room, until messages of
-  ///                    other replicas to the room arrive.
-  /// @par Cancellation  undoes it.
-  awaitable<bool> join(std::string_view id, std::string_view room);
-  /// The same for this very connection: whoever has its id by then does not join in its stead.
-  awaitable<bool> join(Connection<Ws>& connection, std::string_view room);
-  /// Takes a connection out of a room. Nothing happens if it is not there, or the id is unknown.
-  /// @returns whether it was in the room.
+  /// @par Suspends      While `room_validator` runs; with one backplane channel per room, also
+  ///                    until the channel of the room is subscribed.
+  /// @par Cancellation  Undoes the join.
+  awaitable<bool> join(std::string_view id, std::string_view room, JoinOptions options = {});
+  /// Adds this connection to a room, never another connection that has taken over its id. Errors
+  /// and results are those of the overload that takes an id.
+  awaitable<bool> join(Connection<Ws>& connection, std::string_view room, JoinOptions options = {});
+  /// Removes a connection from a room. Does nothing if it is not in the room, or the id is unknown.
+  /// @returns whether the connection was in the room
   awaitable<bool> leave(std::string_view id, std::string_view room);
 
   // --- sending ---
 
-  /// Sends a message to everyone, to a room, or to the union of rooms, encoded once.
-  /// @returns how many connections took it over and are still registered; what else became of it is
-  ///          in @p options.report.
-  /// @par Errors    at the call: `errc::room_required`, `invalid_room_name`, `invalid_utf8`,
-  ///                `invalid_json`; `invalid_option` for a key that is empty, over 255 bytes, or
-  ///                together with `Overflow::close`; `message_too_big` for what is larger than
-  ///                `max_outbox_bytes`. A recipient that cannot be reached is dropped, and no
-  ///                error.
-  /// @par Suspends  only while a recipient is congested, at most `backpressure_wait`; for sockets
-  ///                that take no frames until they have sent it, at most `send_timeout`. Never
-  ///                for a message with a drop policy or a key.
+  /// Sends a text message to everyone, to a room, or to the union of several rooms. It is encoded
+  /// once.
+  /// @returns how many connections accepted the message and are still registered. For more detail
+  ///          set `report` in @p options.
+  /// @par Errors    The call throws `errc::room_required`, `invalid_room_name`, `invalid_utf8`;
+  ///                `invalid_option` for a key that is empty, over 255 bytes, or combined with
+  ///                `Overflow::close`; `message_too_big` for a message larger than
+  ///                `max_outbox_bytes`. A recipient that cannot be reached is dropped; that is not
+  ///                an error.
+  /// @par Suspends  Only while a recipient is congested, at most `backpressure_wait`; for sockets
+  ///                that do not accept frames, until they have sent the message, at most
+  ///                `send_timeout`. Never for a message with a drop policy or a key.
   awaitable<std::size_t> broadcast_text(std::string_view text, BroadcastOptions options = {});
-  /// The same for a binary message.
+  /// Sends a binary message to everyone, to a room, or to the union of several rooms. Results and
+  /// errors are those of `broadcast_text`, except that there is no `invalid_utf8`.
   awaitable<std::size_t> broadcast_bytes(std::span<const std::byte> bytes,
                                          BroadcastOptions options = {});
-  /// The same for a text message: @p json, serialised once.
+  /// Sends @p json, serialised once, as a text message to everyone, to a room, or to the union of
+  /// several rooms. Results and errors are those of `broadcast_text`; the call also throws
+  /// `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
     return broadcast(detail::encode_json(json, key_of(options)), options);
   }
 
-  /// Like `broadcast_text` from any thread, without waiting for anybody: frames for the congested
-  /// queue up, over `max_outbox_bytes` only for those that take them. The calls of one thread keep
-  /// their order.
-  /// @par Errors  at the call, those of `broadcast_text`; `errc::invalid_option` also for a report:
-  ///              there is nobody to wait for it.
+  /// Broadcasts a text message from any thread without waiting. Frames for congested recipients are
+  /// queued, beyond `max_outbox_bytes` only while their peers read. Messages posted by one thread
+  /// keep their order.
+  /// @par Errors  Those of `broadcast_text`, thrown by the call; also `errc::invalid_option` for a
+  ///              report, because the call does not wait for the result.
   void post_text(std::string_view text, BroadcastOptions options = {});
-  /// The same for a binary message.
+  /// Broadcasts a binary message from any thread without waiting; see `post_text`.
   void post_bytes(std::span<const std::byte> bytes, BroadcastOptions options = {});
-  /// The same for @p json, serialised once.
+  /// Broadcasts @p json, serialised once, as a text message from any thread without waiting; see
+  /// `post_text`. The call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
     post(detail::encode_json(json, key_of(options)), options);
   }
 
-  /// Sends a message to one connection.
-  /// @returns false if the id is unknown, a drop policy kept the message from it, or the send
-  ///          failed, which also drops the connection.
-  /// @par Errors    at the call: `errc::invalid_utf8`, `invalid_json`, `invalid_option` (the key),
+  /// Sends a text message to one connection.
+  /// @returns false if the id is unknown, a drop policy kept the message from the connection, or
+  ///          the send failed, which also drops the connection
+  /// @par Errors    The call throws `errc::invalid_utf8`, `invalid_option` (for the key),
   ///                `message_too_big` (over `max_outbox_bytes`).
-  /// @par Suspends  as `broadcast_text` does.
+  /// @par Suspends  As `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
     return send(id, detail::encode_text(text, key_of(options)), options);
   }
-  /// The same for a binary message.
+  /// Sends a binary message to one connection. Results and errors are those for a text message,
+  /// except that there is no `invalid_utf8`.
   awaitable<bool> send_to(std::string_view id, std::span<const std::byte> bytes,
                           SendOptions options = {});
-  /// The same for a text message: @p json, serialised.
+  /// Sends @p json, serialised, as a text message to one connection. Results and errors are those
+  /// for a text message; the call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
     return send(id, detail::encode_json(json, key_of(options)), options);
@@ -264,48 +285,53 @@ class ConnectionManager {
 
   // --- receiving ---
 
-  /// The next message of a peer.
-  /// @param max_bytes  may only lower the limit of the manager
-  /// @par Errors        `errc::connection_closed` once the connection has ended;
-  ///                    `message_too_big`, which also closes with 1009; `rate_limited`, with 1008;
-  ///                    `already_receiving`; `not_connected` for one of another manager.
-  /// @par Suspends      until there is a message, and until `inbound` allows it.
-  /// @par Cancellation  harms nothing: the next receive gets the message.
+  /// Returns the next message from the peer.
+  /// @param max_bytes  a limit on this message, in bytes; it can only lower `max_message_bytes`
+  /// @par Errors        `errc::connection_closed` once the connection has ended; `message_too_big`,
+  ///                    which also closes with 1009; `rate_limited`, which also closes with 1008;
+  ///                    `already_receiving`; `not_connected` for a connection of another manager.
+  /// @par Suspends      Until there is a message, and until `inbound` allows it.
+  /// @par Cancellation  Loses nothing: the next receive returns the message.
   awaitable<Message> receive(Connection<Ws>& connection, std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>;
-  /// Like `receive`, but the message must be text: binary closes with 1003,
-  /// `errc::unsupported_data`.
+  /// Returns the next message, which must be text. A binary message closes the connection with 1003
+  /// and throws `errc::unsupported_data`. Otherwise like `receive`.
   awaitable<std::string> receive_text(Connection<Ws>& connection,
                                       std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>;
-  /// Like `receive`, but the message must be binary: text closes with 1003,
-  /// `errc::unsupported_data`.
+  /// Returns the next message, which must be binary. A text message closes the connection with 1003
+  /// and throws `errc::unsupported_data`. Otherwise like `receive`.
   awaitable<std::vector<std::byte>> receive_bytes(Connection<Ws>& connection,
                                                   std::optional<std::size_t> max_bytes = {})
     requires ReceivesMessages<Ws>;
-  /// Like `receive_text`, parsed. An escape of half a surrogate pair, which a client sends when it
-  /// cuts an emoji in two, becomes U+FFFD. `errc::invalid_json` also for nesting over 64 levels and
-  /// for numbers that no `double` holds; the connection stays as it is.
+  /// Returns the next message, which must be text, parsed as JSON. Throws `errc::invalid_json`, and
+  /// leaves the connection open, if the text is not JSON, is nested deeper than 64 levels, or has a
+  /// number that does not fit a `double`. The escape of an unpaired surrogate, which a client sends
+  /// when it cuts an emoji in two, becomes U+FFFD. Otherwise like `receive_text`.
   awaitable<nlohmann::json> receive_json(Connection<Ws>& connection,
                                          std::optional<std::size_t> max_bytes = {})
     requires ReceivingWebSocket<Ws>;
-  /// Like `receive_text`, but the end of the connection is no error: `nullopt`.
+  /// Returns the next text message, or `nullopt` once the connection has ended. Otherwise like
+  /// `receive_text`.
   awaitable<std::optional<std::string>> next_text(Connection<Ws>& connection)
     requires ReceivingWebSocket<Ws>;
 
-  // --- who is there ---
+  // --- looking up ---
 
-  /// The connection of that id; null if it is unknown.
+  /// Returns the connection with this id; null if there is none.
   [[nodiscard]] ConnectionPtr find(std::string_view id) const;
-  /// How many are registered.
+  /// Returns the connections of this manager that belong to @p user (see `ConnectOptions::user`),
+  /// in no particular order.
+  [[nodiscard]] std::vector<ConnectionPtr> connections_of(std::string_view user) const;
+  /// Returns how many connections are registered.
   [[nodiscard]] std::size_t total_connections() const noexcept;
-  /// How many are in @p room; 0 if there is no such room.
+  /// Returns how many connections are in @p room; 0 if there is no such room.
   [[nodiscard]] std::size_t room_size(std::string_view room) const noexcept;
-  /// The rooms that have a member, sorted.
+  /// Returns the rooms that have members, sorted.
   [[nodiscard]] std::vector<std::string> list_rooms() const;
-  /// Who is in a room, in no particular order.
+  /// Returns the connections in a room, in no particular order.
   [[nodiscard]] std::vector<ConnectionPtr> members(std::string_view room) const;
-  /// What was counted so far.
+  /// Returns the counters and gauges of this manager.
   [[nodiscard]] Stats stats() const;
 
  private:
@@ -327,7 +353,7 @@ class ConnectionManager {
 
 namespace detail {
 
-/// For the parts of roost that outlive a manager.
+/// Gives other parts of roost access to the state, which they may keep longer than the manager.
 struct ManagerAccess {
   template <class Ws>
   static const std::shared_ptr<ManagerState<Ws>>& state(const ConnectionManager<Ws>& manager) {

@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <tuple>
-
-#include "roost/base/error.hpp"
-#include "roost/base/text/text.hpp"
+#include "roost/base/text/json.hpp"
 #include "roost/manager/connection_manager.hpp"
-#include "roost/manager/lifecycle/admission.hpp"
-#include "roost/manager/lifecycle/closing.hpp"
 #include "roost/manager/lifecycle/drain.hpp"
-#include "roost/manager/lifecycle/dropping.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/lifecycle/session.hpp"
-#include "roost/manager/receiving/receiving.hpp"
-#include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/sending/fan_out.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/socket/detail/encode.hpp"
 
-// Out of the class, so that who declares a manager `extern template` compiles none of it.
+// Defined outside the class, so that an `extern template` declaration keeps it from being compiled.
 
 namespace roost {
 
@@ -30,7 +17,7 @@ void require_socket(const std::shared_ptr<Ws>& socket) {
   if (!socket) throw Error(errc::not_connected, "the socket is null");
 }
 
-/// Runs @p operation where the manager lives.
+/// Runs @p operation on the manager's executor.
 template <class Ws, class T>
 boost::asio::awaitable<T> there(const std::shared_ptr<ManagerState<Ws>>& state,
                                 boost::asio::awaitable<T> operation) {
@@ -70,7 +57,7 @@ auto ConnectionManager<Ws>::options() const noexcept -> const Options& {
   return state_->options();
 }
 
-// --- who comes in ---
+// --- connecting ---
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::connect(std::shared_ptr<Ws> socket, ConnectOptions options)
@@ -92,14 +79,15 @@ auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const Connec
     return Session::serve(state_, Session::admit(state_, socket, std::move(request)),
                           std::move(handler));
   } catch (const Error& error) {
-    // The names may come from the peer: it is told, although it cannot even be tried.
+    // The names may come from the peer, so the socket is closed with a code although the session
+    // cannot begin.
     detail::Closing<Ws>::close_in_background(state_, socket, close_code::policy_violation,
                                              error.code().message());
     throw;
   }
 }
 
-// --- who leaves ---
+// --- disconnecting ---
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::disconnect(std::string_view id) -> awaitable<bool> {
@@ -131,7 +119,7 @@ bool ConnectionManager<Ws>::is_draining() const noexcept {
   return !state_->gate()->is_open();
 }
 
-// --- what the application is told ---
+// --- hooks ---
 
 template <WebSocketLike Ws>
 void ConnectionManager<Ws>::on_connected(ConnectionHook hook) {
@@ -162,18 +150,19 @@ void ConnectionManager<Ws>::on_disconnect(DisconnectHook hook) {
 // --- rooms ---
 
 template <WebSocketLike Ws>
-auto ConnectionManager<Ws>::join(std::string_view id, std::string_view room) -> awaitable<bool> {
-  detail::validate_room_name(room, options().max_room_name_bytes);
-  return detail::there(
-      state_, detail::Admission<Ws>::join_by_id(state_, std::string(id), std::string(room)));
+auto ConnectionManager<Ws>::join(std::string_view id, std::string_view room, JoinOptions options)
+    -> awaitable<bool> {
+  using Admission = detail::Admission<Ws>;
+  return detail::there(state_, Admission::join_by_id(state_, std::string(id),
+                                                     Admission::request(*state_, room, options)));
 }
 
 template <WebSocketLike Ws>
-auto ConnectionManager<Ws>::join(Connection<Ws>& connection, std::string_view room)
-    -> awaitable<bool> {
-  detail::validate_room_name(room, options().max_room_name_bytes);
-  return detail::there(state_, detail::Admission<Ws>::join(state_, connection.shared_from_this(),
-                                                           std::string(room)));
+auto ConnectionManager<Ws>::join(Connection<Ws>& connection, std::string_view room,
+                                 JoinOptions options) -> awaitable<bool> {
+  using Admission = detail::Admission<Ws>;
+  return detail::there(state_, Admission::join(state_, connection.shared_from_this(),
+                                               Admission::request(*state_, room, options)));
 }
 
 template <WebSocketLike Ws>
@@ -292,11 +281,17 @@ auto ConnectionManager<Ws>::next_text(Connection<Ws>& connection)
       [](Message message) { return Text(std::move(message.payload)); }, [] { return Text(); });
 }
 
-// --- who is there ---
+// --- looking up ---
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::find(std::string_view id) const -> ConnectionPtr {
   return state_->registry().find(id);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::connections_of(std::string_view user) const
+    -> std::vector<ConnectionPtr> {
+  return state_->registry().connections_of(user);
 }
 
 template <WebSocketLike Ws>

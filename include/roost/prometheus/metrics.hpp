@@ -2,13 +2,15 @@
 #pragma once
 
 /// @file
-/// Metrics for Prometheus. Needs prometheus-cpp, its core only; CMake target `roost::prometheus`.
+/// Metrics for Prometheus. Needs the core library of prometheus-cpp; CMake target
+/// `roost::prometheus`.
 
 #include <prometheus/collectable.h>
 #include <prometheus/labels.h>
 #include <prometheus/metric_family.h>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -25,7 +27,6 @@
 #include "roost/heartbeat/heartbeat_monitor.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/prometheus/detail/sources.hpp"
-#include "roost/prometheus/detail/tables.hpp"
 #include "roost/redis/stats.hpp"
 #include "roost/service/service.hpp"
 #include "roost/socket/disconnect.hpp"
@@ -45,12 +46,13 @@ concept CountsMessages = HasStats<B, LocalBackplaneStats> || HasStats<B, RedisSt
 
 /// The options of `Metrics`.
 struct MetricsOptions {
-  /// How long `Collect` waits for a thread that is busy. 1 ms to 1 min.
+  /// How long `Collect` waits for busy threads. 1 ms to 1 min.
   std::chrono::steady_clock::duration timeout = std::chrono::seconds(1);
 };
 
-/// What managers, heartbeats and backplanes count, as a `Collectable` of prometheus-cpp: for its
-/// `Exposer`, or for a `TextSerializer` in `ListenOptions::on_http`.
+/// Exports the counters of managers, heartbeats and backplanes as a `Collectable` of
+/// prometheus-cpp. Register it with an `Exposer`, or use a `TextSerializer` in
+/// `ListenOptions::on_http`.
 /// @code
 /// roost::Metrics metrics;
 /// metrics.add(service);                          // manager and heartbeat
@@ -58,24 +60,26 @@ struct MetricsOptions {
 /// prometheus::TextSerializer().Serialize(metrics.Collect());
 /// @endcode
 ///
-/// Each number is read on the executor that it belongs to. `roost_scrape_success` says, for each of
-/// what was added, whether that has worked: 0 for what is gone, or did not answer in time.
+/// Each counter is read on the executor of its owner. `roost_scrape_success` says for each source
+/// that was added whether it could be read: it is 0 if the source is gone, or did not answer in
+/// time.
 ///
-/// @par Thread safety  `Collect` may be called from any thread: on the executor of what was added
-///                     it is answered at once, from elsewhere it waits, at most `timeout` in all.
-///                     `add` is for the time before the first `Collect`.
-/// @par Errors         `add` throws `errc::invalid_option` where no label tells what is added from
-///                     another of its kind.
-/// @par Lifetime       May outlive what was added, and its `io_context`; a backplane that was added
-///                     by reference excepted. No `Collect` may be under way on another thread while
-///                     an `io_context` is destroyed: let go of an `Exposer` before.
+/// @par Thread safety  `Collect` may be called from any thread. On the executor of a source, that
+///                     source is read immediately; from elsewhere `Collect` waits, at most
+///                     `timeout` in total. Call `add` before the first `Collect`.
+/// @par Errors         `add` throws `errc::invalid_option` if a source of the same kind has the
+///                     same labels.
+/// @par Lifetime       May outlive its sources and their `io_context`, except a backplane that was
+///                     added by reference. While an `io_context` is destroyed, no `Collect` may run
+///                     on another thread: destroy an `Exposer` first.
 class Metrics final : public prometheus::Collectable {
  public:
-  /// Its options.
+  /// The type of the options.
   using Options = MetricsOptions;
-  /// Names and values of labels.
+  /// The type of labels: names and values.
   using Labels = prometheus::Labels;
 
+  /// Makes metrics without a source.
   /// @par Errors  `errc::invalid_option`, naming the field.
   explicit Metrics(Options options = {}) : options_(options) {
     detail::check_option(options.timeout >= std::chrono::milliseconds(1) &&
@@ -83,8 +87,9 @@ class Metrics final : public prometheus::Collectable {
                          "timeout must be 1 ms to 1 min");
   }
 
-  /// A manager.
-  /// @param labels  on all of its samples: what tells the managers of several threads apart
+  /// Adds the metrics of a manager.
+  /// @param labels  added to all of its samples, for example to distinguish the managers of several
+  ///                threads
   template <WebSocketLike Ws>
   void add(const ConnectionManager<Ws>& manager, const Labels& labels = {}) {
     add("manager", manager.get_executor(), labels,
@@ -93,7 +98,7 @@ class Metrics final : public prometheus::Collectable {
           return alive && !alive->is_stopped() ? of_manager(alive->stats(), labels) : std::nullopt;
         });
   }
-  /// A heartbeat.
+  /// Adds the metrics of a heartbeat.
   template <WebSocketLike Ws>
   void add(const HeartbeatMonitor<Ws>& monitor, const Labels& labels = {}) {
     const auto& state = detail::MonitorAccess::state(monitor);
@@ -103,20 +108,21 @@ class Metrics final : public prometheus::Collectable {
       return alive ? of(detail::heartbeat_metrics, alive->stats(), labels) : std::nullopt;
     });
   }
-  /// The manager and the heartbeat of a service.
+  /// Adds the metrics of a service: of its manager and its heartbeat.
   template <WebSocketLike Ws>
   void add(Service<Ws>& service, const Labels& labels = {}) {
     add(service.manager(), labels);
     if (const HeartbeatMonitor<Ws>* heartbeat = service.heartbeat()) add(*heartbeat, labels);
   }
-  /// A `LocalBackplane` or a `RedisBackplane`, which must live as long as it may be collected.
+  /// Adds the metrics of a `LocalBackplane` or a `RedisBackplane`, which must exist whenever
+  /// `Collect` is called.
   template <class B>
     requires detail::CountsMessages<B>
   void add(const B& backplane, const Labels& labels = {}) {
     add("backplane", backplane.get_executor(), labels,
         [&backplane, labels]() -> Read { return of_backplane(backplane, labels); });
   }
-  /// The same for one that is shared, which may go before.
+  /// Adds the metrics of a shared backplane, which may be destroyed before.
   template <class B>
     requires detail::CountsMessages<B>
   void add(const std::shared_ptr<B>& backplane, const Labels& labels = {}) {
@@ -127,8 +133,14 @@ class Metrics final : public prometheus::Collectable {
         });
   }
 
-  /// Reads all that was added. What does not answer in time is left out.
-  /// @par Suspends  never; it blocks, see the class.
+  /// What the histories of a hub keep. The hub is kept, too, and needs no executor.
+  void add(const LocalHub& hub, const Labels& labels = {}) {
+    add("hub", boost::asio::system_executor(), labels,
+        [hub, labels]() -> Read { return of(detail::local_hub_metrics, hub.stats(), labels); });
+  }
+
+  /// Reads all sources. A source that does not answer in time is left out.
+  /// @par Suspends  never; but the call blocks, see the class.
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     std::vector<std::future<Read>> answers;
@@ -136,8 +148,8 @@ class Metrics final : public prometheus::Collectable {
     detail::Samples all;
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       Read read = result(answers[i], deadline);
-      all.add("roost_scrape_success", "Whether this could be read.", detail::gauge, read ? 1 : 0,
-              sources_[i]->labels());
+      all.add("roost_scrape_success", "Whether this source could be read.", detail::gauge,
+              read ? 1 : 0, sources_[i]->labels());
       if (read) all.merge(*std::move(read));
     }
     return std::move(all).take();
@@ -153,9 +165,9 @@ class Metrics final : public prometheus::Collectable {
     for (const auto& [name, value] : labels) {
       names.append(" ").append(name).append("=").append(value);
     }
-    for (const auto& source : sources_) {  // Prometheus refuses all of a scrape with series twice
+    for (const auto& source : sources_) {  // Prometheus rejects a scrape with a duplicate series
       if (source->labels() != labels) continue;
-      throw Error(errc::invalid_option, "the labels" + names + " are of another one already");
+      throw Error(errc::invalid_option, "the labels" + names + " belong to another source");
     }
     sources_.push_back(
         std::make_shared<detail::Source>(executor, std::move(labels), std::move(read)));
@@ -165,7 +177,7 @@ class Metrics final : public prometheus::Collectable {
     if (answer.wait_until(deadline) != std::future_status::ready) return std::nullopt;
     try {
       return answer.get();
-    } catch (const std::exception&) {  // its `io_context` has gone, or there is no memory
+    } catch (const std::exception&) {  // the `io_context` is gone, or memory has run out
       return std::nullopt;
     }
   }
@@ -191,12 +203,12 @@ class Metrics final : public prometheus::Collectable {
   static Read of_backplane(const B& backplane, const Labels& labels) {
     return of(detail::local_backplane_metrics, backplane.stats(), labels);
   }
-  // Without naming it, which would need hiredis.
+  // A template, since naming `RedisBackplane` would need hiredis.
   template <class B>
     requires detail::HasStats<B, RedisStats>
   static Read of_backplane(const B& backplane, const Labels& labels) {
     Read samples = of(detail::redis_metrics, backplane.stats(), labels);
-    samples->add("roost_redis_subscribed", "Whether it hears the other replicas.", detail::gauge,
+    samples->add("roost_redis_subscribed", "Whether the backplane is subscribed.", detail::gauge,
                  backplane.state() == RedisState::subscribed ? 1 : 0, labels);
     return samples;
   }

@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/base/error.hpp"
 #include "roost/redis/detail/replica.hpp"
-#include "roost/redis/numbering/stamp.hpp"
 #include "roost/redis/redis_backplane.hpp"
-#include "roost/redis/subscribing/room_channels.hpp"
 
 namespace roost {
 
 namespace detail {
 
-/// The room of a message that is for the members of one room and nobody else.
+/// The room of a message that is for the members of one room only.
 ROOST_DECL std::optional<std::string> only_room(const nlohmann::json& message) {
   const auto room = message.find("room");
   const auto rooms = message.find("rooms");
@@ -70,6 +64,7 @@ ROOST_DECL Subscription RedisBackplane::on(BackplaneHandler handler) {
 ROOST_DECL RedisBackplane::awaitable<Published> RedisBackplane::publish_wire(
     detail::OutgoingMessage message) {
   detail::check_size(message.text, options().max_message_bytes);
+  if (message.is_recorded) replica_->historian->check_size(message);
   return detail::RedisReplica::publish(replica_, std::move(message));
 }
 
@@ -81,6 +76,18 @@ ROOST_DECL Subscription RedisBackplane::on_parcel(detail::ParcelHandler handler,
 ROOST_DECL std::shared_ptr<detail::RoomRouting> RedisBackplane::room_routing() const {
   if (options().routing == Routing::shared_channel) return nullptr;
   return std::make_shared<detail::RedisRooms>(replica_->shared, replica_->subscriber);
+}
+
+ROOST_DECL std::shared_ptr<detail::BackplaneHistory> RedisBackplane::history() const {
+  return replica_->historian;
+}
+
+ROOST_DECL std::shared_ptr<detail::ControlDesk> RedisBackplane::control() const {
+  return replica_->desk;
+}
+
+ROOST_DECL std::shared_ptr<detail::BackplanePresence> RedisBackplane::presence() const {
+  return replica_->presence ? replica_->presence->presence() : nullptr;
 }
 
 ROOST_DECL RedisState RedisBackplane::state() const noexcept {
@@ -102,6 +109,9 @@ ROOST_DECL void RedisBackplane::on_loss(std::function<void(const RedisLoss&)> ho
 ROOST_DECL RedisStats RedisBackplane::stats() const {
   RedisStats stats = replica_->shared->stats;
   replica_->publisher->fill(stats);
+  if (replica_->scripting) replica_->scripting->fill(stats);
+  if (replica_->registrar) replica_->registrar->fill(stats);
+  if (replica_->presence) replica_->presence->fill(stats);
   const detail::Inbound::Counts counts = replica_->inbound->counts();
   stats.received = counts.received;
   stats.dropped = counts.dropped;

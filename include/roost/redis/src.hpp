@@ -2,10 +2,12 @@
 #pragma once
 
 /// @file
-/// The parts of `roost/redis.hpp` that are compiled once, beside those of `roost/src.hpp`.
+/// Compiles the parts of `roost/redis.hpp` that are compiled once. Needed besides `roost/src.hpp`.
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #error "ROOST_SEPARATE_COMPILATION must be defined for every file of the program"
 #endif
 
+#include "roost/redis/history.ipp"
 #include "roost/redis/redis_backplane.ipp"
+#include "roost/redis/registry.ipp"

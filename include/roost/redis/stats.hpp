@@ -5,18 +5,18 @@
 #include <cstdint>
 #include <string_view>
 
-// What a `RedisBackplane` tells of itself: outside its folder, as metrics of it are there for
-// programs without hiredis too.
+// The state and counters of a `RedisBackplane`. In a header of its own, so that programs without
+// hiredis can use its metrics.
 
 namespace roost {
 
-/// How a `RedisBackplane` hears the others.
+/// The state of a `RedisBackplane`'s subscription.
 enum class RedisState {
-  stopped,     ///< Not at all: it has not been started, or has been stopped.
-  connecting,  ///< Not yet: the first attempt is under way.
-  subscribed,  ///< It hears everything.
+  stopped,     ///< The backplane was not started, or was stopped.
+  connecting,  ///< The first attempt to connect is under way.
+  subscribed,  ///< Messages arrive.
   suspect,     ///< A probe did not come back; a last one is on its way.
-  down,        ///< Not at all: the connection failed or was lost, and is tried again.
+  down,        ///< The connection failed or was lost; the backplane tries again.
 };
 
 /// The name of a state.
@@ -31,24 +31,30 @@ enum class RedisState {
   return "unknown";
 }
 
-/// What a `RedisBackplane` counts, since it was made; and two gauges.
+/// The counters of a `RedisBackplane`, since it was made, and some gauges.
 struct RedisStats {
-  std::uint64_t published = 0;  ///< Messages it was given to publish.
-  std::uint64_t writes = 0;     ///< Bursts of them that were sent, each in one write to its socket.
-  std::uint64_t received = 0;   ///< Messages its handlers were given, its own included.
-  std::uint64_t echoes = 0;     ///< Its own messages that came back from Redis.
-  std::uint64_t skipped = 0;    ///< Messages that came and were no JSON object, or nested too deep.
-  std::uint64_t lost = 0;       ///< Messages of others that did not come.
-  std::uint64_t uncertain =
-      0;  ///< Times that it is not known whether messages of others were lost.
-  std::uint64_t duplicates = 0;   ///< Messages of others that came again.
-  std::uint64_t unknown = 0;      ///< Messages sent to Redis that got no answer.
-  std::uint64_t spool_drops = 0;  ///< Messages that were never sent: they waited too long.
-  std::uint64_t connects = 0;     ///< Connections that were made to publish or to subscribe.
+  std::uint64_t published = 0;  ///< Messages that were given to `publish`.
+  std::uint64_t writes = 0;     ///< Bursts of messages that were sent, each in one write.
+  std::uint64_t received = 0;   ///< Messages given to handlers, the backplane's own included.
+  std::uint64_t echoes = 0;     ///< The backplane's own messages that came back from Redis.
+  std::uint64_t skipped = 0;  ///< Received messages that are not a JSON object, or nested too deep.
+  std::uint64_t lost = 0;     ///< Messages of others that were lost.
+  std::uint64_t uncertain = 0;    ///< How often messages of others may have been lost.
+  std::uint64_t duplicates = 0;   ///< Messages of others that came twice.
+  std::uint64_t unknown = 0;      ///< Messages sent to Redis without getting an answer.
+  std::uint64_t spool_drops = 0;  ///< Messages never sent: too old, or over the limit.
+  std::uint64_t connects = 0;     ///< Connections that were made, to publish or to subscribe.
   std::uint64_t dropped = 0;  ///< Messages that a handler missed because too many waited for it.
   std::uint64_t failed = 0;   ///< Calls of a handler that threw.
-  std::size_t spooled = 0;    ///< Gauge: messages that wait to be sent.
-  std::size_t in_flight = 0;  ///< Gauge: messages that were sent and are not answered yet.
+  std::uint64_t asks = 0;     ///< Questions and orders to all replicas, see `Cluster::ask`.
+  std::uint64_t missing_answers = 0;   ///< Answers to these that did not come in time.
+  std::size_t spooled = 0;             ///< Gauge: messages that wait to be sent.
+  std::size_t in_flight = 0;           ///< Gauge: messages that were sent and are not answered yet.
+  std::size_t replicas = 0;            ///< Gauge: replicas in the registry; 0 without a registry.
+  std::uint64_t presence_changes = 0;  ///< Users who came or went, as `on_presence` was told.
+  std::uint64_t presence_reads = 0;    ///< Lists of users that were read anew.
+  std::size_t presence_rooms = 0;      ///< Gauge: rooms with presence that have members here.
+  std::size_t presence_users = 0;      ///< Gauge: users in the lists of these rooms.
 };
 
 }  // namespace roost

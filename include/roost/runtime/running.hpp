@@ -13,10 +13,17 @@
 
 namespace roost::detail {
 
-/// Something of roost that is under way on a context; counted for as long as it lives.
+/// Counts one running activity of roost on a context for as long as it lives.
 class Running {
  public:
-  explicit Running(const boost::asio::any_io_executor& executor);
+  using Count = std::atomic<std::size_t>;
+  using Counter = std::shared_ptr<Count>;
+
+  explicit Running(const boost::asio::any_io_executor& executor) : Running(counter(executor)) {}
+  /// @param counter  that of the context, to save looking it up
+  explicit Running(Counter counter) : count_(std::move(counter)) {
+    count_->fetch_add(1, std::memory_order_relaxed);
+  }
   Running(Running&& other) noexcept : count_(std::move(other.count_)) {}
   Running(const Running& other) : count_(other.count_) {
     if (count_) count_->fetch_add(1, std::memory_order_relaxed);
@@ -28,36 +35,36 @@ class Running {
 
   [[nodiscard]] static std::size_t count(boost::asio::execution_context& context);
 
- private:
-  using Count = std::atomic<std::size_t>;
+  /// The counter of the context of @p executor.
+  [[nodiscard]] static Counter counter(const boost::asio::any_io_executor& executor);
 
+ private:
   class Tally;
 
-  static const std::shared_ptr<Count>& of(boost::asio::execution_context& context);
+  static const Counter& of(boost::asio::execution_context& context);
 
-  std::shared_ptr<Count> count_;
+  Counter count_;
 };
 
-// Shared, because what is counted may outlive its context by a moment.
+// The count is shared, because an activity may outlive its context by a moment.
 class Running::Tally final : public boost::asio::execution_context::service {
  public:
   using key_type = Tally;
   static inline boost::asio::execution_context::id id;
   explicit Tally(boost::asio::execution_context& context)
       : boost::asio::execution_context::service(context) {}
-  const std::shared_ptr<Count> count = std::make_shared<Count>(0);
+  const Counter count = std::make_shared<Count>(0);
 
  private:
   void shutdown() noexcept override {}
 };
 
-inline const std::shared_ptr<Running::Count>& Running::of(boost::asio::execution_context& context) {
+inline const Running::Counter& Running::of(boost::asio::execution_context& context) {
   return boost::asio::use_service<Tally>(context).count;
 }
 
-inline Running::Running(const boost::asio::any_io_executor& executor)
-    : count_(of(boost::asio::query(executor, boost::asio::execution::context))) {
-  count_->fetch_add(1, std::memory_order_relaxed);
+inline Running::Counter Running::counter(const boost::asio::any_io_executor& executor) {
+  return of(boost::asio::query(executor, boost::asio::execution::context));
 }
 
 inline std::size_t Running::count(boost::asio::execution_context& context) {
@@ -68,12 +75,14 @@ inline std::size_t Running::count(boost::asio::execution_context& context) {
 
 namespace roost {
 
-/// How much of roost is under way on @p context: coroutines that it started, the handlers of
-/// sessions among them, Beast connections whose transport is not closed, listeners. 0 when the
-/// `drain` of the only manager, or `Service::shutdown`, returns: the proof that nothing was left
-/// behind. More then are hooks or handlers that ignore their cancellation, or sockets that the
-/// application keeps.
-/// @par Thread safety  From any thread.
+/// Returns how many activities of roost run on @p context: the coroutines that it started
+/// (including the handlers of sessions), the Beast connections whose transport is not closed, and
+/// the listeners.
+///
+/// The count is 0 when the `drain` of the only manager, or `Service::shutdown`, returns: a test can
+/// use it to show that nothing is left. A higher count then means hooks or handlers that ignore
+/// their cancellation, or sockets that the application keeps.
+/// @par Thread safety  Any thread may call this.
 [[nodiscard]] inline std::size_t running(boost::asio::execution_context& context) {
   return detail::Running::count(context);
 }

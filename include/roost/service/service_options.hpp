@@ -9,17 +9,18 @@
 
 namespace roost {
 
-/// What `init_websockets` puts around a manager.
+/// What `init_websockets` adds to a manager.
 struct ServiceOptions {
-  /// `nullopt`: no heartbeat.
+  /// Options of the heartbeat. `nullopt`: no heartbeat.
   std::optional<HeartbeatOptions> heartbeat = HeartbeatOptions{};
   /// Carries messages between replicas. Empty: there is one replica only.
   BackplaneRef backplane = {};
-  /// Whether messages of the backplane may be for everyone; else those without a room are dropped.
+  /// Whether messages of the backplane may be for everyone. If false, messages without a room are
+  /// dropped.
   bool allow_global_broadcast = false;
-  /// Whether the backplane is started and stopped here; else that is up to the application.
+  /// Whether the service starts and stops the backplane. If false, the application does.
   bool start_backplane = true;
-  /// How a shutdown lets the connections go.
+  /// How `Service::shutdown` drains the manager.
   DrainOptions drain = {};
 };
 

@@ -3,6 +3,9 @@
 
 #include <cstring>
 
+#include "roost/base/error.hpp"
+#include "roost/base/text/json.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/socket/frame.hpp"
 
 namespace roost {
@@ -57,3 +60,18 @@ ROOST_DECL std::size_t Frame::encode_header(std::array<std::byte, 10>& out, Opco
 }
 
 }  // namespace roost
+
+namespace roost::detail {
+
+ROOST_DECL Frame encode_text(std::string_view text, std::string_view key) {
+  if (!is_utf8(text)) {
+    throw Error(errc::invalid_utf8, "a text message of " + std::to_string(text.size()) + " bytes");
+  }
+  return Frame::text(text, key);
+}
+
+ROOST_WHEN_USED_DEF Frame encode_json(const nlohmann::json& value, std::string_view key) {
+  return Frame::text(dump_json(value), key);
+}
+
+}  // namespace roost::detail

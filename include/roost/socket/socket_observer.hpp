@@ -9,44 +9,45 @@
 
 namespace roost {
 
-/// What happens to the outbox of a socket that takes frames.
+/// A change of the outbox of a socket that takes frames.
 enum class OutboxEvent {
-  above_high_water,  ///< It holds at least `high_water` bytes. Sent from inside `try_send`.
-  below_high_water,  ///< It fell below that again.
-  below_low_water,   ///< It fell below half of it.
-  blocked,           ///< The peer did not take all of it at once: its age counts from now on.
-  emptied,           ///< All of it was written, after it had been blocked or at the mark.
+  above_high_water,  ///< The outbox holds at least `high_water` bytes. Reported inside `try_send`.
+  below_high_water,  ///< The outbox fell below `high_water` again.
+  below_low_water,   ///< The outbox fell to half of `high_water` or less.
+  blocked,           ///< A flush did not write all bytes: their age counts from now on.
+  emptied,           ///< All bytes were written after `blocked` or `above_high_water`.
 };
 
-/// Whom a socket tells what a manager must know. Called on the executor of the socket; may call
-/// `try_send` and `observe`, and nothing else of the socket.
+/// Receives the events of a socket that a manager needs to know. The socket calls it on its
+/// executor. An implementation may call `try_send` and `observe` of the socket, and no other
+/// member.
 class SocketObserver {
  public:
-  /// Something has happened to its outbox.
+  /// The outbox has changed.
   virtual void on_outbox(OutboxEvent event) = 0;
   /// The transport or the conversation has ended: nothing more can be sent or received.
   virtual void on_closed(const Disconnect& how) = 0;
-  /// Nothing may go to its `frame_sink` any more.
+  /// The `frame_sink` of the socket must not be used any more.
   virtual void on_sink_gone() noexcept {}
-  /// A pong has come, whoever sent the ping.
+  /// A pong has arrived, regardless of who sent a ping.
   virtual void on_pong(std::string_view /*payload*/) {}
 
  protected:
   ~SocketObserver() = default;
 };
 
-/// All outboxes together.
+/// The sum over all outboxes of a manager.
 struct OutboxTotal {
-  std::size_t bytes = 0;    ///< What is to be written, once for each recipient.
-  std::size_t entries = 0;  ///< Pieces of memory that it is in.
+  std::size_t bytes = 0;    ///< Bytes still to be written, counted per recipient.
+  std::size_t entries = 0;  ///< Entries that hold these bytes.
 };
 
-/// Who observes an outbox, its high-water mark, the sum that it is part of, and whether what is
-/// sent to it may be dropped.
+/// How a manager watches an outbox: the observer, the high-water mark, the total that the outbox is
+/// part of, and whether its frames may be dropped.
 struct OutboxWatch {
-  SocketObserver* observer = nullptr;                                ///< Null: nobody.
-  std::size_t high_water = std::numeric_limits<std::size_t>::max();  ///< In bytes.
-  OutboxTotal* total = nullptr;                                      ///< Null: no sum.
+  SocketObserver* observer = nullptr;                                ///< Null: no observer.
+  std::size_t high_water = std::numeric_limits<std::size_t>::max();  ///< The mark in bytes.
+  OutboxTotal* total = nullptr;                                      ///< Null: no total.
   bool is_lossy = false;  ///< Whether frames may be dropped.
 };
 

@@ -24,97 +24,98 @@
 
 namespace roost::testing {
 
-/// A WebSocket without a network: it records what the server sends, plays what a peer would send,
-/// and misbehaves on demand.
+/// A WebSocket without a network. It records what the server sends, plays the part of a peer, and
+/// fails on demand.
 class FakeWebSocket {
  public:
-  /// Open, and behaves.
+  /// Makes an open socket without failures.
   FakeWebSocket() = default;
   FakeWebSocket(const FakeWebSocket&) = delete;
   FakeWebSocket& operator=(const FakeWebSocket&) = delete;
 
   // --- what the server has sent ---
 
-  /// All messages, in their order.
+  /// All messages that the server has sent, in order.
   [[nodiscard]] const std::vector<Message>& sent() const noexcept { return sent_; }
-  /// The payloads of the text messages.
+  /// The payloads of the text messages that the server has sent.
   [[nodiscard]] std::vector<std::string> sent_texts() const;
-  /// The text messages, parsed; throws for one that is no JSON.
+  /// The text messages that the server has sent, parsed. Throws if one is not JSON.
   [[nodiscard]] std::vector<nlohmann::json> sent_json() const;
-  /// Begins anew.
+  /// Forgets the messages that the server has sent so far.
   void forget_sent() noexcept { sent_.clear(); }
-  /// The code that the server closed with; nothing while it has not.
+  /// The close code that the server sent; `nullopt` if it has not closed.
   [[nodiscard]] std::optional<std::uint16_t> close_code() const noexcept { return close_code_; }
-  /// The reason text that it closed with.
+  /// The close reason that the server sent.
   [[nodiscard]] const std::string& close_reason() const noexcept { return close_reason_; }
-  /// Whether the server ended it without a close frame.
+  /// Whether the server ended the connection without a close frame.
   [[nodiscard]] bool is_aborted() const noexcept { return is_aborted_; }
   /// How many pings the server has sent.
   [[nodiscard]] std::size_t pings() const noexcept { return pings_; }
-  /// The payload of the last of them.
+  /// The payload of the last ping that the server sent.
   [[nodiscard]] const std::string& last_ping() const noexcept { return last_ping_; }
-  /// More than one would be the bug that a manager prevents.
+  /// How many sends were under way at the same time, at most. A manager never starts more than one.
   [[nodiscard]] std::size_t most_sends_at_once() const noexcept { return most_sends_at_once_; }
 
   // --- what the peer does ---
 
-  /// A header of the upgrade request; names in any case.
+  /// Sets a header of the upgrade request; names are compared without regard to case.
   void set_header(std::string name, std::string value);
-  /// A text message.
+  /// Makes the peer send a text message.
   void peer_sends(std::string text);
-  /// A message of either kind.
+  /// Makes the peer send a text or binary message.
   void peer_sends(Message message);
-  /// A text message: @p value, serialised.
+  /// Makes the peer send @p value, serialised, as a text message.
   void peer_sends_json(const nlohmann::json& value);
-  /// A pong, asked for or not. Pings are answered without this, at once.
+  /// Makes the peer send a pong. Pings of the server are answered immediately without this.
   void peer_pongs(std::string_view payload);
-  /// A close frame. What the peer sent before is received first.
+  /// Makes the peer send a close frame. Messages that it sent before are received first.
   void peer_closes(std::uint16_t code = roost::close_code::normal, std::string reason = {});
-  /// The connection is lost without a close frame.
+  /// Ends the connection without a close frame.
   void peer_vanishes();
 
-  // --- trouble ---
+  // --- failures ---
 
-  /// Every further send fails.
+  /// Makes all further sends fail with @p error.
   void fail_sends(boost::system::error_code error = boost::asio::error::broken_pipe);
-  /// Further sends wait until `resume_sends`, or until the socket is closed.
+  /// Makes further sends wait until `resume_sends`, or until the socket is closed.
   void stall_sends() noexcept { is_stalled_ = true; }
-  /// Those that wait go on.
+  /// Lets the waiting sends go on.
   void resume_sends();
-  /// Further sends take this long.
+  /// Makes each further send take @p delay, measured with @p clock.
   void delay_sends(Clock& clock, Clock::duration delay) noexcept {
     clock_ = &clock;
     send_delay_ = delay;
   }
-  /// Further pings are not answered.
+  /// Makes the peer ignore further pings.
   void ignore_pings() noexcept { ignores_pings_ = true; }
-  /// Further closes never complete: the peer does not answer.
+  /// Makes further closes wait forever: the peer does not answer.
   void stall_close() noexcept { is_close_stalled_ = true; }
 
   // --- WebSocketLike and its capabilities ---
 
-  /// Records a text message, unless there is trouble.
+  /// Records a text message. Fails or waits as the functions above say.
   ROOST_WHEN_USED boost::asio::awaitable<void> send_text(std::string_view text);
-  /// Records a binary message, unless there is trouble.
+  /// Records a binary message. Fails or waits as the functions above say.
   ROOST_WHEN_USED boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes);
 
-  /// What the peer has sent, or will.
-  /// @par Errors  `errc::connection_closed` once it has ended and all is taken.
+  /// Waits for the next message of the peer.
+  /// @par Errors  `errc::connection_closed` once the connection has ended and all messages are
+  ///              taken.
   ROOST_WHEN_USED boost::asio::awaitable<Message> receive();
 
-  /// Records the close, and ends.
+  /// Records the close frame, and ends the connection.
   ROOST_WHEN_USED boost::asio::awaitable<void> close(std::uint16_t code,
                                                      std::string_view reason = {});
-  /// Records it, and ends.
+  /// Records the abort, and ends the connection.
   void abort();
 
-  /// Counts a ping, and answers it unless told not to.
+  /// Counts a ping, and answers it with a pong unless told not to.
   void ping(std::string_view payload);
-  /// What `set_header` has set.
+  /// A header that `set_header` has set.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
-  /// How it ended; nothing while it has not.
+  /// How the connection ended; `nullopt` while it has not.
   [[nodiscard]] std::optional<Disconnect> ended() const { return ended_; }
-  /// Tells its end and its pongs to @p watch.
+  /// Tells the observer of @p watch about pongs and the end.
   void observe(OutboxWatch watch) noexcept { observer_ = watch.observer; }
 
  private:
@@ -126,7 +127,7 @@ class FakeWebSocket {
 
   void end(Disconnect how);
 
-  // Like a real one: its end is seen once all that came before it was taken.
+  // As with a real socket, the end is reported once all messages before it were taken.
   void tell_end();
 
   std::vector<Message> sent_;

@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
-#include <utility>
 
 #include "roost/base/error.hpp"
-#include "roost/runtime/detail/wait.hpp"
 #include "roost/testing/fake_websocket.hpp"
 
 namespace roost::testing {

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <vector>
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::testing {
 
-/// A clock that moves only when told to. Hand it to the options, run what is ready, move it on.
+/// A clock that moves only when told to. Pass it in the options, call `run_ready`, then `advance`.
 ///
-/// @par Thread safety  None: to be used by the thread that runs the `io_context`.
+/// @par Thread safety  None: use it on the thread that runs the `io_context`.
 /// @par Lifetime       Must outlive the `io_context`.
 class ManualClock final : public Clock {
  public:
-  /// An hour at first, then as it was moved.
+  /// The current time; one hour at first.
   [[nodiscard]] time_point now() const noexcept override;
 
-  /// Moves on by @p step, in which the loop runs; what is due becomes ready, and runs with the next
-  /// `run_ready`.
+  /// Moves the time by @p step, during which the event loop runs. Timers that are due become ready,
+  /// and run with the next `run_ready`.
   void advance(duration step);
 
-  /// Moves on by @p time in which the loop does not run: the process was stopped, or a handler
-  /// blocked. No deadline of roost comes closer.
+  /// Moves the time by @p time, during which the event loop does not run, as if the process was
+  /// stopped or a handler blocked. No deadline of roost comes closer.
   void stall(duration time);
 
-  /// How many waits there are that only time can end.
+  /// How many timers wait.
   [[nodiscard]] std::size_t armed() const noexcept { return armed_.size(); }
 
  private:
@@ -38,14 +40,39 @@ class ManualClock final : public Clock {
   void detach(detail::LoopClock& loop) noexcept override;
   void fire_due();
 
-  // Not zero, so that what is "long ago" can be told from what never was.
+  // Not zero, so that "long ago" differs from a time that was never set.
   time_point now_ = time_point(std::chrono::hours(1));
   std::vector<detail::Timer*> armed_;
   std::vector<detail::LoopClock*> loops_;
 };
 
-}  // namespace roost::testing
+inline ManualClock::time_point ManualClock::now() const noexcept { return now_; }
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/testing/manual_clock.ipp"
-#endif
+inline void ManualClock::advance(duration step) {
+  now_ += step;
+  fire_due();
+}
+
+inline void ManualClock::stall(duration time) {
+  now_ += time;
+  const std::vector<detail::LoopClock*> loops = loops_;
+  for (detail::LoopClock* loop : loops) loop->stall(time);
+  fire_due();  // for peers, time goes on
+}
+
+inline void ManualClock::fire_due() {
+  const std::vector<detail::Timer*> armed = armed_;
+  for (detail::Timer* timer : armed) timer->fire();
+}
+
+inline void ManualClock::arm(detail::Timer& timer) {
+  if (std::find(armed_.begin(), armed_.end(), &timer) == armed_.end()) armed_.push_back(&timer);
+}
+
+inline void ManualClock::disarm(detail::Timer& timer) noexcept { std::erase(armed_, &timer); }
+
+inline void ManualClock::attach(detail::LoopClock& loop) { loops_.push_back(&loop); }
+
+inline void ManualClock::detach(detail::LoopClock& loop) noexcept { std::erase(loops_, &loop); }
+
+}  // namespace roost::testing

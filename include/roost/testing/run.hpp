@@ -14,12 +14,12 @@
 
 namespace roost::testing {
 
-/// Runs all that can run without waiting, and what becomes ready by that.
+/// Runs all handlers that are ready, and those that become ready meanwhile, without waiting.
 /// @returns how many handlers ran.
 std::size_t run_ready(boost::asio::io_context& context);
 
-/// Runs @p context until @p predicate holds; it is asked after each handler.
-/// Throws `std::runtime_error` if that takes longer than @p watchdog.
+/// Runs @p context until @p predicate is true, which is checked after each handler.
+/// @param watchdog  throws `std::runtime_error` if it takes longer than this
 template <class Predicate>
 void run_until(boost::asio::io_context& context, Predicate predicate,
                std::chrono::steady_clock::duration watchdog = std::chrono::seconds(30)) {
@@ -33,8 +33,8 @@ void run_until(boost::asio::io_context& context, Predicate predicate,
   }
 }
 
-/// Runs a coroutine that needs no time to pass and no peer to answer, and returns its result.
-/// Throws what it throws; `std::logic_error` if it still waits for something.
+/// Runs a coroutine that needs neither time nor a peer, and returns its result. Throws the
+/// coroutine's exception, or `std::logic_error` if it still waits for something.
 template <class T>
 T run(boost::asio::io_context& context, boost::asio::awaitable<T> coroutine) {
   const auto child = detail::Child<T>::start(context.get_executor(), std::move(coroutine));

@@ -90,7 +90,8 @@ class Chat {
     step([&] { carol.resume_reading(); });
     send(alice, text_frame("back again?"));  // whoever has waited for her goes on
 
-    // One is no WebSocket, one breaks a rule, one leaves, one is sent away, one vanishes.
+    // One does not ask for a WebSocket, one breaks a rule, one leaves, one is sent away, one
+    // vanishes.
     request("dave", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
     WireClient& erin = connect("erin");
     send(erin, text_frame(std::string(ChatServer::max_message_bytes + 1, 'e')));
@@ -103,7 +104,7 @@ class Chat {
     step([&] { carol.vanish(); });
   }
 
-  /// Whatever has not ended by now does so by its deadlines, or by `close_all`.
+  /// Conversations that have not ended by now do so by their deadlines, or by `close_all`.
   void leave() {
     for (WireClient& client : clients_) client.resume_reading();
     settle();
@@ -160,7 +161,7 @@ class Chat {
       for (WireClient& client : clients_) goes_on |= client.turn();
     }
   }
-  /// The same, and then the call that is held, if it is time for it.
+  /// Runs all that is ready, and then the call that is held, if it is time for it.
   void settle() {
     quiesce();
     const Action action = script_.fault().action;

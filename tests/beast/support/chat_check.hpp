@@ -75,7 +75,7 @@ class ChatCheck {
     }
   }
 
-  /// The same of each author's messages, which may come later than those of others. Clients whose
+  /// The messages of each author stop early, and may come later than those of others. Clients whose
   /// leaving was not noticed in time may get more than they would have, but nothing twice.
   void messages_stop_early(const std::set<std::string>& affected) {
     for (std::size_t i = 0; i < run_.clients.size(); ++i) {

@@ -62,7 +62,7 @@ class WireClient {
   const std::string& end() const { return end_; }
   /// All that has come, as it came.
   const std::string& bytes() const { return bytes_; }
-  /// The same, understood: a line for the answer to the request, and one for each frame.
+  /// All that has come, parsed: a line for the answer to the request, and one for each frame.
   const std::vector<std::string>& lines() const { return lines_; }
   /// Empty as long as nothing came that a server must not send.
   const std::string& error() const { return parser_.error(); }

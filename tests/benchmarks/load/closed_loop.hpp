@@ -16,9 +16,9 @@ namespace load {
 /// Keeps a number of messages outstanding in each room. A message is done when every member has
 /// received it, the sender included; then another member sends the next.
 ///
-/// What comes back must be, byte for byte, a message that is outstanding in the room of who gets
-/// it: so nothing is altered, strays into another room, or comes twice. What is lost leaves its
-/// message outstanding for ever. Knows no socket and no clock.
+/// Each message received must be, byte for byte, one that is outstanding in the room of its
+/// receiver: so nothing is altered, strays into another room, or comes twice. A lost message stays
+/// outstanding for ever. Knows no socket and no clock.
 class ClosedLoop {
  public:
   using Nanoseconds = std::uint64_t;

@@ -176,7 +176,9 @@ class Load {
       Client& client = *static_cast<Client*>(event.data.ptr);
       if (client.state == Client::State::connecting) {
         client.state = Client::State::upgrading;
-        client.out = upgrade_request("/ws/room-" + std::to_string(client.room), options_.deflate);
+        client.out = upgrade_request(
+            "/ws/room-" + std::to_string(client.room) + (options_.resume ? "?resume=" : ""),
+            options_.deflate);
       }
       if (!client.out.empty()) flush(client);
       if (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) read(client);
@@ -211,7 +213,7 @@ class Load {
 
   // --- what comes in ---
 
-  /// @returns what is no whole frame yet.
+  /// @returns the bytes behind the last whole frame.
   std::string_view take(Client& client, std::string_view data) {
     if (client.state == Client::State::upgrading) {
       const std::size_t end = data.find("\r\n\r\n");
@@ -240,6 +242,11 @@ class Load {
 
   void take_frame(Client& client, Opcode opcode, std::string_view payload) {
     if (opcode == text) {
+      if (options_.resume) {
+        const std::size_t line = payload.find('\n');
+        if (line == payload.npos) return;  // it is a member
+        payload.remove_prefix(line + 1);
+      }
       const auto received = loop_.receive(client.room, client.member, payload, read_at_);
       progress_ = read_at_;
       latency_.add(received.latency);

@@ -18,6 +18,7 @@ struct Options {
   int pid = 0;  ///< Of the server, to be measured. 0: it is not.
   bool tls = false;
   bool deflate = false;  ///< Ask for permessage-deflate, and send JSON that can be compressed.
+  bool resume = false;   ///< Ask roost for positions: each message has a line before its payload.
   std::size_t connections = 1000;
   std::size_t rooms = 1;
   std::size_t concurrent = 128;  ///< Connections that are being made at the same time.
@@ -29,9 +30,9 @@ struct Options {
 };
 
 inline constexpr const char* usage =
-    "Usage: load --port N [--name NAME] [--pid N] [--tls 1] [--deflate 1] [--connections N]\n"
-    "            [--rooms N] [--concurrent N] [--bytes N] [--in-flight N] [--warmup S]\n"
-    "            [--seconds S] [--stall S]\n"
+    "Usage: load --port N [--name NAME] [--pid N] [--tls 1] [--deflate 1] [--resume 1]\n"
+    "            [--connections N] [--rooms N] [--concurrent N] [--bytes N] [--in-flight N]\n"
+    "            [--warmup S] [--seconds S] [--stall S]\n"
     "Connects to ws://127.0.0.1:PORT/ws/{room}, keeps messages in flight in each room, and prints\n"
     "what it measured as a line of JSON. With --in-flight 0 the connections are idle.\n";
 
@@ -53,6 +54,7 @@ inline Options parse(int argc, char** argv) {
       {"--pid", count(options.pid)},
       {"--tls", count(options.tls)},
       {"--deflate", count(options.deflate)},
+      {"--resume", count(options.resume)},
       {"--connections", count(options.connections)},
       {"--rooms", count(options.rooms)},
       {"--concurrent", count(options.concurrent)},

@@ -14,7 +14,7 @@ namespace load {
 /// What a process has used of its core, in seconds.
 struct Usage {
   double user = 0;    ///< In steps of a clock tick, as all that /proc tells of user and system.
-  double system = 0;  ///< Likewise.
+  double system = 0;  ///< In steps of a clock tick.
   double cpu = 0;     ///< Both together, to the nanosecond.
   double waited = 0;  ///< Ready to run, while the core ran something else.
 
@@ -47,7 +47,7 @@ class Process {
     return usage;
   }
 
-  /// Resident memory that is its own share, in bytes. What the kernel holds for it is not in there.
+  /// Resident memory that is its own share, in bytes, without the kernel's buffers.
   [[nodiscard]] std::int64_t memory() const {
     std::ifstream rollup(directory_ + "/smaps_rollup");
     for (std::string line; std::getline(rollup, line);) {

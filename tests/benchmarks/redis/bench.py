@@ -1,6 +1,8 @@
 """Measures the Redis backplane against Redis itself: how many messages arrive at the manager of a
 second process, against redis-benchmark with one subscriber; how long one takes at low load, against
-nothing but sockets; and how long it takes to subscribe to many rooms. Servers and replicas share the
+nothing but sockets; how long it takes to subscribe to many rooms; how many messages arrive that are
+recorded, against those that are not; and how soon many clients that come back have what they missed,
+against as many new ones. Servers and replicas share the
 cores of this machine, so that what a message costs all of them in CPU time tells more than a rate.
 
 Usage: bench.py --build FOLDER [--quick]
@@ -17,6 +19,8 @@ import tempfile
 
 WANTED_RATE, WANTED_LATENCY = 0.6, 1.5  # of what Redis itself does
 ROOMS, WANTED_ROOMS_MS = 10_000, 1000
+WANTED_RECORDED = 0.25  # of messages that are not recorded
+RESUMES, MISSED = 10_000, 20
 
 
 class Redis:
@@ -76,6 +80,20 @@ def roost_rate(program, redis, count):
     return receiver.result()[0]
 
 
+def recorded_rate(program, redis, count):
+    receiver = Receiver(program, "receive-recorded", redis, count)
+    subprocess.run([program, "publish-recorded", redis.socket, "bench", str(count), "256", "0"],
+                   check=True)
+    return receiver.result()[0]
+
+
+def resumes_ms(program, redis, clients):
+    """(new clients, clients that come back)"""
+    result = subprocess.run([program, "resumes", redis.socket, "bench", str(clients), str(MISSED)],
+                            check=True, stdout=subprocess.PIPE, text=True)
+    return [float(part) for part in result.stdout.split()]
+
+
 def raw_latency(program, redis, count):
     receiver = Receiver(program, "raw-receive", redis, count)
     subprocess.run([program, "raw-publish", redis.socket, "bench", str(count), "1000"], check=True)
@@ -109,10 +127,13 @@ def main():
     program = options.build / "benchmarks" / "redis_replica"
     rounds, messages, singles = (1, 10_000, 100) if options.quick else (5, 500_000, 2_000)
     rates, floors, latencies, raw_latencies, cpu, cpu_floors = [], [], [], [], [], []
+    recorded, cpu_recorded = [], []
+    clients = 200 if options.quick else RESUMES
     with Redis() as redis:
         for _ in range(rounds):  # in turn, so that a slow moment of the machine hits all
             for measure, results, costs in ((redis_benchmark, floors, cpu_floors),
-                                            (roost_rate, rates, cpu)):
+                                            (roost_rate, rates, cpu),
+                                            (recorded_rate, recorded, cpu_recorded)):
                 result, cost = with_cpu(measure, program, redis, messages)
                 results.append(result)
                 costs.append(cost)
@@ -120,8 +141,10 @@ def main():
             latencies.append(roost_latency(program, redis, singles))
             print(f"{floors[-1]:9.0f}/s {cpu_floors[-1]:5.2f} us CPU redis-benchmark   "
                   f"{rates[-1]:9.0f}/s {cpu[-1]:5.2f} us CPU roost   "
+                  f"{recorded[-1]:9.0f}/s {cpu_recorded[-1]:5.2f} us CPU recorded   "
                   f"{raw_latencies[-1]:5.0f} us raw {latencies[-1]:5.0f} us roost", flush=True)
         rooms = statistics.median(rooms_ms(program, redis) for _ in range(rounds))
+        resumes = [resumes_ms(program, redis, clients) for _ in range(rounds)]
     rate = statistics.median(ours / floor for ours, floor in zip(rates, floors))
     latency = statistics.median(ours / raw for ours, raw in zip(latencies, raw_latencies))
     print(f"messages per second: {rate:.2f} of redis-benchmark's (wanted: {WANTED_RATE})")
@@ -129,6 +152,13 @@ def main():
     print(f"CPU per message: {cost:.2f} of that with redis-benchmark")
     print(f"latency: {latency:.2f} of a raw pair's (wanted: at most {WANTED_LATENCY})")
     print(f"{ROOMS} rooms subscribed: {rooms:.0f} ms (wanted: at most {WANTED_ROOMS_MS})")
+    share = statistics.median(with_log / ours for with_log, ours in zip(recorded, rates))
+    print(f"recorded messages per second: {share:.2f} of those that are not recorded "
+          f"(wanted: {WANTED_RECORDED})")
+    came, came_back = (statistics.median(times) for times in zip(*resumes))
+    times = statistics.median(back / new for new, back in resumes)
+    print(f"{clients} clients of one room that missed {MISSED} messages each: {came_back:.0f} ms, "
+          f"{times:.1f} times as long as {clients} new ones ({came:.0f} ms)")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 //
 //   redis_replica receive SOCKET CHANNEL COUNT           a manager that gets COUNT messages
 //   redis_replica publish SOCKET CHANNEL COUNT IN_FLIGHT INTERVAL_US
+//   redis_replica receive-recorded, publish-recorded     likewise, with a history of the room
+//   redis_replica resumes SOCKET CHANNEL COUNT MISSED    clients that come, and that come back
 //   redis_replica raw-receive SOCKET CHANNEL COUNT       the floor: reads and parses replies
 //   redis_replica raw-publish SOCKET CHANNEL COUNT INTERVAL_US
 //   redis_replica rooms SOCKET CHANNEL COUNT             how long it takes to subscribe COUNT rooms
@@ -27,6 +29,7 @@
 #include <iostream>
 #include <memory>
 #include <roost/redis.hpp>
+#include <roost/redis/history.hpp>
 #include <roost/roost.hpp>
 #include <span>
 #include <stdexcept>
@@ -77,12 +80,17 @@ class Meter {
   std::vector<std::int64_t> latencies_;
 };
 
-/// A client that takes every frame at once.
+/// A client that takes every frame immediately.
 struct Sink {
   Meter* meter = nullptr;
   asio::io_context* context = nullptr;
+  std::size_t* to_come = nullptr;  ///< Without a meter: how many frames are still to come.
 
   bool try_send(const roost::Frame& frame) {
+    if (!meter) {
+      if (--*to_come == 0) context->stop();
+      return true;
+    }
     const auto bytes = frame.payload();
     if (meter->note({reinterpret_cast<const char*>(bytes.data()), bytes.size()})) context->stop();
     return true;
@@ -99,9 +107,10 @@ struct Replica {
   Manager manager{context.get_executor()};
   roost::Cluster cluster = roost::bind_manager(backplane, manager);
 
-  Replica(const std::string& socket, const std::string& channel)
+  Replica(const std::string& socket, const std::string& channel, bool has_history = false)
       : backplane(context.get_executor(), {.url = "unix://" + socket,
                                            .channel = channel,
+                                           .history = has_history ? kept() : nullptr,
                                            .max_queued_messages = 1'000'000,
                                            .max_queued_bytes = 1'000'000'000,
                                            .logger = [](const roost::LogEvent& event) {
@@ -109,6 +118,10 @@ struct Replica {
                                                std::cerr << event.to_string() << '\n';
                                              }
                                            }}) {}
+
+  static std::shared_ptr<const roost::detail::RedisHistoryFactory> kept() {
+    return roost::redis_history({.rules = {{.rooms = "*"}}});
+  }
 };
 
 void spawn(asio::io_context& context, awaitable<void> coroutine) {
@@ -123,8 +136,9 @@ awaitable<void> listen(Replica& replica, std::shared_ptr<Sink> sink) {
   std::cout << "ready" << std::endl;
 }
 
-void receive(const std::string& socket, const std::string& channel, std::size_t count) {
-  Replica replica(socket, channel);
+void receive(const std::string& socket, const std::string& channel, std::size_t count,
+             bool has_history) {
+  Replica replica(socket, channel, has_history);
   Meter meter(count);
   const auto sink = std::make_shared<Sink>(Sink{&meter, &replica.context});
   spawn(replica.context, listen(replica, sink));
@@ -146,14 +160,64 @@ awaitable<void> publish_some(Replica& replica, std::size_t& to_send, std::size_t
 }
 
 void publish(const std::string& socket, const std::string& channel, std::size_t count,
-             std::size_t in_flight, std::chrono::microseconds pause) {
-  Replica replica(socket, channel);
+             std::size_t in_flight, std::chrono::microseconds pause, bool has_history) {
+  Replica replica(socket, channel, has_history);
   std::size_t to_send = count;
   std::size_t to_come = count;
   for (std::size_t i = 0; i < in_flight; ++i) {
     spawn(replica.context, publish_some(replica, to_send, to_come, pause));
   }
   replica.context.run();
+}
+
+awaitable<void> record(Replica& replica, std::size_t count, std::string& first) {
+  co_await replica.backplane.start();
+  for (std::size_t i = 0; i <= count; ++i) {
+    const roost::Published sent =
+        co_await replica.cluster.broadcast_text(payload(), {.room = "lobby"});
+    if (!sent.at) throw std::runtime_error("a message was not recorded");
+    if (i == 0) first = "lobby:" + *sent.at;
+  }
+  replica.context.stop();
+}
+
+awaitable<void> come(Replica& replica, std::shared_ptr<Sink> sink, std::string_view resume) {
+  co_await replica.manager.connect(sink, {.rooms = "lobby", .resume = resume});
+}
+
+// Until each of COUNT clients has what it missed, in ms.
+double come_all(const std::string& socket, const std::string& channel, std::string_view resume,
+                std::size_t count, std::size_t frames) {
+  Replica replica(socket, channel, true);
+  spawn(replica.context, [](Replica& its) -> awaitable<void> {
+    co_await its.backplane.start();
+    its.context.stop();
+  }(replica));
+  replica.context.run();
+  replica.context.restart();
+  std::size_t to_come = count * frames;
+  const std::int64_t begin = now_ns();
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto sink = std::make_shared<Sink>(Sink{nullptr, &replica.context, &to_come});
+    spawn(replica.context, come(replica, sink, resume));
+  }
+  replica.context.run();
+  return static_cast<double>(now_ns() - begin) * 1e-6;
+}
+
+// Prints how long it takes until COUNT clients are members, in ms: new ones, and then as many that
+// have missed some messages.
+void resume(const std::string& socket, const std::string& channel, std::size_t count,
+            std::size_t missed) {
+  std::string first;
+  {
+    Replica replica(socket, channel, true);
+    spawn(replica.context, record(replica, missed, first));
+    replica.context.run();
+  }
+  const double came = come_all(socket, channel, "", count, 1);  // the line that says `joined`
+  const double came_back = come_all(socket, channel, first, count, 1 + missed);
+  std::cout << came << ' ' << came_back << std::endl;
 }
 
 // From the beginning of `start` to the last acknowledgement, in ms.
@@ -263,10 +327,13 @@ int main(int argc, char** argv) try {
   const std::string& socket = arguments.at(1);
   const std::string& channel = arguments.at(2);
   const auto number = [&](std::size_t i) { return std::stoul(arguments.at(i)); };
-  if (what == "receive") {
-    receive(socket, channel, number(3));
-  } else if (what == "publish") {
-    publish(socket, channel, number(3), number(4), std::chrono::microseconds(number(5)));
+  if (what == "receive" || what == "receive-recorded") {
+    receive(socket, channel, number(3), what == "receive-recorded");
+  } else if (what == "publish" || what == "publish-recorded") {
+    publish(socket, channel, number(3), number(4), std::chrono::microseconds(number(5)),
+            what == "publish-recorded");
+  } else if (what == "resumes") {
+    resume(socket, channel, number(3), number(4));
   } else if (what == "rooms") {
     subscribe_rooms(socket, channel, number(3));
   } else if (what == "raw-receive") {

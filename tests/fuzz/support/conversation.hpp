@@ -20,7 +20,7 @@ struct Manners {
   Then then = Then::waits;
 };
 
-/// What there is to see. What depends on when bytes come is not part of it.
+/// All that can be observed, except what depends on when bytes come.
 struct Seen {
   std::string response;               ///< To the request.
   std::vector<std::string> requests;  ///< What the application was asked.

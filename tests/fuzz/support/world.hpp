@@ -158,7 +158,7 @@ class World {
       return child->is_done();
     });
   }
-  // What an operation may throw; anything else escapes from `take`.
+  // Catches the errors that an operation may throw; anything else escapes from `take`.
   template <class T>
   static awaitable<T> guarded(awaitable<T> operation) {
     try {

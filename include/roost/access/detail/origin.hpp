@@ -23,17 +23,17 @@ constexpr bool equal_ignoring_case(std::string_view a, std::string_view b) noexc
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
-/// The bytes of an IPv4 address, or nothing.
+/// Returns the bytes of an IPv4 address, or nothing if @p text is not one.
 std::optional<std::array<std::uint8_t, 4>> parse_ipv4(std::string_view text) noexcept;
 
-/// Where a page comes from: an origin (RFC 6454, section 4), in views of its text.
+/// The origin of a page (RFC 6454, section 4), as views of its text.
 struct PageOrigin {
   std::string_view scheme;
-  std::string_view host;   ///< A name, or an address: of IPv6 with its brackets.
-  std::uint16_t port = 0;  ///< 0: the default of a scheme that is not of the web.
+  std::string_view host;   ///< A name or an address; IPv6 has its brackets.
+  std::uint16_t port = 0;  ///< 0: the default port of a scheme other than http and https.
 };
 
-/// Reads `host` or `host:port` into @p out.
+/// Parses `host` or `host:port` into @p out.
 /// @returns what is wrong with it, or null.
 const char* parse_host_and_port(std::string_view text, std::uint16_t default_port,
                                 PageOrigin& out) noexcept;
@@ -44,16 +44,16 @@ constexpr std::uint16_t default_port(std::string_view scheme) noexcept {
   return 0;
 }
 
-/// Reads `scheme://host` or `scheme://host:port` into @p out.
+/// Parses `scheme://host` or `scheme://host:port` into @p out.
 /// @returns what is wrong with it, or null.
 const char* parse_origin(std::string_view text, PageOrigin& out) noexcept;
 
-/// Whether two hosts are one, as browsers see it: names in any case, addresses in any notation. A
-/// name with a dot at its end is another.
+/// Returns whether two hosts are the same, as browsers see it: names are compared ignoring case,
+/// addresses in any notation. A name with a trailing dot is another host.
 bool is_same_host(std::string_view a, std::string_view b) noexcept;
 
-/// Which pages an entry of `allowed_origins` stands for: those of one origin, or with
-/// `https://*.example.com` those of all subdomains of a domain.
+/// An entry of `allowed_origins`: the pages of one origin, or those of all subdomains of a domain
+/// (`https://*.example.com`).
 class OriginPattern {
  public:
   /// @par Errors  `errc::invalid_option`, naming the pattern and what is wrong with it.
@@ -62,10 +62,11 @@ class OriginPattern {
   [[nodiscard]] bool matches(const PageOrigin& origin) const noexcept;
 
  private:
-  /// What people write who mean something else.
+  /// Recognises common mistakes. Returns what is wrong, or null.
   static const char* fault_of(std::string_view text) noexcept;
 
-  /// Anybody can have a subdomain of `com`.
+  /// Refuses domains in which anybody can have a subdomain, such as `com`. Returns what is wrong,
+  /// or null.
   static const char* fault_of_domain(std::string_view host) noexcept;
 
   std::string scheme_;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/address_v6.hpp>
 #include <boost/system/error_code.hpp>
@@ -16,10 +14,11 @@
 
 namespace roost::detail {
 
-/// An address, without brackets; @p make is of Asio, and wants a terminated text.
+/// Parses an address without brackets. @p make is a function of Asio, which needs a null-terminated
+/// string.
 template <class Make>
 auto parse_address(std::string_view text, Make make) noexcept {
-  std::array<char, 46> copy{};  // the longest address, and its terminator
+  std::array<char, 46> copy{};  // the longest address and its terminator
   boost::system::error_code error;
   const bool is_plain =
       text.size() < copy.size() && text.find_first_not_of("0123456789abcdefABCDEF:.") == text.npos;
@@ -34,7 +33,7 @@ ROOST_DECL std::optional<std::array<std::uint8_t, 4>> parse_ipv4(std::string_vie
   });
 }
 
-/// The bytes of an IPv6 address, without brackets, or nothing.
+/// Returns the bytes of an IPv6 address without brackets, or nothing if @p text is not one.
 ROOST_DECL std::optional<std::array<std::uint8_t, 16>> parse_ipv6(std::string_view text) noexcept {
   return parse_address(text, [](const char* copy, auto& error) {
     return boost::asio::ip::make_address_v6(copy, error);
@@ -57,9 +56,9 @@ ROOST_DECL const char* fault_of_host(std::string_view host) noexcept {
     }
     rest.remove_prefix(std::min(length + 1, rest.size()));
   }
-  // Browsers read what ends in a number as an address, and write that in one way only.
+  // Browsers read a host that ends in a number as an IPv4 address, and write it in one form only.
   if (std::all_of(last.begin(), last.end(), is_digit) && !parse_ipv4(host))
-    return "the host is no IPv4 address as browsers write it";
+    return "the host is not an IPv4 address in the form that browsers write";
   return nullptr;
 }
 
@@ -69,7 +68,7 @@ ROOST_DECL const char* parse_host_and_port(std::string_view text, std::uint16_t 
   if (text.starts_with('[')) {
     const std::size_t close = text.find(']');
     if (close == text.npos || !parse_ipv6(text.substr(1, close - 1))) {
-      return "the host is no IPv6 address";
+      return "the host is not an IPv6 address";
     }
     length = close + 1;
   } else if (const char* fault = fault_of_host(text.substr(0, length))) {
@@ -82,7 +81,7 @@ ROOST_DECL const char* parse_host_and_port(std::string_view text, std::uint16_t 
   const char* const end = text.data() + text.size();
   const auto [parsed_to, error] = std::from_chars(text.data() + 1, end, out.port);
   const bool is_port = text.front() == ':' && error == std::errc{} && parsed_to == end;
-  return is_port && out.port > 0 ? nullptr : "the port is no number from 1 to 65535";
+  return is_port && out.port > 0 ? nullptr : "the port is not a number from 1 to 65535";
 }
 
 ROOST_DECL const char* parse_origin(std::string_view text, PageOrigin& out) noexcept {
@@ -93,7 +92,7 @@ ROOST_DECL const char* parse_origin(std::string_view text, PageOrigin& out) noex
                          std::all_of(out.scheme.begin(), out.scheme.end(), [](char c) {
                            return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
                          });
-  if (!is_scheme) return "its scheme is none";
+  if (!is_scheme) return "its scheme is not valid";
   return parse_host_and_port(text.substr(colon + 3), default_port(out.scheme), out);
 }
 
@@ -132,12 +131,12 @@ ROOST_DECL bool OriginPattern::matches(const PageOrigin& origin) const noexcept 
 }
 
 ROOST_DECL const char* OriginPattern::fault_of(std::string_view text) noexcept {
-  if (text == "*") return "for any page there is dangerously_allow_any_origin()";
+  if (text == "*") return "to allow any page use dangerously_allow_any_origin()";
   if (text == "null" || text.starts_with("file:")) {
-    return "for files and sandboxed frames there is dangerously_allow_null_origin()";
+    return "to allow files and sandboxed frames use dangerously_allow_null_origin()";
   }
   if (text.starts_with("ws:") || text.starts_with("wss:")) {
-    return "it is that of a page, which begins with http:// or https://";
+    return "an origin is that of a page and begins with http:// or https://";
   }
   if (text.find('*') != text.npos) {
     return "a * stands for subdomains only, as in https://*.example.com";

@@ -13,65 +13,76 @@
 #include <vector>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
-#include "roost/base/build/config.hpp"
+#include "roost/backplane/detail/inbound_ring.hpp"
 #include "roost/base/log.hpp"
 
 namespace roost::detail {
 
-struct InboundLimits {
-  std::size_t messages;
-  std::size_t bytes;
-};
-
-/// Where a message comes from.
+/// Tells where a message comes from.
 struct PublishedBy {
-  const void* origin = nullptr;                ///< The member that does not get it; null: all do.
-  boost::asio::any_io_executor executor = {};  ///< Of the publisher; none: another.
+  const void* origin = nullptr;  ///< The member that does not get it; null: all members do.
+  boost::asio::any_io_executor executor = {};  ///< The publisher's; empty: another.
 };
 
-/// How many handlers got a message, and how many did not because they do not keep up.
+/// How many handlers took a message, and how many missed it because they do not keep up.
 struct Delivered {
   std::size_t taken = 0;
   std::size_t missed = 0;
 };
 
-/// The handlers of one backplane. Messages come in from any thread without waiting for anybody;
-/// each handler gets them one after the other on the backplane's executor.
+/// The handlers of one backplane. Messages come in from any thread without waiting; each handler
+/// gets them one after the other on the backplane's executor.
 ///
-/// What waits for a handler is bounded, and the bound judges handlers that do not keep up, never a
-/// burst: nothing is dropped before the handler had its turns since it had much to do. Only what
-/// comes from other executors meanwhile is bounded, at some times as much: their turns go on while
-/// those of this one may not.
+/// The queue of each handler is bounded. The bound is meant for handlers that do not keep up, not
+/// for bursts: nothing is dropped before a handler with a full queue has had some turns of the
+/// event loop. Meanwhile messages from other executors are bounded by a multiple of the limits,
+/// since those executors may go on while this one gets no turn.
 ///
-/// The mutex is there because publishers are on other threads. No handler is called, and nothing of
-/// a handler's is destroyed, while it is held.
+/// The mutex is there because publishers are on other threads. While it is held, no handler is
+/// called, and nothing that belongs to a handler is destroyed.
 class Inbound : public std::enable_shared_from_this<Inbound> {
  public:
   Inbound(boost::asio::any_io_executor executor, InboundLimits limits, Logger logger);
 
   ROOST_WHEN_USED Subscription on(BackplaneHandler handler);
-  /// @param member  what it is the handler of, to be compared with `PublishedBy::origin`
+  /// @param member  the manager that this handler serves, to be compared with `PublishedBy::origin`
   ROOST_WHEN_USED Subscription on(ParcelHandler handler, const void* member = nullptr);
 
-  /// Whether there is a handler for messages of @p origin.
+  /// Whether there is a handler that gets messages of @p origin.
   ROOST_WHEN_USED [[nodiscard]] bool is_wanted(const void* origin) const;
 
-  /// From any thread; handlers are called later.
+  /// Queues a message for each handler. From any thread; handlers are called later.
   ROOST_WHEN_USED Delivered deliver(const ParcelPtr& parcel, const PublishedBy& by = {});
 
-  /// The same for who has several, and calls `flush` after them.
+  /// Queues a message for the handlers of members only.
+  ROOST_WHEN_USED Delivered deliver_to_members(const ParcelPtr& parcel, const PublishedBy& by);
+
+  /// Queues news of a history for the handler of a member; news is never dropped.
+  /// @param member  null: for the handlers of all members
+  ROOST_WHEN_USED void deliver_news(const void* member, HistoryNews news);
+  /// Queues news without scheduling handlers, for a caller that calls `flush` or `wake` afterwards.
+  ROOST_WHEN_USED void collect_news(const void* member, HistoryNews news);
+  /// Schedules the handlers that have something to take.
+  ROOST_WHEN_USED void wake();
+
+  /// Queues a message without scheduling handlers, for a caller that has several messages and calls
+  /// `flush` after them.
   ROOST_WHEN_USED void collect(const ParcelPtr& parcel);
-  /// Calls handlers at once, as far as they are no coroutines. On the executor.
+  /// Calls plain handlers immediately, and schedules coroutines. On the executor.
   ROOST_WHEN_USED void flush();
-  /// Whether who brings messages had better wait for a turn of the loop: handlers have much to do,
-  /// and do it.
+  /// Whether the caller should let handlers run before it brings more messages: a queue is at least
+  /// half full, and its handler makes progress.
   ROOST_WHEN_USED [[nodiscard]] bool is_crowded();
 
-  /// Forgets what no handler has got yet.
+  /// Queues a message without scheduling handlers, for handlers that are not those of members.
+  ROOST_WHEN_USED void collect_for_handlers(const ParcelPtr& parcel);
+
+  /// Drops all messages that no handler has taken yet, except recorded messages and news for
+  /// members: their sender counts on their arrival.
   ROOST_WHEN_USED void discard() noexcept;
 
-  /// No handler is called any more. On the executor, or while nothing runs it; lets go of it.
+  /// Stops all calls of handlers and releases the executor. On the executor, or while nothing runs
+  /// it.
   void close() noexcept;
 
   [[nodiscard]] bool is_open() const noexcept;
@@ -87,20 +98,32 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   struct Subscriber;
   using SubscriberPtr = std::shared_ptr<Subscriber>;
 
+  /// Removes a handler.
   /// @pre the caller keeps @p subscriber alive
   void remove(Subscriber& subscriber) noexcept;
 
   // With the mutex held.
-  ROOST_WHEN_USED Delivered add(const ParcelPtr& parcel, const PublishedBy& by);
+  enum class For : unsigned char { all, members, handlers };
+  ROOST_WHEN_USED Delivered add(const ParcelPtr& parcel, const PublishedBy& by,
+                                For whom = For::all);
+  ROOST_WHEN_USED void schedule_all();
   ROOST_WHEN_USED [[nodiscard]] bool takes(const Subscriber& subscriber, const ParcelPtr& parcel,
                                            const PublishedBy& by) const;
 
-  // With the mutex held: the handler has too much to do, and its next turns show whether it works.
+  ROOST_WHEN_USED void add_news(const void* member, const ParcelPtr& parcel);
+
+  // With the mutex held. The queue is full: the handler's next turns show whether it makes
+  // progress.
   ROOST_WHEN_USED void judge_later(const SubscriberPtr& subscriber);
   ROOST_WHEN_USED void judge(const SubscriberPtr& subscriber);
 
-  // With the mutex held. The log says when a handler begins to lose messages, and how many it lost
-  // once it has caught up: a line for each would make it worse.
+  // With the mutex held. Tells a member of a recorded room that it missed messages: before the next
+  // message of the room, or once the handler has caught up.
+  ROOST_WHEN_USED static void tell_lost(Subscriber& subscriber, std::string_view room);
+  ROOST_WHEN_USED static void tell_all_lost(Subscriber& subscriber);
+
+  // With the mutex held. Logs the first message that a handler loses, and how many it lost once it
+  // has caught up; one line for each message would add to the load.
   ROOST_WHEN_USED void drop(Subscriber& subscriber);
 
   // With the mutex held.
@@ -109,7 +132,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
   ROOST_WHEN_USED void work_off(const SubscriberPtr& subscriber);
 
-  /// Null if there is nothing to do, and then it is not scheduled any more.
+  /// The next message for @p subscriber. Null if there is none; then the handler is not scheduled.
   ROOST_WHEN_USED ParcelPtr next(Subscriber& subscriber, boost::asio::any_io_executor& executor);
 
   ROOST_WHEN_USED static boost::asio::awaitable<void> run(SubscriberPtr subscriber,
@@ -117,13 +140,13 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 
   ROOST_WHEN_USED void note_failure(const std::exception_ptr& error);
 
-  // Once the backplane is gone, what the logger needs may be gone too.
+  // Does nothing once the backplane is gone: what the logger uses may be gone too.
   ROOST_WHEN_USED void warn(std::string_view event, std::initializer_list<LogField> fields) const;
 
   const InboundLimits limits_;
   const Logger logger_;
   mutable std::mutex mutex_;
-  boost::asio::any_io_executor executor_;  // none: closed
+  boost::asio::any_io_executor executor_;  // empty: closed
   std::vector<SubscriberPtr> subscribers_;
   std::uint64_t received_ = 0;
   std::uint64_t dropped_ = 0;

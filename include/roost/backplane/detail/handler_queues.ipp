@@ -5,14 +5,9 @@
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
-#include <string>
-#include <utility>
+#include <map>
 
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/runtime/running.hpp"
 
@@ -28,53 +23,12 @@ ROOST_WHEN_USED ParcelHandler handler_of_json(BackplaneHandler handler) {
   return [handler = std::move(handler)](const Parcel& parcel) { handler.call(parcel.json()); };
 }
 
-/// The messages that one handler has still to get: in order, bounded by count and bytes.
-class InboundRing {
- public:
-  explicit InboundRing(InboundLimits limits) noexcept : limits_(limits) {}
-
-  /// Whether it is within @p times the limits with that.
-  [[nodiscard]] bool has_room_for(const Parcel& parcel, std::size_t times = 1) const noexcept {
-    return parcels_.size() / times < limits_.messages &&
-           (bytes_ + parcel.bytes()) / times <= limits_.bytes;
-  }
-  [[nodiscard]] bool is_full() const noexcept {
-    return parcels_.size() >= limits_.messages || bytes_ >= limits_.bytes;
-  }
-  [[nodiscard]] bool is_half_full() const noexcept {
-    return parcels_.size() >= limits_.messages - limits_.messages / 2 ||
-           bytes_ >= limits_.bytes - limits_.bytes / 2;
-  }
-  [[nodiscard]] std::size_t size() const noexcept { return parcels_.size(); }
-  ROOST_WHEN_USED void push(const ParcelPtr& parcel) {
-    parcels_.push_back(parcel);
-    bytes_ += parcel->bytes();
-  }
-  [[nodiscard]] bool empty() const noexcept { return parcels_.empty(); }
-  /// @pre `!empty()`
-  ROOST_WHEN_USED ParcelPtr pop() {
-    ParcelPtr parcel = std::move(parcels_.front());
-    parcels_.pop_front();
-    bytes_ -= parcel->bytes();
-    return parcel;
-  }
-  void clear() noexcept {
-    parcels_.clear();
-    bytes_ = 0;
-  }
-
- private:
-  const InboundLimits limits_;
-  std::deque<ParcelPtr> parcels_;
-  std::size_t bytes_ = 0;
-};
-
 struct Inbound::Subscriber final : Subscription::Target {
-  /// How a handler copes with a full ring.
+  /// How a handler copes with a full queue.
   enum class Load {
-    unjudged,  ///< It is not full, or the handler had no turn since.
-    working,   ///< The handler had turns, and took messages.
-    behind,    ///< The handler had turns, and took nothing: more is dropped.
+    unjudged,  ///< The queue is not full, or the handler has had no turn since.
+    working,   ///< The handler has had turns, and took messages.
+    behind,    ///< The handler has had turns, and took nothing: more is dropped.
   };
 
   Subscriber(std::weak_ptr<Inbound> its_owner, ParcelHandler its_handler, const void* its_member,
@@ -95,25 +49,29 @@ struct Inbound::Subscriber final : Subscription::Target {
   const ParcelHandler handler;
   const void* const member;
   std::atomic<bool> is_cancelled = false;
-  // By the mutex.
+  // Guarded by the mutex.
   InboundRing ring;
   bool is_scheduled = false;
-  std::uint64_t begun = 0;  // messages that it was given
+  std::uint64_t begun = 0;  // messages given to the handler
   Load load = Load::unjudged;
   bool is_being_judged = false;
   std::uint64_t begun_when_judged = 0;
-  int idle_turns = 0;  // in which it began nothing, though it is full
+  int idle_turns = 0;  // turns without progress while the queue is full
   std::uint64_t begun_when_crowded = 0;
   int idle_looks = 0;
-  std::uint64_t dropped = 0;  // since it was last empty
+  std::uint64_t dropped = 0;  // since the queue was last empty
+  // Rooms whose members have missed messages and were not told yet, with the position up to which.
+  std::map<std::string, std::string, std::less<>> lost;
 
   void clear() noexcept {
+    lost.clear();
     ring.clear();
     load = Load::unjudged;
   }
 };
 
-/// A coroutine may need some turns for a message, also where it waits for nothing but its turn.
+/// How many turns of the event loop a handler may take for one message before it counts as idle: a
+/// coroutine may need some turns even if it waits for nothing else.
 inline constexpr int inbound_patience = 16;
 
 ROOST_DECL Inbound::Inbound(boost::asio::any_io_executor executor, InboundLimits limits,
@@ -142,15 +100,72 @@ ROOST_WHEN_USED_DEF bool Inbound::is_wanted(const void* origin) const {
 ROOST_WHEN_USED_DEF Delivered Inbound::deliver(const ParcelPtr& parcel, const PublishedBy& by) {
   const std::lock_guard lock(mutex_);
   const Delivered delivered = add(parcel, by);
+  schedule_all();
+  return delivered;
+}
+
+ROOST_WHEN_USED_DEF Delivered Inbound::deliver_to_members(const ParcelPtr& parcel,
+                                                          const PublishedBy& by) {
+  const std::lock_guard lock(mutex_);
+  const Delivered delivered = add(parcel, by, For::members);
+  schedule_all();
+  return delivered;
+}
+
+ROOST_WHEN_USED_DEF void Inbound::schedule_all() {
   for (const SubscriberPtr& subscriber : subscribers_) {
     if (!subscriber->is_scheduled && !subscriber->ring.empty()) schedule(subscriber);
   }
-  return delivered;
+}
+
+ROOST_WHEN_USED_DEF void Inbound::deliver_news(const void* member, HistoryNews news) {
+  collect_news(member, std::move(news));
+  wake();
+}
+
+ROOST_WHEN_USED_DEF void Inbound::collect_news(const void* member, HistoryNews news) {
+  const ParcelPtr parcel = std::make_shared<const Parcel>(std::move(news));
+  const std::lock_guard lock(mutex_);
+  add_news(member, parcel);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::add_news(const void* member, const ParcelPtr& parcel) {
+  for (const SubscriberPtr& subscriber : subscribers_) {
+    if (!subscriber->member || (member && subscriber->member != member)) continue;
+    tell_lost(*subscriber, parcel->news()->room);
+    subscriber->ring.push(parcel);
+  }
+}
+
+ROOST_WHEN_USED_DEF void Inbound::wake() {
+  const std::lock_guard lock(mutex_);
+  schedule_all();
+}
+
+ROOST_WHEN_USED_DEF void Inbound::tell_lost(Subscriber& subscriber, std::string_view room) {
+  const auto found = subscriber.lost.find(room);
+  if (found == subscriber.lost.end()) return;
+  subscriber.ring.push(std::make_shared<const Parcel>(HistoryNews{
+      .kind = HistoryNews::Kind::lost, .room = found->first, .position = found->second}));
+  subscriber.lost.erase(found);
+}
+
+ROOST_WHEN_USED_DEF void Inbound::tell_all_lost(Subscriber& subscriber) {
+  for (const auto& [room, position] : subscriber.lost) {
+    subscriber.ring.push(std::make_shared<const Parcel>(
+        HistoryNews{.kind = HistoryNews::Kind::lost, .room = room, .position = position}));
+  }
+  subscriber.lost.clear();
 }
 
 ROOST_WHEN_USED_DEF void Inbound::collect(const ParcelPtr& parcel) {
   const std::lock_guard lock(mutex_);
   add(parcel, {});
+}
+
+ROOST_WHEN_USED_DEF void Inbound::collect_for_handlers(const ParcelPtr& parcel) {
+  const std::lock_guard lock(mutex_);
+  add(parcel, {}, For::handlers);
 }
 
 ROOST_WHEN_USED_DEF bool Inbound::is_crowded() {
@@ -161,7 +176,7 @@ ROOST_WHEN_USED_DEF bool Inbound::is_crowded() {
     if (std::exchange(subscriber->begun_when_crowded, subscriber->begun) != subscriber->begun) {
       subscriber->idle_looks = 0;
     }
-    // One that waits for something else than its turn is not waited for.
+    // A handler that makes no progress for long waits for something other than its turn.
     if (subscriber->idle_looks >= inbound_patience) continue;
     ++subscriber->idle_looks;
     is_crowded = true;
@@ -188,7 +203,9 @@ ROOST_WHEN_USED_DEF void Inbound::flush() {
 
 ROOST_WHEN_USED_DEF void Inbound::discard() noexcept {
   const std::lock_guard lock(mutex_);
-  for (const auto& subscriber : subscribers_) subscriber->clear();
+  for (const auto& subscriber : subscribers_) {
+    subscriber->member ? subscriber->ring.keep_recorded() : subscriber->clear();
+  }
 }
 
 ROOST_DECL void Inbound::close() noexcept {
@@ -216,12 +233,17 @@ ROOST_DECL void Inbound::remove(Subscriber& subscriber) noexcept {
   std::erase_if(subscribers_, [&](const auto& other) { return other.get() == &subscriber; });
 }
 
-ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const PublishedBy& by) {
+ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const PublishedBy& by,
+                                           For whom) {
   ++received_;
   Delivered delivered;
   for (const SubscriberPtr& subscriber : subscribers_) {
-    if (by.origin && subscriber->member == by.origin) continue;  // it has it
+    if (by.origin && subscriber->member == by.origin) continue;  // the origin has it already
+    if (whom == (subscriber->member ? For::handlers : For::members)) continue;
     if (takes(*subscriber, parcel, by)) {
+      if (!subscriber->lost.empty() && !parcel->position().empty()) {
+        tell_lost(*subscriber, parcel->recorded_room());
+      }
       subscriber->ring.push(parcel);
       ++delivered.taken;
       if (subscriber->ring.is_full() && subscriber->load != Subscriber::Load::behind) {
@@ -229,6 +251,10 @@ ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const Publis
       }
     } else {
       drop(*subscriber);
+      if (subscriber->member && !parcel->position().empty()) {
+        subscriber->lost[parcel->recorded_room()] = parcel->position();
+        if (subscriber->ring.empty()) tell_all_lost(*subscriber);  // there is nothing to wait for
+      }
       ++delivered.missed;
     }
   }
@@ -295,8 +321,8 @@ ROOST_WHEN_USED_DEF void Inbound::schedule_next(const SubscriberPtr& subscriber)
 }
 
 ROOST_WHEN_USED_DEF void Inbound::work_off(const SubscriberPtr& subscriber) {
-  // Then others on the executor have their turn. With much to do it does more at once, so that it
-  // keeps up with who brings a few messages in each turn.
+  // The limit gives others on the executor their turn. It grows with the queue, so that the handler
+  // keeps up with a publisher that brings a few messages in each turn.
   const std::size_t at_once = [&] {
     const std::lock_guard lock(mutex_);
     return std::clamp(subscriber->ring.size() / 16, std::size_t{32}, std::size_t{128});
@@ -333,6 +359,7 @@ ROOST_WHEN_USED_DEF ParcelPtr Inbound::next(Subscriber& subscriber,
     subscriber.is_scheduled = !subscriber.is_cancelled && !subscriber.ring.empty();
     if (subscriber.is_scheduled) {
       parcel = subscriber.ring.pop();
+      if (subscriber.ring.empty() && !subscriber.lost.empty()) tell_all_lost(subscriber);
       ++subscriber.begun;
       if (!subscriber.ring.is_full()) subscriber.load = Subscriber::Load::unjudged;
     }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {
 
@@ -72,6 +70,13 @@ ROOST_DECL void check_size(std::string_view text, std::size_t max_bytes) {
                                          std::to_string(max_bytes));
 }
 
+ROOST_DECL void check_recorded_size(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return;
+  throw Error(errc::message_too_big, "a message of " + std::to_string(text.size()) +
+                                         " bytes, max_bytes of the room's HistoryRule is " +
+                                         std::to_string(max_bytes));
+}
+
 ROOST_DECL void check_wire_limit(std::optional<std::size_t> backplane,
                                  std::optional<std::size_t> manager) {
   if (!backplane || !manager || *backplane >= longest_on_wire(*manager)) return;
@@ -91,6 +96,7 @@ ROOST_DECL std::string_view* find_field(WireFields& fields, std::string_view nam
   if (name == "exclude") return &fields.exclude;
   if (name == "overflow") return &fields.overflow;
   if (name == "key") return &fields.key;
+  if (name == "of") return &fields.of;
   return nullptr;
 }
 
@@ -100,11 +106,11 @@ ROOST_DECL Skipped why_no_message(std::string_view text) {
   }
   JsonScanner scanner(text);
   const bool is_json = !scanner.value().empty() && scanner.is_at_end();
-  return {is_json ? "it is no JSON object" : "it is no JSON"};
+  return {is_json ? "it is not a JSON object" : "it is not JSON"};
 }
 
 ROOST_DECL OrSkipped<WireFields> find_fields(std::string_view text) {
-  if (!is_utf8(text)) return Skipped{"it is no UTF-8"};
+  if (!is_utf8(text)) return Skipped{"it is not UTF-8"};
   WireFields fields;
   JsonScanner scanner(text);
   const bool is_object =
@@ -118,10 +124,10 @@ ROOST_DECL OrSkipped<WireFields> find_fields(std::string_view text) {
   return fields;
 }
 
-/// Null is the same as missing.
+/// Whether a field has a value: null counts as missing.
 ROOST_DECL bool is_given(std::string_view json) noexcept { return !json.empty() && json != "null"; }
 
-/// The text of a field that is a string; nothing for any other field.
+/// The text of a field that is a string; nullopt for any other field.
 ROOST_DECL std::optional<std::string> string_of(std::string_view json) {
   if (!json.starts_with('"')) return std::nullopt;
   return json_string_value(json);
@@ -140,25 +146,27 @@ ROOST_DECL bool add_names(std::string_view json, std::vector<std::string>& names
   return scanner.take(']');
 }
 
-/// @returns null, or why the message is skipped. What cannot be understood must not become a
-/// message to everyone, nor to those who are excluded.
+/// Reads the recipients. A message whose recipients cannot be understood is skipped: it must not go
+/// to everyone, nor to connections that are excluded.
+/// @returns null, or why the message is skipped.
 ROOST_DECL const char* read_audience(const WireFields& fields, Audience& to) {
   to.is_everyone = !is_given(fields.room) && !is_given(fields.rooms);
   if (is_given(fields.room)) {
     std::optional<std::string> room = string_of(fields.room);
-    if (!room) return "its room is no string";
+    if (!room) return "its room is not a string";
     to.rooms.push_back(*std::move(room));
   }
   if (is_given(fields.rooms) && !add_names(fields.rooms, to.rooms)) {
-    return "its rooms are no list of strings";
+    return "its rooms are not a list of strings";
   }
   if (is_given(fields.exclude) && !add_names(fields.exclude, to.exclude)) {
-    return "its exclude is no list of strings";
+    return "its exclude is not a list of strings";
   }
   return nullptr;
 }
 
-/// What cannot be understood is left out: the message is one that must arrive, then.
+/// Reads how the message is queued. Values that cannot be understood are ignored, and the message
+/// is queued as one that must arrive.
 ROOST_DECL void read_manner(const WireFields& fields, WireMessage& message) {
   const std::optional<std::string> overflow = string_of(fields.overflow);
   for (const Overflow one : {Overflow::close, Overflow::drop_newest, Overflow::drop_oldest}) {
@@ -169,6 +177,7 @@ ROOST_DECL void read_manner(const WireFields& fields, WireMessage& message) {
   if (key && key->size() <= 255) message.key = *std::move(key);
 }
 
+/// Reads the payload.
 /// @returns null, or why the message is skipped.
 ROOST_DECL const char* read_payload(const WireFields& fields, WireMessage& message) {
   const std::optional<std::string> kind = string_of(fields.kind);
@@ -177,7 +186,7 @@ ROOST_DECL const char* read_payload(const WireFields& fields, WireMessage& messa
   if (kind == "bytes") {
     std::optional<std::string> bytes;
     if (text) bytes = base64_decode(*text);
-    if (!bytes) return "its payload is no base64";
+    if (!bytes) return "its payload is not base64";
     message.kind = WireKind::bytes;
     message.payload = *std::move(bytes);
   } else if (text) {
@@ -196,7 +205,7 @@ ROOST_WHEN_USED_DEF Parcel Parcel::of(const nlohmann::json& message) {
   try {
     return Parcel(dump_json(message));
   } catch (const Error& error) {
-    return Parcel(Skipped{std::string("it is no UTF-8, or nested too deep: ") + error.what()});
+    return Parcel(Skipped{std::string("it is not UTF-8, or nested too deep: ") + error.what()});
   }
 }
 
@@ -212,6 +221,13 @@ ROOST_WHEN_USED_DEF const nlohmann::json& Parcel::json() const {
                                         " bytes with what a value cannot hold");
   }
   return json_;
+}
+
+ROOST_DECL std::pair<std::string, bool> Parcel::recorded_for() const {
+  const auto* const fields = std::get_if<WireFields>(&fields_);
+  if (!fields) return {};
+  const bool is_news = is_given(fields->of);
+  return {string_of(is_news ? fields->of : fields->room).value_or(""), is_news};
 }
 
 ROOST_DECL OrSkipped<WireMessage> Parcel::decode() const {

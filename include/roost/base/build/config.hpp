@@ -3,19 +3,21 @@
 
 #include <cstddef>
 
-// Header-only unless `ROOST_SEPARATE_COMPILATION` is defined, for every file of a program: then
-// what is no template is compiled once, by the one file that includes `roost/src.hpp`.
+// roost is header-only unless `ROOST_SEPARATE_COMPILATION` is defined for every file of a program.
+// Then functions that are not templates are compiled once, in the file that includes
+// `roost/src.hpp`.
 
-/// Put before the definition of a function that is not a template, in an `.ipp` file.
+/// Precedes the definition of each function in an `.ipp` file that is not a template.
 #if defined(ROOST_SEPARATE_COMPILATION)
 #define ROOST_DECL
 #else
 #define ROOST_DECL inline
 #endif
 
-/// Before the declaration of one that is expensive to compile, and before its definition. g++
-/// compiles a coroutine that it sees in a header in every file, and instantiates what any function
-/// there uses, whether it is used or not. Templates wait for their first use.
+/// Precedes the declaration of a function that is expensive to compile; `ROOST_WHEN_USED_DEF`
+/// precedes its definition. They make it a template, which is compiled at its first use. g++ would
+/// otherwise compile every coroutine in a header, and instantiate what each function there calls,
+/// in every file that includes the header, used or not.
 #if defined(ROOST_SEPARATE_COMPILATION)
 #define ROOST_WHEN_USED
 #define ROOST_WHEN_USED_DEF
@@ -26,8 +28,8 @@
 
 namespace roost::detail {
 
-/// Asks for memory that will be needed soon: a walk over thousands of connections waits for little
-/// else. The bytes need not be there to be asked for.
+/// Prefetches memory that will be written soon. A loop over thousands of connections spends most of
+/// its time waiting for memory. The address need not be valid.
 template <std::size_t bytes = 1>
 void prefetch([[maybe_unused]] const void* memory) noexcept {
 #if defined(__GNUC__)

@@ -5,11 +5,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <utility>
 
 #include "roost/base/logging/line_queue.hpp"
 
@@ -28,7 +25,7 @@ ROOST_DECL bool LineQueue::push(std::string line) noexcept {
       wake_.notify_one();
       return true;
     }
-  } catch (...) {  // no memory, or no thread: as if there was no room
+  } catch (...) {  // no memory, or no thread: the line is lost
   }
   ++lost_;
   ++untold_;
@@ -58,12 +55,13 @@ ROOST_DECL void LineQueue::end() noexcept {
   if (has_ended) {
     thread_.join();
   } else {
-    thread_.detach();  // it keeps this
+    thread_.detach();  // the thread shares ownership of this queue
   }
 }
 
-// All signals are for the threads of the application. SIGPIPE, SIGTTOU and SIGXFSZ, which a write
-// may raise in the thread that writes, would end or stop the process: blocked, the write fails.
+// The thread blocks all signals: they are for the application's threads. SIGPIPE, SIGTTOU and
+// SIGXFSZ, which `write` raises in the thread that calls it, would end or stop the process; while
+// they are blocked, the write fails instead.
 ROOST_DECL void LineQueue::start() {
   sigset_t all;
   sigset_t before;
@@ -85,7 +83,7 @@ ROOST_DECL void LineQueue::run() {
       if (lines.empty()) return;
       write(lines);
       close_file();
-    } catch (...) {  // no memory: maybe later
+    } catch (...) {  // no memory: try again later
       close_file();
       ::poll(nullptr, 0, 10);
     }
@@ -93,12 +91,13 @@ ROOST_DECL void LineQueue::run() {
 }
 
 ROOST_DECL auto LineQueue::next_lines() -> std::vector<Line> {
-  constexpr std::size_t max_bytes = 4'096;  // PIPE_BUF: they reach a pipe as a whole
+  constexpr std::size_t max_bytes = 4'096;  // PIPE_BUF: a pipe takes this many bytes in one piece
   std::vector<Line> next;
   std::unique_lock lock(mutex_);
   is_writing_ = false;
   changed_.notify_all();
-  // What was lost since the last line is told by itself, unless nothing can be written anyway.
+  // Lines lost since the last queued line are reported without waiting for another line, unless the
+  // last write failed.
   const auto has_news = [this] { return !lines_.empty() || (untold_ > 0 && !has_failed_); };
   wake_.wait(lock, [&] { return has_news() || is_ending_; });
   if (!has_news() || (is_ending_ && std::chrono::steady_clock::now() >= give_up_)) {
@@ -119,14 +118,14 @@ ROOST_DECL auto LineQueue::next_lines() -> std::vector<Line> {
   return next;
 }
 
-// Whoever has waited for the end long enough may close the file, while this is still in `poll` or
-// `write`: then its number may be that of another file. It may also be reopened by `freopen`, as
-// those do that rotate logs. So each write has a descriptor of its own.
+// Each write uses a duplicate of the descriptor. The owner of the writer may close the file after
+// `exit_timeout` while this thread is still in `poll` or `write`, and the number of the descriptor
+// may then be reused for another file. Log rotation may also reopen the file with `freopen`.
 ROOST_DECL void LineQueue::open_file() noexcept {
   const int file = ::fileno(options_->file);
   const int own = file < 0 ? -1 : ::fcntl(file, F_DUPFD_CLOEXEC, 3);
   owns_file_ = own >= 0;
-  file_ = owns_file_ ? own : file;  // it must also work where there are no descriptors left
+  file_ = owns_file_ ? own : file;  // also when no descriptor is left
 }
 ROOST_DECL void LineQueue::close_file() noexcept {
   if (std::exchange(owns_file_, false)) ::close(file_);
@@ -134,7 +133,7 @@ ROOST_DECL void LineQueue::close_file() noexcept {
 
 ROOST_DECL void LineQueue::write(const std::vector<Line>& lines) {
   std::string bytes = is_torn_ ? "\n" : "";
-  const std::uint64_t told = lines.front().lost;  // only the first has lost some before it
+  const std::uint64_t told = lines.front().lost;  // only the first line can follow lost ones
   if (told > 0 && options_->notice) bytes += options_->notice(told) + '\n';
   const std::size_t before = bytes.size();
   for (const Line& line : lines) bytes += line.text;
@@ -154,7 +153,7 @@ ROOST_DECL void LineQueue::write(const std::vector<Line>& lines) {
 }
 
 ROOST_DECL std::size_t LineQueue::write(std::string_view bytes) noexcept {
-  if (file_ < 0) {  // no file of the system's: memory, say
+  if (file_ < 0) {  // a `FILE` without a descriptor, such as one in memory
     const std::size_t written = std::fwrite(bytes.data(), 1, bytes.size(), options_->file);
     return std::fflush(options_->file) == 0 ? written : 0;
   }
@@ -163,7 +162,7 @@ ROOST_DECL std::size_t LineQueue::write(std::string_view bytes) noexcept {
     const ssize_t n = ::write(file_, bytes.data() + written, bytes.size() - written);
     if (n >= 0) {
       written += static_cast<std::size_t>(n);
-    } else if (errno == EAGAIN) {  // another process has made it so, and was faster
+    } else if (errno == EAGAIN) {  // another process made it non-blocking, and filled it first
       ::poll(nullptr, 0, 10);
     } else if (errno != EINTR) {
       break;
@@ -172,13 +171,13 @@ ROOST_DECL std::size_t LineQueue::write(std::string_view bytes) noexcept {
   return written;
 }
 
-// Then a write does not wait, as a rule; where it does all the same, it is this thread that waits.
+// After this a write rarely blocks; if it does, only this thread waits.
 ROOST_DECL bool LineQueue::wait_until_writable() noexcept {
   constexpr int look_again_ms = 50;
   while (!is_given_up()) {
     pollfd wanted{.fd = file_, .events = POLLOUT, .revents = 0};
     const int ready = ::poll(&wanted, 1, look_again_ms);
-    // That it has failed is for the write to say.
+    // If the file has failed, the write reports it.
     if (ready > 0 || (ready < 0 && errno != EINTR)) return !is_given_up();
   }
   return false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -9,11 +10,11 @@
 
 namespace roost::detail {
 
-/// How deep what a peer sends may be nested: recursion over deeper values overflows the stack.
+/// The deepest nesting accepted from a peer: recursion over deeper values could overflow the stack.
 inline constexpr std::size_t max_json_depth = 64;
 
-/// How deep arrays and objects of the JSON @p text are nested. Looks at brackets and strings only,
-/// so that it can run before a parser sees the text.
+/// Returns how deep the arrays and objects of the JSON @p text are nested. It looks only at
+/// brackets and strings, so it can run before a parser sees the text.
 [[nodiscard]] constexpr std::size_t json_depth(std::string_view text) noexcept {
   std::size_t depth = 0;
   std::size_t deepest = 0;
@@ -34,15 +35,15 @@ inline constexpr std::size_t max_json_depth = 64;
   return deepest;
 }
 
-/// What a JSON string says. Half of a surrogate pair, which has no UTF-8, becomes U+FFFD.
-/// @pre `JsonScanner` took it: its quotes are there, its escapes are whole
+/// Decodes a JSON string. An unpaired surrogate, which has no UTF-8 form, becomes U+FFFD.
+/// @pre `JsonScanner` accepted @p quoted: it has its quotes, and its escapes are complete
 [[nodiscard]] std::string json_string_value(std::string_view quoted);
 
-/// Walks over the JSON in a text without making values of it.
+/// Scans JSON text without building values.
 ///
-/// What it takes is JSON (RFC 8259), maybe after a byte order mark and before a byte of zero, as
-/// parsers take it. A parser that makes values may refuse some of it: half of a surrogate pair in
-/// an escape has no UTF-8, and a number may be too large for a `double`.
+/// It accepts JSON (RFC 8259), optionally after a byte order mark and before a zero byte, as
+/// parsers do. A parser may still refuse some of it: an escape of an unpaired surrogate has no
+/// UTF-8 form, and a number may be too large for a `double`.
 /// @pre the text is UTF-8
 class JsonScanner {
  public:
@@ -55,29 +56,30 @@ class JsonScanner {
     skip_space();
     return at_ == end_ || *at_ == '\0';
   }
-  /// Takes @p symbol, if it comes next.
+  /// Consumes @p symbol if it comes next. @returns whether it did
   [[nodiscard]] bool take(char symbol) noexcept {
     skip_space();
     if (at_ == end_ || *at_ != symbol) return false;
     ++at_;
     return true;
   }
-  /// Takes a value, nested to at most @p depth levels. @returns its text; empty: there is none.
+  /// Consumes a value nested at most @p depth levels deep. @returns its text, or nothing if no such
+  /// value comes next
   [[nodiscard]] std::string_view value(std::size_t depth = max_json_depth) noexcept {
     skip_space();
     const char* const begin = at_;
     return skip_value(depth) ? since(begin) : std::string_view();
   }
-  /// Takes a string. @returns it with its quotes; empty: there is none.
+  /// Consumes a string. @returns its text with the quotes, or nothing if no string comes next
   [[nodiscard]] std::string_view string() noexcept {
     skip_space();
     const char* const begin = at_;
     return skip_string() ? since(begin) : std::string_view();
   }
 
-  /// Takes an object whose values are nested to at most @p depth levels. Calls
-  /// `visit(name, value)` for each member until that returns false: with the name as it reads once
-  /// its escapes are decoded, and the value as it stands in the text.
+  /// Consumes an object whose values are nested at most @p depth levels deep. For each member it
+  /// calls `visit(name, value)` until `visit` returns false. The name is decoded; the value is its
+  /// text.
   /// @returns false if the text, as far as it was read, is not such an object
   template <class Visit>
   [[nodiscard]] bool members(std::size_t depth, Visit visit) {
@@ -112,27 +114,42 @@ class JsonScanner {
   bool skip_elements(std::size_t depth) noexcept;
   bool skip_word(std::string_view word) noexcept;
   bool skip_number() noexcept;
-  // False if there is none.
+  // Returns false if no digit follows.
   bool skip_digits() noexcept;
   bool skip_string() noexcept;
-  // Up to what needs a look: a quote, a backslash, a control character, or the end.
+  // Skips to the next quote, backslash or control character, or to the end.
   void skip_plain() noexcept;
   bool skip_escape() noexcept;
-  // Four hexadecimal digits; over 0xFFFF if they are not there.
+  // Consumes four hexadecimal digits. Returns more than 0xFFFF if they are not there.
   unsigned take_unit() noexcept;
 
   const char* at_;
   const char* end_;
 };
 
-/// Appends @p text as a JSON string, as nlohmann/json writes it. @pre it is UTF-8
+/// Appends @p text as a JSON string, in the form that nlohmann/json writes. @pre @p text is UTF-8
 void append_json_string(std::string& out, std::string_view text);
 
-/// Replaces each escape of half a surrogate pair in a JSON text by that of U+FFFD: a browser that
-/// cuts an emoji in two sends such an escape, RFC 8259 (section 8.2) allows it, and parsers that
-/// make UTF-8 of it refuse the whole text.
-/// @returns whether there was one
+/// Replaces each escape of an unpaired surrogate in a JSON text with the escape of U+FFFD. A
+/// browser that cuts an emoji in two sends such an escape. RFC 8259 (section 8.2) allows it, but
+/// parsers that produce UTF-8 refuse the whole text.
+/// @returns whether anything was replaced
 bool mend_surrogates(std::string& json) noexcept;
+
+/// Serialises @p value.
+/// @par Errors  `errc::invalid_json`: it is nested deeper than @p max_depth, or holds text that is
+/// not UTF-8.
+ROOST_WHEN_USED std::string dump_json(const nlohmann::json& value,
+                                      std::size_t max_depth = max_json_depth);
+
+/// Parses a JSON text. Unpaired surrogates become U+FFFD. @returns a discarded value if the text is
+/// not JSON
+/// @pre @p text is not nested deeper than `max_json_depth`
+ROOST_WHEN_USED nlohmann::json parse_json(std::string_view text);
+
+/// Parses a JSON text from a peer. Unpaired surrogates become U+FFFD.
+/// @par Errors  `errc::invalid_json`: it is not JSON, or nested deeper than `max_json_depth`.
+ROOST_WHEN_USED nlohmann::json decode_json(std::string_view text);
 
 }  // namespace roost::detail
 

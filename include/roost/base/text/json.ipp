@@ -2,11 +2,11 @@
 #pragma once
 
 #include <charconv>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <system_error>
 
+#include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
 
 namespace roost::detail {
@@ -163,7 +163,7 @@ ROOST_DECL bool is_low_surrogate(std::uint32_t unit) noexcept {
   return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/// The unit of the escape "\uXXXX" that @p text begins with; 0 if it does not.
+/// Returns the code unit of the escape "\uXXXX" at the beginning of @p text; 0 if there is none.
 ROOST_DECL std::uint32_t escaped_unit(std::string_view text) noexcept {
   if (text.size() < 6 || !text.starts_with("\\u")) return 0;
   std::uint32_t unit = 0;
@@ -179,7 +179,7 @@ ROOST_DECL bool mend_surrogates(std::string& json) noexcept {
     if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(text.substr(at + 6)))) {
       at += 12;
     } else if (is_high_surrogate(unit) || is_low_surrogate(unit)) {
-      json.replace(at + 2, 4, "fffd");  // as long as what was there
+      json.replace(at + 2, 4, "fffd");  // the same length as the digits it replaces
       is_mended = true;
       at += 6;
     } else {
@@ -215,6 +215,49 @@ ROOST_DECL std::string json_string_value(std::string_view quoted) {
     value += at == std::string_view::npos ? rest[1] : named[at + 1];
     rest.remove_prefix(2);
   }
+}
+
+// Stops at the limit, so that this recursion cannot overflow the stack either.
+ROOST_WHEN_USED bool is_nested_over(const nlohmann::json& value, std::size_t limit) {
+  if (!value.is_structured()) return false;
+  if (limit == 0) return true;
+  for (const auto& element : value) {
+    if (is_nested_over(element, limit - 1)) return true;
+  }
+  return false;
+}
+
+ROOST_WHEN_USED_DEF std::string dump_json(const nlohmann::json& value, std::size_t max_depth) {
+  if (is_nested_over(value, max_depth)) {
+    throw Error(errc::invalid_json, "nested deeper than " + std::to_string(max_depth) + " levels");
+  }
+  try {
+    return value.dump();
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(errc::invalid_json, error.what());
+  }
+}
+
+ROOST_WHEN_USED_DEF nlohmann::json parse_json(std::string_view text) {
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_discarded()) return value;
+  std::string mended(text);
+  if (mend_surrogates(mended)) {
+    value = nlohmann::json::parse(mended, nullptr, /*allow_exceptions=*/false);
+  }
+  return value;
+}
+
+ROOST_WHEN_USED_DEF nlohmann::json decode_json(std::string_view text) {
+  if (json_depth(text) > max_json_depth) {
+    throw Error(errc::invalid_json,
+                "nested deeper than " + std::to_string(max_json_depth) + " levels");
+  }
+  nlohmann::json value = parse_json(text);
+  if (value.is_discarded()) {
+    throw Error(errc::invalid_json, "a message of " + std::to_string(text.size()) + " bytes");
+  }
+  return value;
 }
 
 }  // namespace roost::detail

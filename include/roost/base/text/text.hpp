@@ -14,7 +14,7 @@
 
 namespace roost::detail {
 
-/// For maps that are searched with a `std::string_view`.
+/// The hash of maps that are searched with a `std::string_view`.
 struct StringHash {
   using is_transparent = void;
   std::size_t operator()(std::string_view text) const noexcept {
@@ -22,8 +22,8 @@ struct StringHash {
   }
 };
 
-/// The length of the well-formed UTF-8 sequence that @p text starts with, or 0 (RFC 3629: no
-/// overlong forms, no surrogates, nothing above U+10FFFF).
+/// Returns the length of the well-formed UTF-8 sequence at the beginning of @p text, or 0 (RFC
+/// 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
 [[nodiscard]] constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
   const auto byte = [&](std::size_t i) {
     return i < text.size() ? static_cast<std::uint8_t>(text[i]) : std::uint8_t{0};
@@ -47,8 +47,8 @@ struct StringHash {
   return 0;
 }
 
-/// Whether @p text, which starts with a well-formed sequence of @p length bytes, starts with a
-/// control character (C0, DEL, C1), or with one that breaks lines (U+2028, U+2029).
+/// Returns whether @p text starts with a control character (C0, DEL, C1) or a line separator
+/// (U+2028, U+2029). @pre its first sequence is well-formed and has @p length bytes
 [[nodiscard]] constexpr bool is_control(std::string_view text, std::size_t length) noexcept {
   const auto first = static_cast<std::uint8_t>(text[0]);
   if (length == 1) return first < 0x20 || first == 0x7F;
@@ -56,35 +56,39 @@ struct StringHash {
   return length == 3 && (text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9"));
 }
 
-/// Whether @p text is well-formed UTF-8.
+/// Returns whether @p text is well-formed UTF-8.
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
-/// Whether there is a control character, or a line break, in @p text. @pre `is_utf8(text)`
+/// Returns whether @p text contains a control character or a line separator. @pre `is_utf8(text)`
 [[nodiscard]] bool has_control(std::string_view text) noexcept;
 
-/// Base64 with padding (RFC 4648, section 4).
+/// Encodes @p bytes as base64 with padding (RFC 4648, section 4).
 [[nodiscard]] std::string base64_encode(std::span<const std::byte> bytes);
 
-/// The bytes that @p text encodes; nothing unless it is exactly what `base64_encode` makes of them:
-/// padded, without white space, the bits that encode nothing all zero (RFC 4648, section 3.5).
+/// Decodes base64. Returns nothing unless @p text is exactly what `base64_encode` produces: padded,
+/// without white space, with unused bits zero (RFC 4648, section 3.5).
 [[nodiscard]] std::optional<std::string> base64_decode(std::string_view text);
 
-/// Percent-decoding (RFC 3986, section 2.1); nothing where a `%` is not followed by two hex digits.
+/// Percent-decodes @p text (RFC 3986, section 2.1). Returns nothing if a `%` is not followed by two
+/// hexadecimal digits.
 [[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
 
-/// @p value made safe for one line of a log: control characters, quotes, backslashes and bytes
-/// that are no UTF-8 become `\xNN`; what is longer than 256 bytes is cut.
+/// Returns @p value made safe for one line of a log: control characters, quotes, backslashes and
+/// bytes that are not UTF-8 become `\xNN`; all but the first 256 bytes are cut off.
 [[nodiscard]] std::string escape_for_log(std::string_view value);
 
-/// What an exception says, for a log or an error message.
+/// Returns the text of an exception, for a log or an error message.
 [[nodiscard]] std::string describe(const std::exception_ptr& error);
 
-/// 128 random bits from the system's generator as 32 hex digits: nobody can guess another's id.
+/// Returns 128 random bits from the system's generator as 32 hexadecimal digits. Clients cannot
+/// guess such an id.
 ROOST_WHEN_USED [[nodiscard]] std::string random_id();
 
 void validate_room_name(std::string_view name, std::size_t max_bytes);
 
 void validate_connection_id(std::string_view id);
+
+void validate_user(std::string_view user);
 
 }  // namespace roost::detail
 

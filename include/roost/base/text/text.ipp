@@ -3,12 +3,8 @@
 
 #include <array>
 #include <charconv>
-#include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <random>
-#include <string>
-#include <string_view>
 #include <system_error>
 
 #include "roost/base/error.hpp"
@@ -18,7 +14,7 @@ namespace roost::detail {
 
 ROOST_DECL bool is_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
-    // Most text is ASCII: look at eight bytes at once.
+    // Most text is ASCII: test eight bytes at a time.
     while (text.size() >= 8) {
       std::uint64_t word;
       std::memcpy(&word, text.data(), 8);
@@ -178,7 +174,7 @@ ROOST_DECL void validate_name(std::string_view name, std::size_t max_bytes, errc
     fail("has " + std::to_string(name.size()) + " bytes, " + std::to_string(max_bytes) +
          " are allowed");
   }
-  if (!is_utf8(name)) fail("is no UTF-8");
+  if (!is_utf8(name)) fail("is not UTF-8");
   if (has_control(name)) fail("has a control character");
 }
 
@@ -189,6 +185,11 @@ ROOST_DECL void validate_room_name(std::string_view name, std::size_t max_bytes)
 ROOST_DECL void validate_connection_id(std::string_view id) {
   constexpr std::size_t max_bytes = 255;
   validate_name(id, max_bytes, errc::invalid_connection_id, "id");
+}
+
+ROOST_DECL void validate_user(std::string_view user) {
+  constexpr std::size_t max_bytes = 255;
+  validate_name(user, max_bytes, errc::invalid_user, "user");
 }
 
 }  // namespace roost::detail

@@ -6,16 +6,13 @@
 #include <boost/beast/zlib/error.hpp>
 #include <boost/beast/zlib/inflate_stream.hpp>
 #include <boost/beast/zlib/zlib.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "roost/beast/conversation/deflate.hpp"
 
 namespace roost::detail {
 
-// What each compressed message ends with, and what is left out on the wire (RFC 7692, 7.2.1).
+// The end of each compressed message, which is left out on the wire (RFC 7692, section 7.2.1).
 inline constexpr std::string_view deflate_tail{"\x00\x00\xFF\xFF", 4};
 
 ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
@@ -23,7 +20,7 @@ ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
   const bool is_message = frame.opcode() == Opcode::text || frame.opcode() == Opcode::binary;
   const auto payload = frame.payload();
   if (!is_message || payload.empty() || payload.size() < form.min_bytes) return frame;
-  // Who would need more than the message itself gets that instead.
+  // No more space than for the message itself: if that is not enough, the message is sent as it is.
   std::string out(payload.size() + deflate_tail.size(), '\0');
   zlib::z_params io;
   io.next_in = payload.data();
@@ -31,7 +28,7 @@ ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
   io.next_out = out.data();
   io.avail_out = out.size();
   constexpr int memory_level = 8;
-  static thread_local zlib::deflate_stream stream;  // large, and of use to one message at a time
+  static thread_local zlib::deflate_stream stream;  // large, and used for one message at a time
   stream.reset(static_cast<int>(form.level), static_cast<int>(form.window_bits), memory_level,
                zlib::Strategy::normal);
   boost::beast::error_code error;
@@ -48,8 +45,8 @@ ROOST_DECL Frame deflated(const Frame& frame, DeflateForm form) {
 
 inline constexpr std::size_t largest_window = 32'768;
 
-/// The stream starts anew, as if it had just made @p context: that is fed as a block that is stored
-/// (RFC 1951, section 3.2.4), and what comes of it is thrown away.
+/// Resets the stream as if it had just produced @p context, which is fed to it as a stored block
+/// (RFC 1951, section 3.2.4); the output is discarded.
 ROOST_DECL void restart(boost::beast::zlib::inflate_stream& stream, std::string_view context) {
   stream.reset(15);
   if (context.empty()) return;
@@ -70,7 +67,7 @@ ROOST_DECL void restart(boost::beast::zlib::inflate_stream& stream, std::string_
   }
 }
 
-/// Appends, and keeps no more than a message can refer to.
+/// Appends @p more, and keeps only as much as a message can refer to.
 ROOST_DECL void keep_end(std::string& context, std::string_view more) {
   if (more.size() > largest_window) more.remove_prefix(more.size() - largest_window);
   const std::size_t size = context.size() + more.size();
@@ -78,8 +75,8 @@ ROOST_DECL void keep_end(std::string& context, std::string_view more) {
   context += more;
 }
 
-/// A final block may stand in the middle (RFC 7692, 7.2.3.4): behind it all starts anew, with what
-/// has come so far as its context.
+/// Resets the stream after a final block, which may stand in the middle of a message (RFC 7692,
+/// section 7.2.3.4). The context then includes the output @p out so far.
 ROOST_DECL void restart(boost::beast::zlib::inflate_stream& stream, const std::string* context,
                         std::string_view out) {
   if (!context) return stream.reset(15);
@@ -92,7 +89,7 @@ ROOST_DECL Inflated inflate_message(std::string& deflated, std::string& out,
                                     std::size_t max_message_bytes, const std::string* context) {
   namespace zlib = boost::beast::zlib;
   deflated += deflate_tail;
-  static thread_local zlib::inflate_stream stream;  // large, and of use to one message at a time
+  static thread_local zlib::inflate_stream stream;  // large, and used for one message at a time
   restart(stream, context, {});
   std::array<char, 16'384> piece;
   constexpr int at_end_of_block = 128;  // of `data_type`
@@ -108,10 +105,10 @@ ROOST_DECL Inflated inflate_message(std::string& deflated, std::string& out,
     const std::size_t n = piece.size() - io.avail_out;
     if (max_message_bytes > 0 && n > max_message_bytes - out.size()) return Inflated::too_big;
     out.append(piece.data(), n);
-    // Without progress there is no news.
+    // Without progress `data_type` says nothing new.
     if (error != zlib::error::need_buffers) is_complete = (io.data_type & at_end_of_block) != 0;
     if (error == zlib::error::end_of_stream) {
-      // The tail comes behind the last block.
+      // The tail follows the last block.
       if (io.avail_in == deflate_tail.size()) return Inflated::whole;
       if (io.avail_in < deflate_tail.size()) return Inflated::malformed;
       restart(stream, context, out);

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/system/error_code.hpp>
 #include <exception>
-#include <utility>
 
 #include "roost/beast/conversation/link_conversation.hpp"
-#include "roost/runtime/detail/wait.hpp"
-#include "roost/runtime/running.hpp"
 
 namespace roost::detail {
 
@@ -26,7 +20,7 @@ ROOST_DECL LinkConversation::~LinkConversation() {
   link_.abort();
 }
 
-ROOST_DECL void LinkConversation::start() {
+ROOST_DECL void LinkConversation::start_reading() {
   link_.set_owner(this);
   pending_ = link_.take_leftover();
   parse_pending();
@@ -70,7 +64,7 @@ ROOST_DECL void LinkConversation::parse_pending() {
   parse(rest);
   parsed_ = pending_.size() - rest.size();
   if (!rest.empty()) return;
-  std::string().swap(pending_);  // an idle connection keeps nothing
+  std::string().swap(pending_);  // an idle connection keeps no memory
   parsed_ = 0;
 }
 
@@ -78,7 +72,7 @@ ROOST_DECL void LinkConversation::deliver() {
   resumed_ = {};
   try {
     if (inbox_->message) inbox_->receiver.wake_here();
-  } catch (...) {  // the application's; the conversation goes on
+  } catch (...) {  // thrown by the application; the conversation goes on
     yield();
     throw;
   }
@@ -96,10 +90,11 @@ ROOST_DECL void LinkConversation::parse_and_deliver() {
   deliver();
 }
 
-// --- what it waits for ---
+// --- waiting ---
 
 ROOST_DECL void LinkConversation::read() {
-  // Bounds what is kept behind a message that nobody takes, and reads a large one in large pieces.
+  // Bounds the bytes buffered behind a message that is not taken, and reads a large message in
+  // large pieces.
   constexpr std::size_t usual = 16'384;
   constexpr std::size_t largest = 65'536;
   const auto size =
@@ -140,16 +135,16 @@ ROOST_DECL void LinkConversation::end_by_peer() {
                                                        : DisconnectReason::protocol_error,
        .code = code,
        .text = is_failure ? std::string() : std::string(reader_.close_reason())});
-  link_.send_close(Frame::close(code));  // the answer, unless one is sent already
+  link_.send_close(Frame::close(code));  // the answer, unless one was sent already
   linger();
 }
 
 ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
   end({});
-  // A peer that sends no more may still read: what is queued for it leaves first. An end of the
-  // stream, with TLS also one without notice, is no error of the system.
+  // A peer that sends no more may still read: its queue is flushed first. The end of the stream,
+  // with TLS also without a close_notify, is not an error of the system category.
   const bool is_lost = error.category() == boost::system::system_category();
-  if (is_lost || link_.outbox().empty()) return link_.close();
+  if (is_lost || link_.outbox().empty()) return link_.end();
   linger();
 }
 

@@ -10,8 +10,8 @@
 
 namespace roost::detail {
 
-/// Undoes the masking of a client (RFC 6455, section 5.3).
-/// @param position  how far into the payload @p bytes begin, modulo 4
+/// Removes the mask of a client's payload (RFC 6455, section 5.3).
+/// @param position  the position of @p bytes in the payload, modulo 4
 ROOST_DECL void unmask(std::span<std::byte> bytes, std::span<const std::byte, 4> mask,
                        std::size_t position) noexcept {
   std::array<std::byte, 8> key;
@@ -73,7 +73,7 @@ ROOST_DECL bool MessageReader::take_header(std::span<std::byte>& bytes) noexcept
 ROOST_DECL MessageReader::Event MessageReader::begin_frame() {
   const std::uint64_t length = payload_length();
   const bool is_compressed = (head(0) & compressed_bit) != 0;
-  // The shortest form of a length is the only one, and its most significant bit is 0 (section 5.2).
+  // A length must have its shortest form, and its most significant bit must be 0 (section 5.2).
   const bool is_shortest = (head(1) & 0x7FU) < 126 || length > ((head(1) & 1U) ? 0xFFFF : 125);
   const bool is_length = is_shortest && length >> 63U == 0;
   if ((head(0) & other_reserved_bits) != 0 || (head(1) & mask_bit) == 0 || !is_length) {

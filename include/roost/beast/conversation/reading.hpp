@@ -27,17 +27,14 @@
 #include "roost/base/text/text.hpp"
 #include "roost/beast/conversation/conversation.hpp"
 #include "roost/beast/conversation/deflate.hpp"
-#include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/disconnect.hpp"
-#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
 
-/// The executor of an operation that is composed of many steps, for an owner that wants to be there
-/// at each of them: it runs the step, `run_step(f)`, and sees what has become of the stream.
+/// An executor for an operation that is composed of many steps. It calls the owner's `run_step(f)`
+/// for each step, which runs the step and then looks at the stream.
 ///
-/// Beast tells nobody that a peer has broken the protocol until that peer has closed its side, and
-/// has no limit on how long that may take.
+/// This is needed because Beast reports a peer that broke the protocol only once that peer has
+/// closed its side, without a limit on how long that may take.
 template <class Owner>
 class StepExecutor {
  public:
@@ -76,20 +73,20 @@ class StepExecutor {
   std::shared_ptr<Owner> owner_;
 };
 
-/// The reading side, over any stream of Beast's.
+/// The reading side of a conversation, over any stream of Beast.
 ///
-/// A message is read piece by piece: each is a sign of life, also of a message that takes long. A
-/// piece is read in two operations. The first has no buffer: it ends when the header of a frame has
-/// come. Then it is known what the second needs: for a compressed message more than can come out of
-/// what one operation takes in. For before Boost 1.90 Beast inflates wrongly when a buffer is full
-/// and not all has come out: it feeds the end of the message twice.
+/// A message is read in pieces, so that each piece of a long message counts as activity. A piece
+/// takes two operations. The first has an empty buffer, and ends when the header of a frame has
+/// arrived. With the header the size of the second one's buffer is known: for a compressed message
+/// it must hold more than one operation can produce. Before Boost 1.90 Beast inflates wrongly if
+/// the buffer is full while output is pending: it feeds the end of the message twice.
 template <class Stream>
 class Reading : public Conversation {
  public:
   [[nodiscard]] Stream& stream() noexcept { return stream_; }
   void set_max_message_bytes(std::size_t n) override { max_message_bytes_ = n; }
 
-  void start() override {
+  void start_reading() override {
     stream_.control_callback(
         [this](boost::beast::websocket::frame_type type, boost::beast::string_view reason) {
           on_control(type, reason);
@@ -97,7 +94,7 @@ class Reading : public Conversation {
     read_header();
   }
 
-  /// One step of a read, or of a close.
+  /// Runs one step of a read or of a close.
   template <class Function>
   void run_step(Function step) {
     try {
@@ -113,34 +110,35 @@ class Reading : public Conversation {
   explicit Reading(std::shared_ptr<Channel> channel, Arguments&&... arguments)
       : Conversation(std::move(channel)), stream_(std::forward<Arguments>(arguments)...) {
     namespace websocket = boost::beast::websocket;
-    // Beast's own timeouts differ between its versions: roost's are on the injected clock.
+    // Beast's own timeouts differ between its versions. roost's timeouts use the injected clock.
     stream_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
                                                        websocket::stream_base::none(), false});
     stream_.auto_fragment(false);
-    stream_.read_message_max(0);  // Beast's error is lost where TLS does not end in order
+    stream_.read_message_max(0);  // no limit: its error may get lost over TLS
     set_max_message_bytes(this->channel_->options().max_message_bytes);
   }
 
-  /// Whether the peer broke a rule: Beast tells it so, and waits until it closes its side.
+  /// Whether the peer broke a rule: Beast has closed, and waits until the peer closes its side.
   [[nodiscard]] bool is_failing() const noexcept { return is_failing_; }
-  /// The peer is not waited for any longer.
+  /// Stops waiting for the peer.
   void give_up() {
     end(how_it_failed(boost::asio::error::operation_aborted));
-    channel_->close();
+    channel_->end();
   }
-  /// Where Beast closes by itself it writes nothing more, and the peer has still to be told.
+  /// Aborts the channel after a failed write. If Beast itself is closing the stream it refuses
+  /// writes, but the peer has still to get Beast's close frame.
   void on_write_failed() {
     if (!is_failing_) channel_->abort();
   }
-  /// Begins to write what is queued, if nothing is being written.
+  /// Begins to write the queue, unless a write is under way.
   virtual void flush_now() = 0;
   [[nodiscard]] virtual bool is_writing() const noexcept = 0;
 
   Stream stream_;
 
  private:
-  /// Thrown through Beast's read when a close frame has come: it ends there, and does not answer
-  /// the close before what is queued has left.
+  /// Thrown through Beast's read when a close frame has arrived. It ends the read, so that Beast
+  /// does not answer the close frame before the queue is flushed.
   struct PeerCloses {};
 
   [[nodiscard]] auto self() { return std::static_pointer_cast<Reading>(shared_from_this()); }
@@ -152,23 +150,22 @@ class Reading : public Conversation {
 
   // --- pieces ---
 
-  /// Until a frame has begun that is not looked at yet.
+  /// Reads until a new frame has begun.
   void read_header() {
     is_in_payload_ = false;
     is_first_ = stream_.is_message_done();
-    // Not a null pointer: Beast looks for the end of what it has not read by subtracting from it.
+    // The empty buffer must not be null: Beast computes an address before its end by subtraction.
     static std::array<char, 16> nothing;
     stream_.async_read_some(boost::asio::mutable_buffer(&nothing[8], 0),
                             in_steps([this, self = self()](error_code error, std::size_t) {
                               if (error) return on_read_failed(error);
                               if (is_finishing_) return;
-                              // Not a sign of life for itself: what has come with it is one.
+                              // A header alone is not activity; the bytes after it are.
                               if (!stream_.is_message_done()) {
                                 return is_refused() ? void() : read_payload();
                               }
                               channel_->note_activity();
-                              // Beast looks at the end of a text only if its last frame is not
-                              // empty.
+                              // Beast checks the end of a text only if the last frame is not empty.
                               if (stream_.got_text() && !is_utf8(message_)) {
                                 return refuse(close_code::invalid_payload);
                               }
@@ -177,7 +174,7 @@ class Reading : public Conversation {
     look_at_stream();
   }
 
-  /// A frame has begun: whether what its header says is refused.
+  /// Whether the frame that has begun is refused because of its header.
   bool is_refused() {
     const std::uint64_t size = stream_.read_size_hint(1);  // of its payload
     if (size >> 63U != 0) {                                // RFC 6455, section 5.2
@@ -188,7 +185,8 @@ class Reading : public Conversation {
     return is_finishing_;
   }
 
-  /// What a frame may have, as far as its header tells. More than the limit is found later.
+  /// The largest payload that a frame may have according to its header. A message over the limit
+  /// may be found later.
   [[nodiscard]] std::size_t most_of_frame(std::uint64_t size) const {
     constexpr std::size_t huge = static_cast<std::size_t>(-1) / 2;
     const bool is_plain_and_last = size < huge && stream_.read_size_hint(huge) == size;
@@ -196,11 +194,12 @@ class Reading : public Conversation {
                              : max_deflated_bytes(max_message_bytes_);
   }
 
-  /// @pre a frame has begun, and is not read to its end
+  /// Reads a piece of a frame.
+  /// @pre a frame has begun, and is not complete
   void read_payload() {
     is_in_payload_ = true;
     const std::size_t size = next_piece();
-    // Uninitialised: most of it is not used.
+    // Not initialised: most of it is not used.
     std::unique_ptr<char[]> piece(new char[size]);
     const boost::asio::mutable_buffer buffer(piece.get(), size);
     auto done = [this, self = self(), piece = std::move(piece)](error_code error, std::size_t n) {
@@ -218,16 +217,16 @@ class Reading : public Conversation {
     look_at_stream();
   }
 
-  /// Whether it is certain that more of this frame is to come.
+  /// Whether more bytes of this frame are certain to arrive.
   [[nodiscard]] bool is_frame_under_way() const { return stream_.read_size_hint(1) > 1; }
 
-  /// How large a buffer must be so that it does not become full, or that it does not matter.
+  /// The size of a buffer that does not become full, unless that is harmless.
   [[nodiscard]] std::size_t next_piece() const {
-    // Beast knows how much is to come if that is not compressed, and the end of the message.
+    // Beast knows how much is left if it is not compressed, and at the end of the message.
     const std::size_t exact = stream_.read_size_hint(largest_hint);
     if (exact < largest_hint) return std::min(exact, largest_piece);
-    // One operation takes at most this much in, what Beast had already and what it reads; each byte
-    // becomes at most 1032, when two bits stand for 258.
+    // An upper bound on the input of one operation: what Beast has buffered and what it reads.
+    // Deflate expands each byte to 1032 at most, when two bits stand for 258.
     const std::size_t taken_in = std::min(stream_.read_size_hint(1), largest_intake);
     const std::size_t most = (taken_in + 16) * 1032;
     if (max_message_bytes_ == 0 || max_message_bytes_ < message_.size()) return most;
@@ -243,14 +242,14 @@ class Reading : public Conversation {
     }
     inbox_->message =
         Message{.is_text = stream_.got_text(), .payload = std::exchange(message_, std::string())};
-    // Nothing is read until it is taken. Whoever waits for it does so immediately.
+    // Nothing is read until the message is taken.
     when_notified(space_, channel_->get_executor(), channel_->clock(), Timer::never(),
                   [this, self = self()](bool) { go_on(patience); });
     inbox_->receiver.wake();
   }
 
-  /// Reads the next message. What was answered to the one before leaves first, unless it takes
-  /// long: the next may be one after which Beast sends nothing more.
+  /// Reads the next message. Answers to the last message are flushed first, unless that takes long:
+  /// after the next message Beast may refuse to send.
   void go_on(int turns) {
     if (channel_->is_down()) return;
     flush_now();
@@ -271,15 +270,16 @@ class Reading : public Conversation {
     end(peer_closed());  // we have closed as well
   }
 
-  /// Beast reads no more. What is queued leaves, then the answer.
+  /// Called when the peer has closed. Beast reads no more; the queue is flushed, then the close
+  /// frame is answered.
   void on_peer_closes() {
     const Disconnect how = peer_closed();
-    // Beast takes codes above 4999.
+    // Beast accepts codes above 4999.
     const bool is_code = how.code == close_code::no_status || close_code::may_be_sent(how.code);
     is_code ? finish(how) : refuse(close_code::protocol_error);
   }
 
-  /// The peer broke a rule that Beast does not look at.
+  /// Closes because the peer broke a rule that Beast does not check.
   void refuse(std::uint16_t code) {
     std::string().swap(message_);
     finish({.reason = code == close_code::message_too_big ? DisconnectReason::message_too_big
@@ -288,23 +288,24 @@ class Reading : public Conversation {
             .text = {}});
   }
 
-  /// What is queued leaves, then a close frame.
+  /// Flushes the queue, then sends a close frame.
   void finish(const Disconnect& how) {
     is_finishing_ = true;
     const StreamOptions& options = channel_->options();
     if (!channel_->has_deadline()) {
       channel_->set_flush_deadline(options.send_timeout, options.linger_timeout);
     }
-    channel_->send_close(Frame::close(how.code));  // unless one is sent already
+    channel_->send_close(Frame::close(how.code));  // unless one was sent already
     end(how);
     if (!channel_->is_down()) flush_now();
   }
 
-  /// Beast closes by itself if the peer breaks a rule, and waits for it then.
+  /// Checks whether Beast has closed the stream because the peer broke a rule; if so, sets a
+  /// deadline.
   void look_at_stream() {
     if (is_failing_ || has_ended() || channel_->is_down()) return;
     if (stream_.is_open()) {
-      // Beast waits for the first byte of a payload.
+      // Beast waits for the first byte of a payload; its header can be checked now.
       const bool has_begun = is_first_ && !is_in_payload_ && !stream_.is_message_done();
       if (has_begun) static_cast<void>(is_refused());
       return;
@@ -317,7 +318,7 @@ class Reading : public Conversation {
   void on_read_failed(error_code error) {
     const bool can_tell = error.category() == inflating_category() && !has_ended() && !is_writing();
     end(how_it_failed(error));
-    if (!can_tell || channel_->is_down()) return channel_->close();
+    if (!can_tell || channel_->is_down()) return channel_->end();
     is_failing_ = true;
     is_finishing_ = true;
     channel_->outbox().seal();
@@ -325,20 +326,22 @@ class Reading : public Conversation {
     tell(Frame::close(close_code::invalid_payload));
   }
 
-  /// Beast has ended a stream that it could not inflate, without telling the peer.
+  /// Sends a close frame to the peer: Beast has ended a stream that it could not inflate, and has
+  /// not told the peer.
   void tell(const Frame& frame) {
     boost::asio::async_write(stream_.next_layer(), boost::asio::buffer(frame.data(), frame.size()),
                              [this, frame, self = self()](error_code error, std::size_t) {
-                               error ? channel_->close() : discard();
+                               error ? channel_->end() : discard();
                              });
   }
-  /// Until the peer closes its side: closing while it still sends would throw away the last frame.
+  /// Discards what the peer sends until it closes its side: closing earlier would lose the last
+  /// frame.
   void discard() {
     auto piece = std::make_unique<std::array<char, largest_intake>>();
     const auto buffer = boost::asio::buffer(*piece);
     stream_.next_layer().async_read_some(
         buffer, [this, self = self(), piece = std::move(piece)](error_code error, std::size_t) {
-          error ? channel_->close() : discard();
+          error ? channel_->end() : discard();
         });
   }
 
@@ -347,9 +350,9 @@ class Reading : public Conversation {
     if (error == websocket::error::closed) return peer_closed();
     const bool is_inflating = error.category() == inflating_category();
     const bool is_against_rules = error == websocket::condition::protocol_violation;
-    if (!is_failing_ && !is_inflating && !is_against_rules) return {};  // the network
-    // Beast's error is lost where the peer has not closed its side in an orderly way. In the
-    // payload of a text there is one rule to break.
+    if (!is_failing_ && !is_inflating && !is_against_rules) return {};  // the network failed
+    // Beast's error gets lost if the peer does not close its side properly. In the payload of a
+    // text the only rule to break is UTF-8.
     const bool is_payload = is_inflating || error == websocket::error::bad_frame_payload ||
                             (!is_against_rules && is_in_payload_);
     return {.reason = DisconnectReason::protocol_error,
@@ -369,11 +372,11 @@ class Reading : public Conversation {
 
   static constexpr std::size_t largest_hint = 1'048'576;
   static constexpr std::size_t largest_piece = 65'536;
-  static constexpr std::size_t largest_intake = 4'096;  // twice the buffer of Beast, and more
+  static constexpr std::size_t largest_intake = 4'096;  // more than twice Beast's buffer
   static constexpr int patience = 16;
   std::size_t max_message_bytes_ = 0;
-  std::string message_;   // in the making
-  bool is_first_ = true;  // the frame that is waited for, or being read, is the first of a message
+  std::string message_;   // being received
+  bool is_first_ = true;  // whether the frame being read is the first of a message
   bool is_in_payload_ = false;
   bool is_failing_ = false;
 };

@@ -17,12 +17,11 @@
 #include <utility>
 
 #include "roost/beast/conversation/reading.hpp"
-#include "roost/beast/transport/channel.hpp"
 #include "roost/beast/transport/tcp_transport.hpp"
 
 namespace roost::detail {
 
-/// What a wrapped conversation queues; it writes, the conversation only reads.
+/// The queue of a wrapped conversation, which also writes; `Reading` only reads.
 class WrappedChannel final : public Channel {
  public:
   class Writer {
@@ -30,7 +29,6 @@ class WrappedChannel final : public Channel {
     virtual void write_front() = 0;
     virtual void end_stream(bool abortively) noexcept = 0;
     virtual void on_deadline() noexcept = 0;
-    virtual void on_down() noexcept = 0;
     [[nodiscard]] virtual KernelProgress progress() noexcept = 0;
 
    protected:
@@ -47,7 +45,7 @@ class WrappedChannel final : public Channel {
   }
   [[nodiscard]] bool is_writing() const noexcept { return is_writing_; }
 
-  /// The frame in front is written.
+  /// Called when the first frame of the queue is written.
   void on_written() {
     is_writing_ = false;
     if (is_down()) return;
@@ -71,15 +69,12 @@ class WrappedChannel final : public Channel {
     if (writer_) writer_->end_stream(abortively);
   }
   void on_deadline() noexcept override { writer_ ? writer_->on_deadline() : abort(); }
-  void on_down() noexcept override {
-    if (writer_) writer_->on_down();
-  }
 
   Writer* writer_ = nullptr;
 };
 
-/// A conversation over a stream that was already open, the slow path: Beast writes one message at a
-/// time, since only it knows the state of its stream.
+/// A conversation over a stream that was already open. This is the slow path: Beast writes one
+/// message at a time, since only Beast knows the state of its stream.
 template <class Next, bool deflate>
 class WrappedConversation final : public Reading<boost::beast::websocket::stream<Next, deflate>>,
                                   private WrappedChannel::Writer {
@@ -89,11 +84,13 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
  public:
   WrappedConversation(const std::shared_ptr<WrappedChannel>& channel, Stream&& stream)
       : Base(channel, std::move(stream)), wrapped_(*channel) {
+    wrapped_.set_owner(this);
     wrapped_.set_writer(this);
     set_socket_options(boost::beast::get_lowest_layer(this->stream_));
   }
   ~WrappedConversation() override {
     wrapped_.abort();
+    wrapped_.set_owner(nullptr);
     wrapped_.set_writer(nullptr);
   }
 
@@ -136,7 +133,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
         }
         // Also reads the answer; ends the read, or is ended by it.
         return this->stream_.async_close(
-            reason, [this, self = this->shared_from_this()](error_code) { wrapped_.close(); });
+            reason, [this, self = this->shared_from_this()](error_code) { wrapped_.end(); });
       }
     }
   }
@@ -149,12 +146,11 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
   void on_deadline() noexcept override {
     if (!this->is_finishing_ || this->stream_.is_open()) return wrapped_.abort();
     if (!this->is_failing() || std::exchange(is_shut_, true)) return this->give_up();
-    // The peer has been told and does not close its side. As if it had: so Beast tells what the
-    // peer has done wrong.
+    // The peer has been told, and does not close its side. Pretend that it has, so that Beast
+    // reports what the peer has done wrong.
     wrapped_.set_deadline(std::chrono::milliseconds(100));
     shut_receiving(boost::beast::get_lowest_layer(this->stream_));
   }
-  void on_down() noexcept override { this->on_channel_down(); }
   KernelProgress progress() noexcept override {
     return progress_of(boost::beast::get_lowest_layer(this->stream_));
   }
@@ -175,7 +171,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
     if constexpr (requires { lowest.socket(); }) {
       set_socket_options(lowest.socket());
     } else if constexpr (requires { lowest.lowest_layer().native_handle(); }) {
-      // What is no TCP socket has no such options, and needs none.
+      // A next layer that is not a TCP socket has no such options, and needs none.
       set_options(lowest, wrapped_.options().send_buffer_bytes);
     }
   }
@@ -214,7 +210,7 @@ class WrappedConversation final : public Reading<boost::beast::websocket::stream
 
   WrappedChannel& wrapped_;
   Frame frame_;           // being written
-  bool is_shut_ = false;  // for what the peer sends
+  bool is_shut_ = false;  // whether receiving is shut down
 };
 
 }  // namespace roost::detail

@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "roost/base/build/config.hpp"
-#include "roost/base/names.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/socket/websocket_like.hpp"
 
@@ -18,17 +17,17 @@ namespace roost::detail {
 
 using RequestHeader = boost::beast::http::request_header<>;
 
-/// Why a request is answered by a status instead of a WebSocket.
+/// Why a request is answered with an HTTP status instead of a WebSocket.
 struct Refusal {
   unsigned status;
   boost::system::error_code error;
-  std::string why;  ///< For the client and for the log: nothing that the client has sent.
-  std::string_view unit = {};  ///< Of what there is too much; empty: that is not the cause.
-  std::size_t size = 0;        ///< How much there is.
-  std::size_t limit = 0;       ///< How much there may be.
+  std::string why;  ///< For the client and the log; contains nothing that the client sent.
+  std::string_view unit = {};  ///< The unit of a limit that was exceeded; empty: another cause.
+  std::size_t size = 0;        ///< The size that was found.
+  std::size_t limit = 0;       ///< The limit.
 };
 
-/// A request that was refused by a status, after the peer was told.
+/// Thrown when a request was refused with a status, after the peer was answered.
 class RefusedRequest : public boost::system::system_error {
  public:
   explicit RefusedRequest(Refusal refusal)
@@ -41,47 +40,61 @@ class RefusedRequest : public boost::system::system_error {
 };
 
 /// Whether a request asks for a WebSocket: `GET` of HTTP/1.1 with `Connection: upgrade` and
-/// `Upgrade: websocket`, in whichever of the lines of these headers. What else RFC 6455 wants of it
-/// is up to `check_handshake`.
+/// `Upgrade: websocket`, in any of the lines of these headers. `check_handshake` checks what else
+/// RFC 6455 requires.
 [[nodiscard]] ROOST_DECL bool asks_for_websocket(const RequestHeader& request);
 
-/// Joins header lines, and turns a target in absolute form into path and query, with the host that
-/// it names in place of the `Host` header (RFC 9112, section 3.2.2).
-/// @returns why it is no proper request: a host or a target that is none (RFC 9112, section 3.2)
+/// Joins repeated header lines. Turns a target in absolute form into path and query, and puts its
+/// host into the `Host` header (RFC 9112, section 3.2.2).
+/// @returns why the request is invalid: its host or target is (RFC 9112, section 3.2).
 [[nodiscard]] ROOST_DECL std::optional<Refusal> normalise(RequestHeader& request);
 
-/// Whether a normal request that asks for a WebSocket has what RFC 6455, section 4.2.1, wants.
-/// @returns why not
+/// Checks a normalised request for a WebSocket against RFC 6455, section 4.2.1.
+/// @returns why the request is refused; `nullopt` if it is valid.
 [[nodiscard]] ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request);
 
 // --- subprotocols ---
 
-/// The first of @p spoken that the client offers; empty: none.
+/// The first subprotocol of @p spoken that the client offers; empty: none.
 [[nodiscard]] ROOST_DECL std::string choose_subprotocol(const RequestHeader& request, Names spoken);
 
-/// What follows @p prefix in the first subprotocol that the client offers and that begins with it.
+/// The rest of the first offered subprotocol that begins with @p prefix.
 [[nodiscard]] ROOST_DECL std::optional<std::string> subprotocol_after(const RequestHeader& request,
                                                                       std::string_view prefix);
 
-// --- compression: which of the offers a server takes (RFC 7692, section 7.1) ---
+// --- compression: which offer a server takes (RFC 7692, section 7.1) ---
 
-/// What was agreed on.
+/// The parameters of compression that were negotiated.
 struct AgreedDeflate {
   unsigned server_window_bits = 15;
   bool keeps_client_context = false;  ///< From one message of the client to the next.
-  std::string response = {};          ///< The `Sec-WebSocket-Extensions` that says so.
+  std::string response = {};          ///< The `Sec-WebSocket-Extensions` of the response.
 };
 
-/// Takes the first offer that roost can keep. An offer that it cannot keep, does not understand or
-/// that is malformed is passed over, and takes none of the others with it (RFC 7692, section 5).
+/// Takes the first offer that roost supports. An offer that is malformed, unknown or not supported
+/// is skipped without affecting the others (RFC 7692, section 5).
 /// @param extensions   the value of `Sec-WebSocket-Extensions` in the request, all lines joined
-/// @param compression  not set: there is no compression
+/// @param compression  not set: no offer is taken
 ROOST_DECL std::optional<AgreedDeflate> agree_on_deflate(
     std::string_view extensions, const std::optional<Compression>& compression);
 
-/// The form of messages to a peer with which this was agreed on; 0: they are not compressed.
+/// The form of messages to a peer with these parameters; 0: uncompressed.
 ROOST_DECL FrameForm form_of(const std::optional<AgreedDeflate>& agreed,
                              const std::optional<Compression>& compression) noexcept;
+
+// --- the answer ---
+
+/// The response that accepts a valid request for a WebSocket (RFC 6455, section 4.2.2).
+/// @param server       empty: Beast's default, which names its version
+/// @param subprotocol  empty: none
+/// @pre `check_handshake` found nothing
+[[nodiscard]] ROOST_DECL std::string acceptance(const RequestHeader& request,
+                                                std::string_view server,
+                                                std::string_view subprotocol,
+                                                const std::optional<AgreedDeflate>& deflate);
+
+/// Erases the headers of the handshake.
+ROOST_DECL void forget_handshake(RequestHeader& request);
 
 }  // namespace roost::detail
 

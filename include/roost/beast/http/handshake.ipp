@@ -7,9 +7,11 @@
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/rfc7230.hpp>
 #include <boost/beast/http/verb.hpp>
+#include <boost/beast/version.hpp>
+#include <boost/beast/websocket/detail/hybi13.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <charconv>
-#include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "roost/beast/conversation/deflate.hpp"
@@ -18,17 +20,15 @@
 
 namespace roost::detail {
 
-inline constexpr std::string_view nonce_alphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Without the white space around it (RFC 9110, section 5.6.3).
+/// @p text without the white space around it (RFC 9110, section 5.6.3).
 ROOST_DECL std::string_view trimmed(std::string_view text) noexcept {
-  const std::size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
-/// Whether @p list, the value of a header, has this token in any case. Empty elements are skipped
+/// Whether @p list, the value of a header, contains a token in any case. Empty elements are skipped
 /// (RFC 9110, section 5.6.1).
 ROOST_DECL bool has_token(std::string_view list, std::string_view token) noexcept {
   while (true) {
@@ -41,9 +41,9 @@ ROOST_DECL bool has_token(std::string_view list, std::string_view token) noexcep
 
 ROOST_DECL bool any_line_has(const RequestHeader& request, boost::beast::http::field name,
                              std::string_view token) {
-  const auto range = request.equal_range(name);
-  return std::any_of(range.first, range.second,
-                     [&](const auto& header) { return has_token(to_std(header.value()), token); });
+  return std::any_of(request.begin(), request.end(), [&](const auto& line) {
+    return line.name() == name && has_token(to_std(line.value()), token);
+  });
 }
 
 ROOST_DECL bool asks_for_websocket(const RequestHeader& request) {
@@ -53,7 +53,7 @@ ROOST_DECL bool asks_for_websocket(const RequestHeader& request) {
          any_line_has(request, field::upgrade, "websocket");
 }
 
-/// Whether it may stand in a `Host` header: host and port, not empty, nothing else.
+/// Whether @p text is a valid value of `Host`: a host with an optional port.
 ROOST_DECL bool is_authority(std::string_view text) noexcept {
   const auto is_wrong = [](char c) {
     return static_cast<unsigned char>(c) <= ' ' || c == '\x7f' ||
@@ -68,7 +68,7 @@ ROOST_DECL Refusal bad_target() {
           .why = "the request target is neither a path nor a URL"};
 }
 
-/// From `ws://host/path?query` to `/path?query`; the rest goes into the `Host` header.
+/// Turns the target `ws://host/path?query` into `/path?query`, and sets the `Host` header.
 ROOST_DECL std::optional<Refusal> leave_absolute_form(RequestHeader& request) {
   constexpr std::array<std::string_view, 4> schemes{"ws://", "wss://", "http://", "https://"};
   const std::string target(to_std(request.target()));
@@ -87,11 +87,10 @@ ROOST_DECL std::optional<Refusal> leave_absolute_form(RequestHeader& request) {
   return std::nullopt;
 }
 
-/// Makes one line of all header lines of a name. For a list that is what they mean (RFC 9110,
-/// section 5.3). For a header that may be there once only, such as `Host`, the result is no valid
-/// value, so that no line is preferred to another.
-ROOST_DECL void join_repeated(boost::beast::http::fields& fields, boost::beast::http::field name) {
-  if (fields.count(name) < 2) return;
+/// Joins all header lines of a name. For a list the meaning stays the same (RFC 9110, section 5.3).
+/// For a header that may occur only once, such as `Host`, the result is an invalid value, so that
+/// no line is preferred to another.
+ROOST_DECL void join_lines(boost::beast::http::fields& fields, boost::beast::http::field name) {
   std::string all;
   const auto range = fields.equal_range(name);
   for (auto header = range.first; header != range.second; ++header) {
@@ -101,21 +100,31 @@ ROOST_DECL void join_repeated(boost::beast::http::fields& fields, boost::beast::
   fields.set(name, all);
 }
 
-/// Joins the lines of each header that decides about an upgrade. Subprotocols stay as they came:
-/// whoever asks for them looks at all lines.
+/// Joins the lines of each header that matters for an upgrade. Subprotocols are not joined: the
+/// functions that read them look at all lines.
 ROOST_DECL void join_upgrade_headers(boost::beast::http::fields& fields) {
   using boost::beast::http::field;
-  for (const field name :
-       {field::origin, field::host, field::connection, field::upgrade, field::sec_websocket_key,
-        field::sec_websocket_version, field::sec_websocket_extensions}) {
-    join_repeated(fields, name);
+  constexpr std::array names{field::origin,
+                             field::host,
+                             field::connection,
+                             field::upgrade,
+                             field::sec_websocket_key,
+                             field::sec_websocket_version,
+                             field::sec_websocket_extensions};
+  std::array<std::size_t, names.size()> lines{};
+  for (const auto& line : fields) {
+    const auto* const name = std::find(names.begin(), names.end(), line.name());
+    if (name != names.end()) ++lines[static_cast<std::size_t>(name - names.begin())];
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (lines[i] > 1) join_lines(fields, names[i]);
   }
 }
 
 ROOST_DECL std::optional<Refusal> normalise(RequestHeader& request) {
   namespace http = boost::beast::http;
   join_upgrade_headers(request);
-  const auto host = header_value(request, "Host");
+  const auto host = header_value(request, http::field::host);
   if (request.version() >= 11 && !host) {
     return Refusal{.status = 400,
                    .error = boost::beast::websocket::error::no_host,
@@ -134,18 +143,25 @@ ROOST_DECL std::optional<Refusal> normalise(RequestHeader& request) {
   return leave_absolute_form(request);
 }
 
-/// 16 bytes in base64. The bits that encode nothing may be anything: there are clients that make up
-/// the text, not the bytes.
+/// Whether @p key is 16 bytes in base64. The unused bits may have any value: some clients make up
+/// the text instead of the bytes.
 ROOST_DECL bool is_nonce(std::string_view key) noexcept {
   constexpr std::size_t digits = 22;
   if (key.size() != digits + 2 || !key.ends_with("==")) return false;
   key.remove_suffix(2);
-  return key.find_first_not_of(nonce_alphabet) == std::string_view::npos;
+  return std::all_of(key.begin(), key.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
+  });
 }
 
 ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request) {
+  using boost::beast::http::field;
   using boost::beast::websocket::error;
-  const auto version = header_value(request, "Sec-WebSocket-Version");
+  if (request.version() != 11) {
+    return Refusal{.status = 400, .error = error::bad_http_version, .why = "HTTP must be 1.1"};
+  }
+  const auto version = header_value(request, field::sec_websocket_version);
   if (!version) {
     return Refusal{.status = 400,
                    .error = error::no_sec_version,
@@ -160,7 +176,7 @@ ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request) 
     return Refusal{
         .status = 426, .error = error::bad_sec_version, .why = "Sec-WebSocket-Version must be 13"};
   }
-  const auto key = header_value(request, "Sec-WebSocket-Key");
+  const auto key = header_value(request, field::sec_websocket_key);
   if (!key) {
     return Refusal{.status = 400,
                    .error = error::no_sec_key,
@@ -172,6 +188,41 @@ ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request) 
                    .why = "Sec-WebSocket-Key must be 16 bytes in base64"};
   }
   return std::nullopt;
+}
+
+ROOST_DECL std::string acceptance(const RequestHeader& request, std::string_view server,
+                                  std::string_view subprotocol,
+                                  const std::optional<AgreedDeflate>& deflate) {
+  namespace websocket = boost::beast::websocket::detail;
+  const std::string_view key =
+      header_value(request, boost::beast::http::field::sec_websocket_key).value();
+  websocket::sec_ws_accept_type proof;
+  websocket::make_sec_ws_accept(proof, {key.data(), key.size()});
+  std::string response;
+  response.reserve(256);
+  const auto add = [&](std::string_view name, std::string_view value) {
+    if (!value.empty()) response.append(name).append(": ").append(value).append("\r\n");
+  };
+  response = "HTTP/1.1 101 Switching Protocols\r\n";
+  add("Upgrade", "websocket");
+  add("Connection", "upgrade");
+  add("Sec-WebSocket-Accept", {proof.data(), proof.size()});
+  add("Server", server.empty() ? std::string_view(BOOST_BEAST_VERSION_STRING) : server);
+  add("Sec-WebSocket-Protocol", subprotocol);
+  if (deflate) add("Sec-WebSocket-Extensions", deflate->response);
+  response += "\r\n";
+  return response;
+}
+
+/// Erases the headers of the handshake: the request is kept as long as the connection.
+ROOST_DECL void forget_handshake(RequestHeader& request) {
+  using boost::beast::http::field;
+  constexpr std::array names{field::connection, field::upgrade, field::sec_websocket_key,
+                             field::sec_websocket_version, field::sec_websocket_extensions};
+  for (auto line = request.begin(); line != request.end();) {
+    const bool is_one = std::find(names.begin(), names.end(), line->name()) != names.end();
+    line = is_one ? request.erase(line) : std::next(line);
+  }
 }
 
 // --- subprotocols ---
@@ -206,7 +257,7 @@ ROOST_DECL std::optional<std::string> subprotocol_after(const RequestHeader& req
 
 // --- compression ---
 
-/// Cuts @p text at the first @p separator outside of quotes, and leaves what follows it.
+/// Returns @p text up to the first @p separator outside of quotes, and removes it from @p text.
 ROOST_DECL std::string_view take_until(std::string_view& text, char separator) noexcept {
   bool is_quoted = false;
   std::size_t i = 0;
@@ -219,7 +270,7 @@ ROOST_DECL std::string_view take_until(std::string_view& text, char separator) n
   return trimmed(before);
 }
 
-/// A value as it is meant: without quotes and escapes (RFC 9110, section 5.6.4).
+/// The meaning of a parameter's value: without quotes and escapes (RFC 9110, section 5.6.4).
 ROOST_DECL std::string unquoted(std::string_view text) {
   if (text.size() < 2 || !text.starts_with('"') || !text.ends_with('"')) return std::string(text);
   std::string out;
@@ -230,7 +281,7 @@ ROOST_DECL std::string unquoted(std::string_view text) {
   return out;
 }
 
-/// 8 to 15, without leading zeros (RFC 7692, section 7.1.2).
+/// A number from 8 to 15 without leading zeros (RFC 7692, section 7.1.2).
 ROOST_DECL std::optional<unsigned> window_bits(const std::string& text) noexcept {
   unsigned bits = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits);
@@ -246,8 +297,9 @@ struct DeflateOffer {
   bool no_server_context = false;
   bool no_client_context = false;
 
-  /// @returns false if the offer must be declined: it has a parameter that there is not, twice, or
-  ///          with a value that it must not have.
+  /// Reads a parameter.
+  /// @returns false if the offer must be declined: the parameter is unknown, occurs twice, or has
+  ///          an invalid value.
   bool take(std::string_view name, const std::optional<std::string>& value) noexcept {
     if (equals_in_any_case(name, "server_no_context_takeover")) {
       return !value && !std::exchange(no_server_context, true);
@@ -266,8 +318,9 @@ struct DeflateOffer {
   }
 };
 
+/// Reads an offer.
 /// @param offer  one element of the list of extensions
-/// @returns nothing if it is for another extension, or must be declined
+/// @returns `nullopt` if it offers another extension, or must be declined.
 ROOST_DECL std::optional<DeflateOffer> read_offer(std::string_view offer) {
   if (!equals_in_any_case(take_until(offer, ';'), "permessage-deflate")) return std::nullopt;
   DeflateOffer parameters;
@@ -282,14 +335,14 @@ ROOST_DECL std::optional<DeflateOffer> read_offer(std::string_view offer) {
   return parameters;
 }
 
-/// What roost makes of an offer; nothing if it cannot keep it.
+/// The parameters for an offer; `nullopt` if roost cannot support it.
 ROOST_DECL std::optional<AgreedDeflate> agree_on(const DeflateOffer& offer,
                                                  const Compression& compression) {
   const unsigned wanted = offer.server_window_bits.value_or(15);
-  if (wanted < 9) return std::nullopt;  // 8 is what zlib cannot do
+  if (wanted < 9) return std::nullopt;  // zlib does not support 8
   AgreedDeflate agreed;
   agreed.keeps_client_context = compression.client_context_takeover && !offer.no_client_context;
-  // A window that is asked for becomes one of few: a broadcast is compressed for each.
+  // Only three window sizes are used: a broadcast is compressed once for each size.
   agreed.server_window_bits = wanted == 15 ? 15 : wanted >= 12 ? 12 : 9;
   agreed.response = "permessage-deflate; server_no_context_takeover";
   if (!agreed.keeps_client_context) agreed.response += "; client_no_context_takeover";

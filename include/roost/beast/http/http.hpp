@@ -19,7 +19,6 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/base/build/config.hpp"
 #include "roost/beast/http/handshake.hpp"
 #include "roost/beast/transport/link.hpp"
 
@@ -28,34 +27,37 @@ namespace roost::detail {
 struct ResponseOptions {
   bool is_head = false;
   std::optional<std::chrono::seconds> retry_after = {};
-  std::string_view challenge = "Bearer";  ///< Of a 401.
+  std::string_view challenge = "Bearer";  ///< The scheme of a 401.
 };
 
 /// The bytes of a response.
 ROOST_DECL std::string serialize(
     const boost::beast::http::response<boost::beast::http::string_body>& response);
 
-/// A complete response with a plain text body; its default is the name of the status.
+/// A complete response with a plain text body; by default the body is the name of the status.
 ROOST_DECL std::string http_response(unsigned status, std::string_view body, unsigned version,
                                      const ResponseOptions& options = {});
 
-/// The answer to a request that is refused: its status, and why.
+/// The response to a request that is refused: the status and why.
 ROOST_DECL std::string refusal_response(const Refusal& refusal, unsigned version);
 
-/// The answer to a request that asks for no WebSocket.
+/// The response to a request that does not ask for a WebSocket.
 ROOST_DECL std::string not_an_upgrade_response(
     const boost::beast::http::request<boost::beast::http::empty_body>& request);
 
-/// Sends a whole response and closes once it has arrived.
+/// Queues the bytes of a response.
+ROOST_DECL void send_response(Link& link, std::string_view response);
+
+/// Sends a response, and closes the link once the response has arrived.
 ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::string response);
 
-/// Reads the head of a request, and gives it the form that `normalise` describes. What followed it
-/// stays in the link.
-/// @par Errors  `RefusedRequest` and what else Beast reports, after the peer was told.
+/// Reads the head of a request and normalises it with `normalise`. Bytes after the head stay in the
+/// link.
+/// @par Errors  `RefusedRequest` and other errors of Beast, after the peer was answered.
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link);
 
-/// A `Link` as Beast wants its next layer, for the upgrade: an asynchronous stream.
+/// A `Link` as a stream for Beast, which performs the upgrade over it.
 class LinkStream {
  public:
   using executor_type = boost::asio::any_io_executor;
@@ -123,7 +125,7 @@ class LinkStream {
   std::shared_ptr<Link> link_;
 };
 
-// Beast finds it by argument-dependent lookup.
+// Found by Beast through argument-dependent lookup.
 inline void beast_close_socket(LinkStream& stream) { stream.link().abort(); }
 
 }  // namespace roost::detail

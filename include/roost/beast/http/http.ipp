@@ -9,18 +9,12 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/http/write.hpp>
-#include <boost/system/system_error.hpp>
-#include <cstddef>
+#include <cstring>
 #include <iterator>
 #include <sstream>
-#include <utility>
 
-#include "roost/base/build/config.hpp"
-#include "roost/base/error.hpp"
-#include "roost/beast/http/handshake.hpp"
 #include "roost/beast/http/http.hpp"
 #include "roost/beast/http/target.hpp"
 
@@ -62,11 +56,14 @@ ROOST_DECL std::string not_an_upgrade_response(
                        {.is_head = request.method() == boost::beast::http::verb::head});
 }
 
-ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::string response) {
+ROOST_DECL void send_response(Link& link, std::string_view response) {
   Frame bytes = Frame::raw(response.size());
-  boost::asio::buffer_copy(boost::asio::buffer(bytes.data(), bytes.size()),
-                           boost::asio::buffer(response));
-  link->try_send(bytes);
+  std::memcpy(bytes.data(), response.data(), response.size());
+  link.try_send(bytes, Outbox::EntryClass::control);
+}
+
+ROOST_DECL boost::asio::awaitable<void> respond(std::shared_ptr<Link> link, std::string response) {
+  send_response(*link, response);
   link->clear_deadline();  // of the handshake
   co_await Link::linger(link);
 }
@@ -77,7 +74,7 @@ ROOST_DECL std::string refusal_response(const Refusal& refusal, unsigned version
   return http_response(refusal.status, body, version);
 }
 
-/// Why a request has too much in it, or what a WebSocket must not have.
+/// Checks a request for a size above a limit, and a request for a WebSocket for a body.
 ROOST_DECL std::optional<Refusal> refusal_of(
     boost::beast::http::request_parser<boost::beast::http::empty_body>& parser,
     const StreamOptions& options) {
@@ -101,9 +98,9 @@ ROOST_DECL std::optional<Refusal> refusal_of(
                    .limit = options.max_header_fields};
   }
   if (auto refusal = normalise(request)) return refusal;
-  // Its bytes would be taken for frames.
-  const bool has_body =
-      request.count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
+  // The bytes of a body would be taken for frames.
+  const bool has_body = header_value(request, http::field::transfer_encoding) ||
+                        parser.content_length().value_or(0) > 0;
   if (has_body && asks_for_websocket(request)) {
     return Refusal{.status = 400,
                    .error = http::error::unexpected_body,
@@ -112,8 +109,8 @@ ROOST_DECL std::optional<Refusal> refusal_of(
   return std::nullopt;
 }
 
-/// Why the head of a request could not be read; nothing if the peer has left.
-/// @param bytes  how many of them have come
+/// Why the head of a request could not be read; `nullopt` if the peer has left.
+/// @param bytes  how many bytes of the head have arrived
 ROOST_DECL std::optional<Refusal> refusal_of(error_code error, std::size_t bytes,
                                              const StreamOptions& options) {
   namespace http = boost::beast::http;
@@ -133,38 +130,56 @@ ROOST_DECL std::optional<Refusal> refusal_of(error_code error, std::size_t bytes
   return Refusal{.status = 400, .error = error, .why = error.message()};
 }
 
+/// The buffer, stream and parser with which the head of a request is read. They are not in the
+/// frame of `read_request`: Asio reuses that memory for coroutines that live as long as the
+/// connection.
+struct HeadReader {
+  explicit HeadReader(const std::shared_ptr<Link>& link)
+      : buffer(link->options().max_header_bytes + 4'096), stream(link) {
+    parser.header_limit(static_cast<std::uint32_t>(link->options().max_header_bytes));
+  }
+
+  boost::beast::http::request_parser<boost::beast::http::empty_body> parser;
+  boost::beast::flat_buffer buffer;
+  LinkStream stream;
+  error_code error;
+  std::optional<Refusal> refusal;
+
+  /// Decides what becomes of the request.
+  /// @param parsed  how many bytes the parser has taken
+  void judge(std::size_t parsed) {
+    const Link& link = stream.link();
+    if (error && link.is_down() && error != boost::beast::http::error::end_of_stream) {
+      throw Error(errc::timed_out, "the handshake");
+    }
+    refusal = error ? refusal_of(error, parsed + buffer.size(), link.options())
+                    : refusal_of(parser, link.options());
+  }
+};
+
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link) {
-  namespace http = boost::beast::http;
-  error_code error;
-  if (link->needs_open()) co_await link->open(error);
-  if (error) {
-    link->close();
-    throw boost::system::system_error(error, "the TLS handshake");
+  const auto head = std::make_unique<HeadReader>(link);
+  if (link->needs_open()) co_await link->open(head->error);
+  if (head->error) {
+    link->end();
+    throw boost::system::system_error(head->error, "the TLS handshake");
   }
-  http::request_parser<http::empty_body> parser;
-  parser.header_limit(static_cast<std::uint32_t>(link->options().max_header_bytes));
-  boost::beast::flat_buffer buffer(link->options().max_header_bytes + 4'096);
-  LinkStream stream(link);
-  const std::size_t parsed = co_await http::async_read_header(
-      stream, buffer, parser, boost::asio::redirect_error(boost::asio::use_awaitable, error));
-  if (error && link->is_down() && error != http::error::end_of_stream) {
-    throw Error(errc::timed_out, "the handshake");
+  const std::size_t parsed = co_await boost::beast::http::async_read_header(
+      head->stream, head->buffer, head->parser,
+      boost::asio::redirect_error(boost::asio::use_awaitable, head->error));
+  head->judge(parsed);
+  if (head->refusal) {
+    co_await respond(link, refusal_response(*head->refusal, 11));
+    link->end();
+    throw RefusedRequest(*head->refusal);
   }
-  const std::optional<Refusal> refusal =
-      error ? refusal_of(error, parsed + buffer.size(), link->options())
-            : refusal_of(parser, link->options());
-  if (refusal) {
-    co_await respond(link, refusal_response(*refusal, 11));
-    link->close();
-    throw RefusedRequest(*refusal);
+  if (head->error) {
+    link->end();
+    throw boost::system::system_error(head->error, "reading the upgrade request");
   }
-  if (error) {
-    link->close();
-    throw boost::system::system_error(error, "reading the upgrade request");
-  }
-  link->put_back(buffer.cdata());
-  co_return parser.release();
+  link->put_back(head->buffer.cdata());
+  co_return head->parser.release();
 }
 
 }  // namespace roost::detail

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/beast/core/string.hpp>
+#include <boost/beast/http/field.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <cstddef>
 #include <optional>
@@ -21,7 +22,7 @@ inline bool equals_in_any_case(std::string_view a, std::string_view b) noexcept 
   return boost::beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
 }
 
-/// The first value of a header, if there is one.
+/// The first value of a header; `nullopt` if there is none.
 inline std::optional<std::string_view> header_value(const boost::beast::http::fields& fields,
                                                     std::string_view name) {
   const auto found = fields.find(boost::beast::string_view(name.data(), name.size()));
@@ -29,14 +30,23 @@ inline std::optional<std::string_view> header_value(const boost::beast::http::fi
   return to_std(found->value());
 }
 
-/// A part of a path, decoded; nothing if an escape is malformed, or if the result is no UTF-8.
+/// The first value of a header. Faster than a look-up by text, which compares names in any case.
+inline std::optional<std::string_view> header_value(const boost::beast::http::fields& fields,
+                                                    boost::beast::http::field name) {
+  for (const auto& line : fields) {
+    if (line.name() == name) return to_std(line.value());
+  }
+  return std::nullopt;
+}
+
+/// Decodes a segment of a path; `nullopt` if an escape is malformed or the result is not UTF-8.
 inline std::optional<std::string> decode_segment(std::string_view text) {
   auto decoded = percent_decode(text);
   if (decoded && !is_utf8(*decoded)) decoded.reset();
   return decoded;
 }
 
-/// A part of a query, decoded like that of a path; a plus means a space.
+/// Decodes a part of a query like a segment of a path, with a plus as a space.
 inline std::optional<std::string> decode_parameter(std::string_view text) {
   std::string spaced(text);
   std::replace(spaced.begin(), spaced.end(), '+', ' ');

@@ -9,11 +9,10 @@
 #include <utility>
 
 #include "roost/access/connection_limiter.hpp"
-#include "roost/base/clock.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/transport/flusher.hpp"
 #include "roost/beast/transport/transport.hpp"
-#include "roost/manager/sending/patience.hpp"
+#include "roost/manager/sending/pace.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
@@ -23,20 +22,34 @@ namespace roost::detail {
 
 using boost::system::error_code;
 
-/// One connection as those above see it: an outbox that is flushed at the end of a burst, a
-/// deadline for the phase it is in, and an end. How bytes are written is up to what derives.
+/// One connection as the layers above see it: an outbox that is flushed at the end of a burst, a
+/// deadline for the current phase, and an end. Derived classes write the bytes.
 class Channel : public std::enable_shared_from_this<Channel>, private Flushable {
  public:
-  Channel(boost::asio::any_io_executor executor, std::shared_ptr<const StreamOptions> options)
-      : executor_(std::move(executor)),
-        flusher_(Flusher::of(executor_)),
+  /// The conversation over the channel, which is told when the channel goes down.
+  class Owner {
+   public:
+    virtual void on_channel_down() = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Channel(const boost::asio::any_io_executor& executor,
+          std::shared_ptr<const StreamOptions> options)
+      : flusher_(Flusher::of(executor)),
         options_(std::move(options)),
         last_activity_(clock().now()) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   [[nodiscard]] const boost::asio::any_io_executor& get_executor() const noexcept {
-    return executor_;
+    return flusher_->get_executor();
+  }
+  /// The executor, which is shared by all channels of one executor.
+  [[nodiscard]] std::shared_ptr<const boost::asio::any_io_executor> shared_executor()
+      const noexcept {
+    return {flusher_, &flusher_->get_executor()};
   }
   [[nodiscard]] const StreamOptions& options() const noexcept { return *options_; }
   [[nodiscard]] const std::shared_ptr<const StreamOptions>& shared_options() const noexcept {
@@ -45,6 +58,8 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
   [[nodiscard]] Clock& clock() const noexcept { return *options_->clock; }
   [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
   [[nodiscard]] bool is_down() const noexcept { return is_down_; }
+  void set_owner(Owner* owner) noexcept { owner_ = owner; }
+  [[nodiscard]] bool has_owner() const noexcept { return owner_ != nullptr; }
   /// When bytes last came from the peer.
   [[nodiscard]] Clock::time_point last_activity() const noexcept { return last_activity_; }
   void note_activity() noexcept { last_activity_ = clock().now(); }
@@ -64,9 +79,9 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     flush_soon(was_empty && !outbox_.empty());
     return queueing;
   }
-  /// Writes what can be written now. @returns whether some of it could, or is being written.
+  /// Writes queued bytes now. @returns whether some could be written, or a write is under way.
   virtual bool try_flush() = 0;
-  /// What the peer has taken, and what it has not.
+  /// How many bytes the peer has taken, and how many it has not.
   [[nodiscard]] SendProgress send_progress() const noexcept {
     const KernelProgress kernel = kernel_progress();
     return {.taken = kernel.acknowledged.value_or(outbox_.consumed() - kernel.unacknowledged),
@@ -74,15 +89,16 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
             .round_trip = kernel.round_trip};
   }
 
-  /// Queues the last frame.
+  /// Queues the last frame and seals the outbox.
   void send_close(const Frame& frame) {
     if (try_send(frame, Outbox::EntryClass::control)) outbox_.seal();
   }
 
-  /// By then the current phase must be over, else the channel is aborted.
+  /// Sets the deadline of the current phase, after which the channel is aborted.
   void set_deadline(Clock::duration delay) { begin_phase(clock().now() + delay).patience.reset(); }
-  /// From now on the peer must take what was sent: so much of it, or all, within each @p delay, and
-  /// do what is wanted of it then within @p in_the_end. Else the channel is aborted.
+  /// Limits how long the peer may take for the bytes sent so far: 32 KiB, or all that is left,
+  /// within each @p delay. Then the phase must end within @p in_the_end. Else the channel is
+  /// aborted.
   void set_flush_deadline(Clock::duration delay, Clock::duration in_the_end) {
     constexpr std::size_t min_progress_bytes = 32'768;
     const TimeLimit limit{.total = {},
@@ -92,57 +108,57 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     const Patience patience(clock().now(), limit, send_progress());
     begin_phase(patience.next_look()).patience = patience;
   }
-  /// Sets a deadline unless one that comes earlier is set already.
+  /// Sets a deadline unless an earlier one is set.
   void tighten_deadline(Clock::duration delay) {
     if (!deadline_ || clock().now() + delay < deadline_->timer.expiry()) set_deadline(delay);
   }
   [[nodiscard]] bool has_deadline() const noexcept { return deadline_ != nullptr; }
   void clear_deadline() { deadline_.reset(); }
 
-  /// Its place among those of its key, until it is down.
+  /// Keeps the place among the connections with the same key until the channel is down.
   void hold(ConnectionLimiter::Slot slot) noexcept { slot_ = std::move(slot); }
 
-  /// Ends the transport now; what is queued is lost.
+  /// Ends the transport immediately; queued bytes are lost.
   void abort() noexcept { go_down(/*abortively=*/true); }
-  /// Ends it at the end of the conversation: nothing is left to flush.
-  void close() noexcept { go_down(/*abortively=*/false); }
+  /// Ends the transport at the end of the conversation: nothing is left to flush.
+  void end() noexcept { go_down(/*abortively=*/false); }
 
  protected:
   ~Channel() { flusher_->forget(*this); }
 
-  /// @p n bytes of the outbox are written.
+  /// Removes @p n bytes from the outbox, which have been written.
   void consume(std::size_t n) {
     outbox_.consume(n);
     if (!changed_.empty()) changed_.notify_all();
   }
 
-  WaitList changed_;         // the outbox got emptier, or the channel went down
-  bool is_writing_ = false;  // a write is under way, which will flush what comes meanwhile
+  WaitList changed_;         // notified when bytes were written, or the channel went down
+  bool is_writing_ = false;  // a write is under way, and flushes what comes meanwhile
 
  private:
-  /// A frame was offered: what is queued leaves at the end of the burst.
-  /// @param was_empty  whether nobody has been asked to flush it yet
+  /// Called when a frame was queued: flushes at the end of the burst.
+  /// @param was_empty  whether no flush has been requested yet
   void flush_soon(bool was_empty) {
     if (was_empty && is_writing_) {
-      outbox_.mark_blocked();  // it waits until the socket is writable
+      outbox_.mark_blocked();  // waits until the socket is writable
     } else if (was_empty) {
       flusher_->mark_dirty(*this);
     }
-    // What waits for its peer gains nothing from an early flush.
+    // While the channel waits for its peer, an early flush gains nothing.
     flusher_->note_frame(is_writing_ ? 0 : outbox_.bytes());
   }
 
   [[nodiscard]] virtual KernelProgress kernel_progress() const noexcept = 0;
-  /// Ends the transport, gracefully if that takes no time.
+  /// Ends the transport; if @p abortively is false, gracefully as far as that takes no time.
   virtual void end_transport(bool abortively) noexcept = 0;
   virtual void on_deadline() noexcept { abort(); }
   struct Phase {
     Phase(const boost::asio::any_io_executor& executor, Clock& clock) : timer(executor, clock) {}
     Timer timer;
-    std::optional<Patience> patience = {};  // none: the deadline is one, whatever the peer takes
+    std::optional<Patience> patience = {};  // not set: a fixed deadline
   };
   Phase& begin_phase(Clock::time_point deadline) {
-    if (!deadline_) deadline_ = std::make_unique<Phase>(executor_, clock());
+    if (!deadline_) deadline_ = std::make_unique<Phase>(get_executor(), clock());
     deadline_->timer.expires_at(deadline);
     wait_for_deadline();
     return *deadline_;
@@ -162,7 +178,6 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     deadline_->timer.expires_at(patience->next_look());
     wait_for_deadline();
   }
-  virtual void on_down() noexcept = 0;
 
   void go_down(bool abortively) noexcept {
     if (std::exchange(is_down_, true)) return;
@@ -172,19 +187,19 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     clear_deadline();
     slot_.release();
     changed_.notify_all();
-    on_down();
+    if (owner_) owner_->on_channel_down();
   }
 
-  const boost::asio::any_io_executor executor_;
-  const Running running_{executor_};
-  // What each frame needs, side by side.
+  // The members that each frame needs are next to each other.
   const std::shared_ptr<Flusher> flusher_;
   Outbox outbox_;
   bool is_down_ = false;
 
-  const std::shared_ptr<const StreamOptions> options_;  // of many
-  std::unique_ptr<Phase> deadline_;  // most have none: only the first and the last phase have one
+  const std::shared_ptr<const StreamOptions> options_;  // shared
+  std::unique_ptr<Phase> deadline_;                     // set in the first and the last phase only
   ConnectionLimiter::Slot slot_;
+  Owner* owner_ = nullptr;
+  const Running running_{flusher_->counter()};
   Clock::time_point last_activity_;
 };
 

@@ -15,30 +15,30 @@
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/runtime/detail/executor.hpp"
+#include "roost/runtime/running.hpp"
 
 namespace roost::detail {
 
-/// Something with bytes to write at the end of a burst.
+/// A channel with bytes to write at the end of a burst.
 class Flushable {
  public:
   virtual void flush() = 0;
 
+  static constexpr std::size_t not_dirty = std::numeric_limits<std::size_t>::max();
+  std::size_t dirty_position = not_dirty;  ///< For the `Flusher` only.
+
  protected:
   ~Flushable() = default;
-
- private:
-  friend class Flusher;
-  static constexpr std::size_t not_dirty = std::numeric_limits<std::size_t>::max();
-  std::size_t dirty_position_ = not_dirty;
 };
 
-/// Writes once per burst, not once per message: the outboxes of one executor that have something
-/// new are flushed together, when a few turns of the loop have brought nothing more.
+/// Writes once per burst, not once per message: all outboxes of one executor with new frames are
+/// flushed together, when a few turns of the loop have added no frames.
 class Flusher : public std::enable_shared_from_this<Flusher> {
  public:
-  explicit Flusher(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  explicit Flusher(boost::asio::any_io_executor executor)
+      : executor_(std::move(executor)), counter_(Running::counter(executor_)) {}
 
-  /// The one that all sockets of @p executor share. From any thread.
+  /// The flusher that all sockets of @p executor share. From any thread.
   static std::shared_ptr<Flusher> of(const boost::asio::any_io_executor& executor) {
     return PerExecutor<Flusher>::of(executor);
   }
@@ -47,27 +47,31 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     return executor_;
   }
 
-  /// @p target has its first frame since it was flushed.
+  /// Counts what runs on the context.
+  [[nodiscard]] const Running::Counter& counter() const noexcept { return counter_; }
+
+  /// Called when @p target has its first frame since it was flushed.
   void mark_dirty(Flushable& target) {
-    if (target.dirty_position_ != Flushable::not_dirty) return;
-    target.dirty_position_ = dirty_.size();
+    if (target.dirty_position != Flushable::not_dirty) return;
+    target.dirty_position = dirty_.size();
     dirty_.push_back(&target);
     if (!std::exchange(is_scheduled_, true)) begin_burst();
   }
-  /// There is one frame more, in an outbox that holds @p queued_bytes.
+  /// Counts a frame, in an outbox that holds @p queued_bytes now.
   void note_frame(std::size_t queued_bytes) noexcept {
     ++frames_;
     if (queued_bytes >= burst_bytes) is_full_ = true;
   }
   void forget(Flushable& target) noexcept {
-    const std::size_t position = std::exchange(target.dirty_position_, Flushable::not_dirty);
+    const std::size_t position = std::exchange(target.dirty_position, Flushable::not_dirty);
     if (position < dirty_.size() && dirty_[position] == &target) dirty_[position] = nullptr;
     for (Flushable*& other : flushing_) {
       if (other == &target) other = nullptr;
     }
   }
 
-  /// The time of a burst is read once.
+  /// The time at which the current burst was first timed: reading the clock once per burst is
+  /// enough.
   [[nodiscard]] Clock::time_point now(Clock& clock) noexcept {
     if (is_scheduled_ && now_of_ == &clock) return now_;
     now_of_ = &clock;
@@ -76,12 +80,12 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
 
  private:
   static constexpr std::size_t burst_bytes = 65'536;
-  // A server that is busy may let a burst last as long as it took until the one before was written:
-  // the longer the burst, the fewer the writes.
+  // A busy server may let a burst last as long as the last flush took: longer bursts mean fewer
+  // writes.
   static constexpr std::chrono::steady_clock::duration long_burst = std::chrono::milliseconds(1);
   static constexpr std::chrono::steady_clock::duration longest_burst = std::chrono::milliseconds(8);
   static constexpr int quiet_turns = 4;
-  // A flush of thousands of sockets must leave the loop time for other work.
+  // Limit per turn: a flush of thousands of sockets must leave the loop time for other work.
   static constexpr std::size_t slice = 256;
 
   void begin_burst() {
@@ -110,11 +114,11 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
     const std::size_t end = std::min(flushing_.size(), next_ + slice);
     for (; next_ < end; ++next_) {
       Flushable* const target = flushing_[next_];
-      // The kernel has pushed it out of the caches since its frames were queued.
+      // The next target has left the processor's caches since its frames were queued.
       if (next_ + 1 < flushing_.size()) prefetch<448>(flushing_[next_ + 1]);
       if (!target) continue;
       flushing_[next_] = nullptr;
-      target->dirty_position_ = Flushable::not_dirty;
+      target->dirty_position = Flushable::not_dirty;
       try {
         target->flush();
       } catch (...) {
@@ -131,6 +135,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   }
 
   const boost::asio::any_io_executor executor_;
+  const Running::Counter counter_;
   std::vector<Flushable*> dirty_;     // since the last flush
   std::vector<Flushable*> flushing_;  // being flushed, slice by slice
   std::size_t next_ = 0;

@@ -6,22 +6,18 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <span>
-#include <utility>
 
-#include "roost/base/build/config.hpp"
 #include "roost/beast/transport/link.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-inline constexpr std::size_t max_gathered = 64;  // what one sendmsg of Asio takes
+inline constexpr std::size_t max_gathered = 64;  // the limit of one sendmsg by Asio
 
-/// The next bytes to write of an outbox, as Asio wants them; valid until the next call on this
-/// thread.
+/// The next bytes to write as buffers of Asio; valid until the next call on this thread.
 ROOST_DECL Transport::Buffers gather(Outbox& outbox) noexcept {
   static thread_local std::array<boost::asio::const_buffer, max_gathered> buffers;
-  std::array<std::span<const std::byte>, max_gathered> parts;
+  // Static, so that it is not set to zero for each flush.
+  static thread_local std::array<std::span<const std::byte>, max_gathered> parts;
   const std::size_t count = outbox.gather(parts);
   for (std::size_t i = 0; i < count; ++i) {
     buffers[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
@@ -29,7 +25,7 @@ ROOST_DECL Transport::Buffers gather(Outbox& outbox) noexcept {
   return {buffers.data(), count};
 }
 
-// No coroutine: g++ 12 destroys a lambda that owns something twice if it is made inside a
+// Not a coroutine: g++ 12 destroys a lambda that owns something twice if it is made inside a
 // `co_await` expression.
 template <class Start>
 boost::asio::awaitable<void> operate(error_code& error, Start start) {
@@ -70,12 +66,13 @@ ROOST_DECL boost::asio::awaitable<void> Link::linger(std::shared_ptr<Link> self)
   }
   if (self->is_down()) co_return;
   self->is_lingering_ = true;
-  // Not before our kernel has sent all: what still comes from the peer then would end that.
+  // Shut down only after our kernel has sent everything: data that arrives afterwards would cause a
+  // reset.
   self->set_flush_deadline(options.send_timeout, options.linger_timeout);
   error_code error;
   co_await self->shutdown(error);
   while (!error && !self->is_down()) co_await self->discard(error);
-  self->close();
+  self->end();
 }
 
 ROOST_DECL void Link::when_relieved(std::function<void()> f) {
@@ -91,9 +88,10 @@ ROOST_DECL void Link::wait_for_relief(Relief relief, std::function<void()> f) {
   if (!is_congested() || outbox().consumed() >= relief.end) return f();
   bool makes_progress = outbox().consumed() != relief.consumed;
   if (!makes_progress && clock().now() >= relief.deadline) {
-    // The kernel asks for more only when a third of its buffer is free: the peer may be on its way.
+    // The kernel asks for more only when a third of its buffer is free: the peer may be reading
+    // meanwhile.
     const std::uint64_t taken = send_progress().taken;
-    if (!try_flush() && taken == relief.taken) return abort();  // nothing of what it asked for
+    if (!try_flush() && taken == relief.taken) return abort();  // it reads none of its answers
     if (is_down()) return;
     relief.taken = taken;
     makes_progress = true;
@@ -156,7 +154,7 @@ ROOST_DECL void Link::wait_until_writable() {
 
 ROOST_DECL void Link::on_deadline() noexcept {
   if (is_lingering_) {
-    close();
+    end();
   } else {
     abort();
   }

@@ -25,11 +25,11 @@
 
 namespace roost::detail {
 
-/// Of a TCP socket; next to nothing where the system does not tell.
+/// The progress of a TCP socket; hardly anything if the system does not provide it.
 [[nodiscard]] KernelProgress kernel_progress(int socket) noexcept;
 
-/// Sets the options of a socket that is connected, or of one that accepts: on Linux those that it
-/// accepts inherit them, which saves system calls for each.
+/// Sets the options of a connected socket, or of one that accepts: on Linux accepted sockets
+/// inherit them, which saves system calls for each.
 /// @param send_buffer_bytes  0: the system's default
 template <class Socket>
 void set_options(Socket& socket, std::size_t send_buffer_bytes) {
@@ -41,23 +41,24 @@ void set_options(Socket& socket, std::size_t send_buffer_bytes) {
   }
 }
 
-/// Keeps a descriptor from the programs that this process starts: one that still has it would keep
-/// the port after a restart, and a client of ours would not learn that it was let go.
+/// Keeps programs that this process starts from inheriting a descriptor. Such a program would
+/// occupy the port after a restart, and a client would not learn that its connection was closed.
 void close_on_exec(int descriptor) noexcept;
 
 class TcpTransport;
 
-/// Tells many sockets of one executor when they have something to read.
+/// Tells many sockets of one executor when they are readable.
 ///
-/// Asio re-arms its epoll set for every single wait, a system call each. Here a socket is added
-/// once to a set of our own, and stays while it is read again and again; Asio waits for the set.
+/// Asio re-arms its epoll set for every single wait, which costs a system call each. Here a socket
+/// is added once to a set of our own, and stays in it while it is read repeatedly; Asio waits for
+/// the set.
 ///
-/// A child process shares the set: until it calls `exec` or `_exit`, it must leave its copies of
-/// the sockets alone.
+/// A child process shares the set: until it calls `exec` or `_exit`, it must not use its copies of
+/// the sockets.
 class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, private ContextGuard {
  public:
-  /// The one that all sockets of @p executor share. Null where there is no epoll, or no file
-  /// descriptor left for it: then Asio has to do. From any thread.
+  /// The poller that all sockets of @p executor share. Null if there is no epoll, or no file
+  /// descriptor left for it; then the sockets wait through Asio. From any thread.
   static std::shared_ptr<ReadPoller> of(const boost::asio::any_io_executor& executor) noexcept;
 
 #if defined(__linux__)
@@ -65,14 +66,14 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
 
   [[nodiscard]] boost::asio::any_io_executor get_executor() noexcept { return set_.get_executor(); }
 
-  /// Has @p waiting read once its socket is readable, or has failed.
+  /// Makes @p waiting read once its socket is readable or has failed.
   /// @returns false if the socket cannot be watched.
   bool wait(TcpTransport& waiting);
-  /// Before its socket is closed.
+  /// Removes @p transport. Call it before its socket is closed.
   void forget(TcpTransport& transport) noexcept;
 
  private:
-  // The loop has other work.
+  // Limits per turn: the loop has other work.
   static constexpr std::size_t max_events = 256;
   static constexpr std::chrono::milliseconds longest_turn{1};
 
@@ -83,11 +84,11 @@ class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, privat
   void on_context_destroyed() noexcept override;
 
   boost::asio::posix::stream_descriptor set_;
-  std::vector<TcpTransport*> watched_;  // those whose sockets are in the set
-  std::size_t waiting_ = 0;             // of them
-  bool is_waiting_ = false;             // Asio waits for the set
+  std::vector<TcpTransport*> watched_;  // transports whose sockets are in the set
+  std::size_t waiting_ = 0;             // how many of them wait
+  bool is_waiting_ = false;             // whether Asio waits for the set
   std::array<epoll_event, max_events> events_;
-  std::span<epoll_event> left_;  // still to be told
+  std::span<epoll_event> left_;  // events still to be handled
 #endif
 };
 
@@ -96,7 +97,7 @@ class TcpTransport final : public Transport {
  public:
   using Socket = boost::asio::ip::tcp::socket;
 
-  /// @param socket  connected, on the executor that will use it
+  /// @param socket  connected, on the executor on which it will be used
   /// @param poller  null: Asio waits until the socket is readable
   TcpTransport(Socket socket, std::shared_ptr<ReadPoller> poller);
   explicit TcpTransport(Socket socket);
@@ -115,21 +116,25 @@ class TcpTransport final : public Transport {
   void close() noexcept override;
   void abort() noexcept override;
 
- private:
-  friend class ReadPoller;
-
+  // For the poller.
+  struct Polled {
+    ReadHandler handler;  ///< Set while it waits for the poller; owns the owner of the transport.
+    std::size_t position = 0;  ///< In the poller's `watched_`.
+    bool is_watched = false;
+  };
+  Polled polled;
+  [[nodiscard]] int descriptor() noexcept { return socket_.native_handle(); }
   void read(ReadHandler handler);
+
+ private:
   void stop_reading() noexcept;
 
   Socket socket_;
   const std::shared_ptr<ReadPoller> poller_;
-  ReadHandler handler_;  // while it waits for the poller; owns what owns this
   std::size_t max_ = 0;
-  std::size_t position_ = 0;  // among those that the poller watches
-  bool is_watched_ = false;
 };
 
-/// Moves a socket to @p executor, if it belongs to another.
+/// Moves a socket to @p executor, if it is on another.
 template <class SocketExecutor>
 boost::asio::ip::tcp::socket move_to(
     const boost::asio::any_io_executor& executor,

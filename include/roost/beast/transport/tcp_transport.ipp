@@ -2,16 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
-#include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
-#include <chrono>
-#include <cstdint>
-#include <utility>
 
 #if defined(__linux__)
 #include <linux/sockios.h>
@@ -39,8 +33,8 @@ ROOST_DECL KernelProgress kernel_progress([[maybe_unused]] int socket) noexcept 
   if (::ioctl(socket, SIOCOUTQ, &queued) == 0 && queued > 0) {
     progress.unacknowledged = static_cast<std::size_t>(queued);
   }
-  // The kernel's `tcp_info`, of which the C library knows only the first 104 bytes:
-  // `tcpi_rto` in microseconds is at 8, `tcpi_bytes_acked` (Linux 4.1) at 120.
+  // The kernel's `tcp_info`, of which the C library knows only the first 104 bytes: `tcpi_rto` in
+  // microseconds is at offset 8, `tcpi_bytes_acked` (Linux 4.1) at offset 120.
   std::array<unsigned char, 128> info{};
   socklen_t size = info.size();
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, info.data(), &size) != 0 || size < info.size()) {
@@ -71,7 +65,7 @@ ROOST_DECL std::shared_ptr<ReadPoller> ReadPoller::of(
   try {
     return PerExecutor<ReadPoller>::of(executor);
   } catch (...) {
-    return nullptr;  // reading is slower then, and that is all
+    return nullptr;  // reading through Asio is only slower
   }
 }
 
@@ -87,14 +81,14 @@ ROOST_DECL ReadPoller::ReadPoller(const boost::asio::any_io_executor& executor)
 }
 
 ROOST_DECL bool ReadPoller::wait(TcpTransport& waiting) {
-  if (!waiting.is_watched_) {
-    const int socket = waiting.socket_.native_handle();
+  if (!waiting.polled.is_watched) {
+    const int socket = waiting.descriptor();
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = &waiting;
     if (::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, socket, &event) != 0) return false;
-    waiting.is_watched_ = true;
-    waiting.position_ = watched_.size();
+    waiting.polled.is_watched = true;
+    waiting.polled.position = watched_.size();
     watched_.push_back(&waiting);
   }
   ++waiting_;
@@ -103,19 +97,19 @@ ROOST_DECL bool ReadPoller::wait(TcpTransport& waiting) {
 }
 
 ROOST_DECL void ReadPoller::forget(TcpTransport& transport) noexcept {
-  if (transport.is_watched_) remove(transport);
-  if (!transport.handler_) return;
+  if (transport.polled.is_watched) remove(transport);
+  if (!transport.polled.handler) return;
   boost::system::error_code ignored;
   if (--waiting_ == 0) set_.cancel(ignored);  // the context may have nothing else to run for
 }
 
-// Not left to the closing of the socket: a child process may have it open as well.
+// Closing the socket does not suffice: a child process may have it open as well.
 ROOST_DECL void ReadPoller::remove(TcpTransport& transport) noexcept {
   epoll_event none{};
-  ::epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, transport.socket_.native_handle(), &none);
-  transport.is_watched_ = false;
-  watched_.back()->position_ = transport.position_;
-  watched_[transport.position_] = watched_.back();
+  ::epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, transport.descriptor(), &none);
+  transport.polled.is_watched = false;
+  watched_.back()->polled.position = transport.polled.position;
+  watched_[transport.polled.position] = watched_.back();
   watched_.pop_back();
   for (epoll_event& event : left_) {
     if (event.data.ptr == &transport) event.data.ptr = nullptr;
@@ -133,7 +127,7 @@ ROOST_DECL void ReadPoller::wait_for_set() {
 }
 
 ROOST_DECL void ReadPoller::on_set_readable() {
-  // What a turn has not got to comes first in the next: asked again, epoll names the same ones.
+  // Events that the last turn has not handled come first: epoll would return the same ones again.
   if (left_.empty()) {
     const int n = ::epoll_wait(set_.native_handle(), events_.data(), max_events, 0);
     left_ = std::span(events_).first(static_cast<std::size_t>(std::max(n, 0)));
@@ -142,7 +136,7 @@ ROOST_DECL void ReadPoller::on_set_readable() {
     read_from_some();
   } catch (...) {
     is_waiting_ = false;
-    wait_for_set();  // the others are still to be read from
+    wait_for_set();  // the other sockets are still to be read
     throw;
   }
   is_waiting_ = false;
@@ -151,17 +145,17 @@ ROOST_DECL void ReadPoller::on_set_readable() {
 
 ROOST_DECL void ReadPoller::read_from_some() {
   const auto end = std::chrono::steady_clock::now() + longest_turn;
-  // One at least, whatever the scheduler does meanwhile.
+  // Handles one at least, however long the thread is suspended.
   for (bool is_first = true; !left_.empty(); is_first = false) {
     if (!is_first && std::chrono::steady_clock::now() >= end) return;
     auto* const transport = static_cast<TcpTransport*>(left_.front().data.ptr);
     left_ = left_.subspan(1);
     if (!transport) continue;
-    if (transport->handler_) {
+    if (transport->polled.handler) {
       --waiting_;
-      transport->read(std::move(transport->handler_));
+      transport->read(std::move(transport->polled.handler));
     } else {
-      remove(*transport);  // it does not want to read now: it would be named again and again
+      remove(*transport);  // it is not reading now, and would be reported again and again
     }
   }
 }
@@ -172,8 +166,8 @@ ROOST_DECL void ReadPoller::on_context_destroyed() noexcept {
   while (!watched_.empty()) {
     TcpTransport& transport = *watched_.back();
     remove(transport);
-    // The one that waits may own the transport.
-    TcpTransport::ReadHandler(std::move(transport.handler_));
+    // The handler may own the transport.
+    TcpTransport::ReadHandler(std::move(transport.polled.handler));
   }
   waiting_ = 0;
 }
@@ -206,9 +200,9 @@ ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
 ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
   max_ = max;
 #if defined(__linux__)
-  handler_.swap(handler);  // its move assignment never ends in Boost 1.81
+  polled.handler.swap(handler);  // its move assignment never ends in Boost 1.81
   if (poller_ && poller_->wait(*this)) return;
-  handler_.swap(handler);
+  polled.handler.swap(handler);
 #endif
   socket_.async_wait(Socket::wait_read,
                      [this, handler = std::move(handler)](error_code error) mutable {
@@ -218,7 +212,7 @@ ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
 }
 
 ROOST_DECL void TcpTransport::read(ReadHandler handler) {
-  // One for all connections of a thread: what is not taken at once is copied out of it.
+  // One buffer for all connections of a thread: bytes that are not taken immediately are copied.
   static thread_local std::array<char, 65'536> buffer;
   error_code error;
   const std::size_t n = socket_.read_some(boost::asio::buffer(buffer, max_), error);
@@ -230,14 +224,14 @@ ROOST_DECL void TcpTransport::stop_reading() noexcept {
 #if defined(__linux__)
   if (poller_) poller_->forget(*this);
 #endif
-  if (!handler_) return;
-  boost::asio::post(socket_.get_executor(), [handler = std::move(handler_)]() mutable {
+  if (!polled.handler) return;
+  boost::asio::post(socket_.get_executor(), [handler = std::move(polled.handler)]() mutable {
     std::move(handler)(boost::asio::error::operation_aborted, boost::asio::mutable_buffer());
   });
 }
 
 ROOST_DECL std::size_t TcpTransport::write_some(Buffers buffers, error_code& error) {
-  // One buffer is a send(), which costs less than a sendmsg().
+  // A single buffer is written with send(), which costs less than sendmsg().
   if (buffers.size() == 1) return socket_.write_some(buffers.front(), error);
   return socket_.write_some(buffers, error);
 }

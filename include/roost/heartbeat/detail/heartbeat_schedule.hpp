@@ -12,43 +12,41 @@
 
 namespace roost::detail {
 
-/// When each of many connections is to be pinged, and when it has been silent for too long: a
-/// timing wheel, for one timer. Knows no clock and no socket.
+/// Decides when each connection is pinged and when it has been silent for too long. It is a timing
+/// wheel, driven by one timer; it has no clock and no socket of its own.
 ///
-/// A turn of the wheel is an interval. Each entry is looked at when its ping is due or when it may
-/// have been silent for the whole timeout, whichever comes first. The wheel ticks while it has
-/// entries, also where nobody is due: a tick that comes late is how a stalled loop is noticed. Then
-/// the wheel and the deadlines of those that could not be heard move by as much.
+/// One turn of the wheel takes one interval. An entry is visited when its ping is due or when it
+/// may have been silent for the whole timeout, whichever comes first. The wheel ticks as long as it
+/// has entries, even if none is due, because a late tick shows that the loop stalled. Then the
+/// wheel and the deadlines of entries that could not be heard move by the length of the stall.
 class HeartbeatSchedule {
  public:
   using time_point = std::chrono::steady_clock::time_point;
   using duration = std::chrono::steady_clock::duration;
 
   static constexpr std::size_t max_slots = 128;
-  /// What a timer may be late by on a busy machine is no stall.
+  /// The shortest tick. Timers on a busy machine may be late by about so much without a stall.
   static constexpr duration min_tick = std::chrono::milliseconds(10);
 
-  /// One connection. Its owner removes it before it goes.
-  class Entry {
-   public:
+  /// One connection. Its owner must remove it before destroying it.
+  struct Entry {
     Entry() = default;
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
-   private:
-    friend class HeartbeatSchedule;
-    Entry** previous_ = nullptr;  // the pointer that points here; null: not in the schedule
-    Entry* next_ = nullptr;
-    std::uint64_t ping_tick_ = 0;  // its next ping
-    time_point seen_{};            // at least: when it was added, moved by stalls since
+    // Used by the schedule.
+    Entry** previous = nullptr;  ///< The pointer that points here; null: not in the schedule.
+    Entry* next = nullptr;
+    std::uint64_t ping_tick = 0;  ///< The tick of its next ping.
+    time_point seen{};  ///< Last known sign of life: at first when it was added; moved by stalls.
   };
 
-  /// What is due. An entry is in one of the two at most; those to drop are due at each tick until
-  /// they are removed.
+  /// The entries that are due. An entry is in at most one of the lists; an entry in `drop` is due
+  /// at each tick until it is removed.
   struct Due {
     std::vector<Entry*> ping;
     std::vector<Entry*> drop;
-    duration late_by{};  ///< Above zero: the loop was stalled for so long.
+    duration late_by{};  ///< How long the loop stalled; zero if it did not.
   };
 
   /// @pre `0 < interval < timeout`
@@ -60,23 +58,23 @@ class HeartbeatSchedule {
   [[nodiscard]] std::size_t slots() const noexcept { return slots_.size(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
-  /// Takes an entry in, as seen at @p now. Its first ping is due within an interval.
+  /// Adds an entry, as seen at @p now. Its first ping is due within one interval.
   void add(Entry& entry, time_point now) noexcept;
 
   void remove(Entry& entry) noexcept;
 
-  /// When to call `advance` next; nothing while there are no entries.
+  /// Returns when to call `advance` next, or nothing while there are no entries.
   [[nodiscard]] std::optional<time_point> next_wake() const noexcept;
 
-  /// Goes on to @p now. Also to be called early: then nothing is due.
-  /// @param last_seen  when an entry was last heard of: `time_point(const Entry&)`
+  /// Advances to @p now and returns the entries that are due. If it is called early nothing is due.
+  /// @param last_seen  returns when an entry was last heard from: `time_point(const Entry&)`
   template <class LastSeen>
   [[nodiscard]] Due advance(time_point now, LastSeen last_seen) {
     Due due;
     due.late_by = lateness(now);
     if (due.late_by > duration::zero()) shift(due.late_by, last_seen);
     while (size_ > 0 && time_of(current_ + 1) <= now) {
-      // All memory that this needs comes first: an entry must not get lost between two slots.
+      // Allocate everything first: if that fails, no entry may be lost between two slots.
       std::vector<Entry*> looked_at;
       collect(slots_[(current_ + 1) % slots_.size()], looked_at);
       due.ping.reserve(due.ping.size() + looked_at.size());
@@ -87,27 +85,27 @@ class HeartbeatSchedule {
     return due;
   }
 
-  /// Whether an entry that was last heard of at @p last_seen has not been silent for too long; a
-  /// stall that no tick has told of yet counts too.
+  /// Returns whether an entry that was last heard from at @p last_seen is within the timeout,
+  /// allowing for a stall that no tick has noticed yet.
   [[nodiscard]] bool is_alive(const Entry& entry, time_point last_seen,
                               time_point now) const noexcept;
 
  private:
   struct Slot {
-    Entry* first = nullptr;  // those that are looked at in this slot next
-    std::size_t pings = 0;   // those that are pinged in it
+    Entry* first = nullptr;  // entries to visit at this slot next
+    std::size_t pings = 0;   // number of entries pinged at this slot
   };
 
   [[nodiscard]] time_point time_of(std::uint64_t tick) const noexcept {
     return origin_ + static_cast<duration::rep>(tick) * tick_;
   }
 
-  /// How late the next tick is, if that is more than a tick.
+  /// Returns how late the next tick is, or zero if that is at most one tick.
   [[nodiscard]] duration lateness(time_point now) const noexcept;
 
   void look_at(Entry& entry, time_point last_seen, time_point now, Due& due) noexcept;
 
-  /// The whole wheel moves, so that what was missed is not made up for in a burst.
+  /// Moves the whole wheel by the stall, so that missed pings are not sent in a burst.
   template <class LastSeen>
   void shift(duration late_by, LastSeen& last_seen) {
     const time_point was_due = time_of(current_ + 1);
@@ -115,26 +113,26 @@ class HeartbeatSchedule {
     for (const Slot& slot : slots_) collect(slot, everyone);
     origin_ += late_by;
     for (Entry* entry : everyone) {
-      entry->seen_ = std::max(entry->seen_, last_seen(*entry));
-      if (entry->seen_ < was_due) entry->seen_ += late_by;
+      entry->seen = std::max(entry->seen, last_seen(*entry));
+      if (entry->seen < was_due) entry->seen += late_by;
       unlink(*entry);
-      insert(*entry, entry->seen_);
+      insert(*entry, entry->seen);
     }
   }
 
-  /// Puts an entry where it must be looked at next: at its ping, or at the first tick at which it
-  /// may have been silent for too long. Never further than one turn ahead.
+  /// Puts an entry into the slot at which it must be visited next: that of its ping, or of the
+  /// first tick at which it may have been silent for too long. Never more than one turn ahead.
   void insert(Entry& entry, time_point seen) noexcept;
 
   static void unlink(Entry& entry) noexcept;
 
   static void collect(const Slot& slot, std::vector<Entry*>& into);
 
-  /// Where fewest are pinged. Of several the one a stride further: the next few connections are
-  /// spread over the whole interval, and gaps that others left are filled.
+  /// Returns the slot with the fewest pings. Among several it takes the one a stride further, which
+  /// spreads new connections over the whole interval and fills the gaps that others left.
   [[nodiscard]] std::size_t emptiest_slot() noexcept;
 
-  // About the golden section of the wheel, and in no common measure with it.
+  // Returns about the golden section of the wheel, coprime to its size.
   static std::size_t stride_for(std::size_t slots) noexcept;
 
   std::vector<Slot> slots_;
@@ -142,10 +140,11 @@ class HeartbeatSchedule {
   const duration timeout_;
   const std::size_t stride_;
   std::size_t next_slot_ = 0;
+  std::size_t fewest_ = 0;  // no slot has fewer pings
 
   std::size_t size_ = 0;
   time_point origin_{};        // the time of tick 0
-  std::uint64_t current_ = 0;  // the last tick that was carried out
+  std::uint64_t current_ = 0;  // the last tick that was processed
 };
 
 }  // namespace roost::detail

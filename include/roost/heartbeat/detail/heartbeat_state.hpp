@@ -16,13 +16,12 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/text/text.hpp"
 #include "roost/heartbeat/detail/heartbeat_schedule.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
 #include "roost/manager/registry/manager_state.hpp"
-#include "roost/manager/registry/registry_observer.hpp"
+#include "roost/manager/registry/registry.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
@@ -31,9 +30,9 @@
 
 namespace roost::detail {
 
-/// What a `HeartbeatMonitor` shares with its coroutines: it carries out what the schedule says.
-/// Keeps the registry, not the manager, and has no I/O object of its own: nothing depends on who
-/// goes first.
+/// The state that a `HeartbeatMonitor` shares with its coroutines: it carries out the decisions of
+/// the schedule. It owns a reference to the manager's state, not to the manager, and no I/O object,
+/// so monitor, manager and context may be destroyed in any order.
 template <class Ws>
 class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
                         private RegistryObserver<Ws>,
@@ -52,7 +51,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
         stalled_before_(manager_->clock().stalled()) {}
   ~Heartbeat() override { stop(); }
 
-  /// None once the `io_context` is gone.
+  /// Returns the manager's executor; empty once the `io_context` is gone.
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
   [[nodiscard]] const HeartbeatOptions& options() const noexcept { return options_; }
 
@@ -155,7 +154,8 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     if (entries_.empty()) changed_.notify_all();
   }
 
-  /// Lives while there are connections: without them nothing keeps the `io_context` running.
+  /// Runs while there are connections, so that a monitor without connections does not keep the
+  /// `io_context` running.
   static boost::asio::awaitable<void> beat_on(std::shared_ptr<Heartbeat> self) {
     const ScopedValue beating(self->is_beating_, true);
     while (const auto next = self->schedule_.next_wake()) {
@@ -168,11 +168,11 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     const HeartbeatSchedule::Due due = schedule_.advance(
         manager_->now(), [this](const auto& entry) { return seen_by_loop(connection_of(entry)); });
     stats_.late += due.late_by;
-    if (due.late_by >= std::chrono::seconds(1)) {  // less is everyday life under load
+    if (due.late_by >= std::chrono::seconds(1)) {  // shorter stalls are normal under load
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(due.late_by).count();
       manager_->log(Severity::warning, "loop_late", {{"ms", std::to_string(ms)}});
     }
-    // What is done with one may end others, and their entries with them.
+    // Collect first: dropping one connection may end others and remove their entries.
     const std::vector<ConnectionPtr> silent = connections_of(due.drop);
     const std::vector<ConnectionPtr> quiet = connections_of(due.ping);
     for (const ConnectionPtr& connection : silent) {
@@ -191,7 +191,7 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     return connections;
   }
 
-  /// A ping frame, or where the socket has none the message that stands for it. Nobody waits.
+  /// Sends a ping frame, or the text message if the socket has no ping frames, without waiting.
   OfferResult send_ping(ConnectionParts<Ws>& parts) {
     if constexpr (Pings<Ws>) {
       try {
@@ -206,7 +206,8 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
     }
   }
 
-  /// @returns whether the ping was taken; if not, the connection is dropped.
+  /// Pings a connection, and drops it if it does not take the ping. @returns whether it took the
+  /// ping
   bool ping(Connection<Ws>& connection) {
     if (!connection.is_connected()) return false;
     ConnectionParts<Ws>& parts = parts_of(connection);
@@ -222,8 +223,8 @@ class Heartbeat final : public std::enable_shared_from_this<Heartbeat<Ws>>,
   const Frame message_;
   HeartbeatSchedule schedule_;
   const Clock::duration stalled_before_;
-  std::unordered_map<const Connection<Ws>*, Entry> entries_;  // none while it is stopped
-  WaitList changed_;  // there is nobody to beat for any more
+  std::unordered_map<const Connection<Ws>*, Entry> entries_;  // empty while stopped
+  WaitList changed_;  // notified when the last entry is gone
   HeartbeatStats stats_;
   bool is_running_ = false;
   bool is_beating_ = false;

@@ -15,43 +15,42 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/text/text.hpp"
-#include "roost/manager/connection.hpp"
+#include "roost/manager/history/position_line.hpp"
+#include "roost/manager/history/recoveries.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/lifecycle/pending_joins.hpp"
-#include "roost/manager/options.hpp"
-#include "roost/manager/registry/connection_parts.hpp"
-#include "roost/manager/registry/manager_state.hpp"
-#include "roost/socket/detail/if_able.hpp"
-#include "roost/socket/overflow.hpp"
 
 namespace roost::detail {
 
-/// Who may come in, and into which rooms.
+/// Decides which sockets become connections, and which rooms they may join.
 template <class Ws>
 struct Admission {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
-  /// `ConnectOptions` with values of its own.
+  /// `ConnectOptions` that owns its values.
   struct Request {
     std::string id;
-    nlohmann::json metadata;
+    nlohmann::json metadata;  ///< Discarded: an empty object, see `Connection`.
     std::vector<std::string> rooms;
     OnDuplicate on_duplicate;
     Overflow overflow;
+    std::optional<std::string> resume = {};  ///< Set: the client wants positions.
+    std::size_t last = 0;
+    std::unique_ptr<ConnectionUser> user = {};  ///< Null: the id is the user.
   };
 
-  /// Checks what the caller may get wrong, before anything is awaited.
+  /// Checks the arguments of the call before anything is awaited.
   static Request request(const State& state, const ConnectOptions& options) {
     Request request{.id = options.connection_id ? std::string(*options.connection_id) : random_id(),
-                    .metadata = nlohmann::json::object(),
+                    .metadata = nlohmann::json::value_t::discarded,
                     .rooms = {},
                     .on_duplicate = options.on_duplicate,
-                    .overflow = options.overflow};
+                    .overflow = options.overflow,
+                    .last = options.last};
+    if (options.resume) request.resume.emplace(*options.resume);
     validate_connection_id(request.id);
+    request.user = make_user(options, request.id);
     if (options.metadata.get()) request.metadata = *options.metadata.get();
     for (const std::string_view room : options.rooms) {
       validate_room_name(room, state.options().max_room_name_bytes);
@@ -69,7 +68,7 @@ struct Admission {
     co_return connection;
   }
 
-  /// Up to the registration.
+  /// Admits and registers a socket; its hooks have not run yet.
   static boost::asio::awaitable<ConnectionPtr> admit(StatePtr state, std::shared_ptr<Ws> socket,
                                                      Request request) {
     require_open(*state);
@@ -82,74 +81,101 @@ struct Admission {
     const ConnectionPtr connection =
         ConnectionAccess::make<Ws>(state, std::move(request.id), std::move(request.metadata),
                                    state->shown_now(), request.overflow);
+    if (request.resume) parts_of(*connection).want_positions();
+    parts_of(*connection).user = std::move(request.user);
     co_await ask_on_connect(state, socket, connection);
     for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
 
-    // Much may have happened while the hooks were asked. A caller that is cancelled would not learn
-    // of its connection.
+    // Check everything again: the hooks may have taken long. A cancelled caller would not learn of
+    // its connection.
     const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
       throw boost::system::system_error(boost::asio::error::operation_aborted);
     }
     require_open(*state);
     if (if_able::ended(*socket)) {
-      throw Error(errc::connection_closed, "it ended while it was admitted");
+      throw Error(errc::connection_closed, "the connection ended during its admission");
     }
     const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
     check_initial_rooms(*state, connection->id(), request.rooms);
     register_it(*state, connection, std::move(socket), request.rooms);
     if (old) Hooks<Ws>::tell_after(*state, *connection, old);
+    if (request.resume || request.last > 0) enter_history(*state, *connection, request);
     co_return connection;
   }
 
-  /// The hooks know of a connection before its owner does.
+  /// Waits until the hooks were told of a new connection, and its rooms are ready.
   static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
     std::exception_ptr error;
     try {
       if (state->rooms().is_observed()) co_await state->rooms().settled();
       co_await Hooks<Ws>::wait_told(state, connection, parts_of(*connection).hooks.queued);
+      if (parts_of(*connection).replays()) {
+        co_await Recoveries<Ws>::settled(state, connection);
+      }
     } catch (...) {
       error = std::current_exception();
     }
     if (!error) co_return;
     drop(*state, *connection, {DisconnectReason::cancelled, close_code::going_away, {}});
-    std::rethrow_exception(error);  // the caller gave up, and would not learn of its connection
+    std::rethrow_exception(error);  // the caller would not learn of its connection
+  }
+
+  /// `JoinOptions` that owns its values.
+  struct JoinRequest {
+    std::string room;
+    std::optional<std::string> since = {};
+    std::size_t last = 0;
+  };
+  static JoinRequest request(const State& state, std::string_view room,
+                             const JoinOptions& options) {
+    validate_room_name(room, state.options().max_room_name_bytes);
+    JoinRequest request{.room = std::string(room), .last = options.last};
+    if (options.since) request.since.emplace(*options.since);
+    return request;
   }
 
   static boost::asio::awaitable<bool> join(StatePtr state, ConnectionPtr connection,
-                                           std::string room) {
+                                           JoinRequest request) {
+    const std::string& room = request.room;
     if (!connection || !parts_of(*connection).is_attached_to(*state)) co_return false;
     if (!connection->is_in(room)) {
       check_may_join(*state, *connection, room);
       co_await ask_room(state, room, connection);
-      // The same connection, not whoever has its id by now.
+      // It must still be this connection, not another one with its id.
       if (!connection->is_connected()) co_return false;
     }
     if (state->rooms().is_observed()) {
-      co_await arrive(state, connection, room);
+      co_await join_and_settle(state, connection, request);
     } else {
-      enter(*state, *connection, room);
+      join_now(*state, *connection, request);
     }
     co_return true;
   }
 
-  /// @returns whether it was not in the room, maybe by another join meanwhile.
-  static bool enter(State& state, Connection<Ws>& connection, const std::string& room) {
+  /// Joins a room. @returns false if the connection is in the room already, perhaps through another
+  /// join
+  static bool join_now(State& state, Connection<Ws>& connection, const JoinRequest& request) {
+    const std::string& room = request.room;
     if (connection.is_in(room)) return false;
     check_may_join(state, connection, room);
-    state.rooms().join(parts_of(connection), room);
+    state.registry().join(connection, room);
     Hooks<Ws>::queue(state, connection, HookKind::joined, room);
+    state.recoveries().enter(connection, room, request.since, request.last);
     return true;
   }
 
-  /// The same, and waits until messages to the room arrive. A caller that gives up has not joined.
-  static boost::asio::awaitable<void> arrive(StatePtr state, ConnectionPtr connection,
-                                             std::string room) {
-    const bool is_new = enter(*state, *connection, room);
-    Arrivals::Waiting waiting(state->arrivals(), connection.get(), room, is_new);
+  /// Joins a room, and waits until its channel is subscribed and until it is known which earlier
+  /// messages the connection gets. If the caller is cancelled, the join is undone.
+  static boost::asio::awaitable<void> join_and_settle(StatePtr state, ConnectionPtr connection,
+                                                      JoinRequest request) {
+    const std::string& room = request.room;
+    const bool is_new = join_now(*state, *connection, request);
+    PendingJoins::Waiting waiting(state->pending_joins(), connection.get(), room, is_new);
     std::exception_ptr error;
     try {
       co_await state->rooms().settled();
+      if (parts_of(*connection).replays()) co_await Recoveries<Ws>::settled(state, connection);
     } catch (...) {
       error = std::current_exception();
     }
@@ -161,9 +187,10 @@ struct Admission {
     std::rethrow_exception(error);
   }
 
-  static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id, std::string room) {
+  static boost::asio::awaitable<bool> join_by_id(StatePtr state, std::string id,
+                                                 JoinRequest request) {
     ConnectionPtr connection = state->registry().find(id);
-    co_return co_await join(std::move(state), std::move(connection), std::move(room));
+    co_return co_await join(std::move(state), std::move(connection), std::move(request));
   }
 
   static boost::asio::awaitable<bool> leave_by_id(StatePtr state, std::string id,
@@ -172,12 +199,22 @@ struct Admission {
     co_return connection&& leave(*state, *connection, room);
   }
 
- private:
-  /// @returns whether it was in the room.
+  /// @returns whether it was in the room
   static bool leave(State& state, Connection<Ws>& connection, const std::string& room) {
-    if (!state.rooms().leave(parts_of(connection), room)) return false;
+    if (!state.registry().leave(connection, room)) return false;
     Hooks<Ws>::queue(state, connection, HookKind::left, room);
+    state.recoveries().leave(connection, room);
     return true;
+  }
+
+ private:
+  /// Asks for the missed messages of the initial rooms.
+  static void enter_history(State& state, Connection<Ws>& connection, const Request& request) {
+    const ResumeToken token(request.resume.value_or(""));
+    for (const std::string& room : request.rooms) {
+      if (!connection.is_connected()) return;
+      state.recoveries().enter(connection, room, token.since(room), request.last);
+    }
   }
 
   static void require_open(State& state) {
@@ -189,8 +226,8 @@ struct Admission {
 
   static void require_executor(const State& state, const Ws& socket) {
     const boost::asio::any_io_executor executor = if_able::executor_of(socket);
-    if (!executor || executor == state.executor()) return;  // none: it has ended, or cannot tell
-    throw Error(errc::wrong_executor, "the socket lives on another executor than the manager");
+    if (!executor || executor == state.executor()) return;  // empty: it has ended, or does not say
+    throw Error(errc::wrong_executor, "the socket has another executor than the manager");
   }
 
   static void check_room_count(State& state, const std::string& id, std::size_t count) {
@@ -198,8 +235,9 @@ struct Admission {
     if (count <= limit) return;
     ++state.counters().rooms_refused;
     state.log_limited(Severity::warning, "too_many_rooms", {{"id", id}});
-    throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) + "\" may be in " +
-                                          std::to_string(limit) + " rooms");
+    throw Error(errc::too_many_rooms, "connection \"" + escape_for_log(id) +
+                                          "\" may be in at most " + std::to_string(limit) +
+                                          " rooms");
   }
 
   static void check_may_join(State& state, const Connection<Ws>& connection,
@@ -245,7 +283,7 @@ struct Admission {
     throw Error(errc::duplicate_connection_id, "id \"" + escape_for_log(id) + "\" is in use");
   }
 
-  /// @returns the connection that had to leave for it; null: the id was free
+  /// @returns the connection that was dropped for the id; null: the id was free
   static ConnectionPtr make_room_for_id(State& state, const std::string& id,
                                         OnDuplicate on_duplicate) {
     ConnectionPtr old = state.registry().find(id);
@@ -258,7 +296,7 @@ struct Admission {
     return old;
   }
 
-  /// Both or neither: the registry has the connection, and the connection has its socket.
+  /// Attaches the socket to the connection and registers the connection; does both or neither.
   static void attach(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
                      const std::vector<std::string>& rooms) {
     ConnectionParts<Ws>& parts = parts_of(*connection);
@@ -281,9 +319,13 @@ struct Admission {
     for (const std::string& room : rooms) {
       Hooks<Ws>::queue(state, *connection, HookKind::joined, room);
     }
+    if (state.options().logger) log_connect(state, *connection, rooms);
+  }
+  static void log_connect(const State& state, const Connection<Ws>& connection,
+                          const std::vector<std::string>& rooms) {
     std::string names;
     for (const std::string& room : rooms) names += (names.empty() ? "" : ",") + room;
-    state.log(Severity::info, "connect", {{"id", connection->id()}, {"rooms", names}});
+    state.log(Severity::info, "connect", {{"id", connection.id()}, {"rooms", names}});
   }
 
   static boost::asio::awaitable<bool> call_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
@@ -320,7 +362,8 @@ struct Admission {
     throw Error(errc::join_denied, "room \"" + escape_for_log(room) + "\": " + why);
   }
 
-  /// Waits for the answer of a hook, not for ever. @returns why it is no; empty: it is yes.
+  /// Waits for the answer of a hook, at most `hook_timeout`. @returns why it denies; empty: it
+  /// allows
   static boost::asio::awaitable<std::string> denial(StatePtr state,
                                                     boost::asio::awaitable<bool> question) {
     std::exception_ptr error;
@@ -335,7 +378,7 @@ struct Admission {
     if (!error) co_return "refused by the hook";
     const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
     const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
-    if (is_cancelled) std::rethrow_exception(error);  // the caller, not the hook, gave up
+    if (is_cancelled) std::rethrow_exception(error);  // the caller was cancelled, not the hook
     co_return describe(error);
   }
 };

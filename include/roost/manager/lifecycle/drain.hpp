@@ -11,24 +11,19 @@
 #include <utility>
 #include <vector>
 
-#include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
-#include "roost/manager/options.hpp"
-#include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// The last thing that a manager does: all go, one after the other, and nobody comes.
+/// The graceful shutdown of a manager: closes all connections one after the other, and admits none.
 template <class Ws>
 struct Drain {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
   using Connections = std::vector<std::shared_ptr<Connection<Ws>>>;
 
-  /// Begins a drain, or joins the one that is under way. It is the manager's own: a caller that
-  /// gives up changes nothing.
+  /// Starts a drain, or waits for the one that runs. The drain belongs to the manager, so
+  /// cancelling the caller does not end it.
   static boost::asio::awaitable<DrainReport> await_drain(StatePtr state, DrainOptions options) {
     std::shared_ptr<Child<DrainReport>> drain = state->drain();
     if (!drain || drain->is_done()) {
@@ -40,7 +35,7 @@ struct Drain {
 
  private:
   static boost::asio::awaitable<DrainReport> run_drain(StatePtr state, DrainOptions options) {
-    co_await next_turn();  // whoever asks next finds it
+    co_await next_turn();  // after `state->drain()` is set
     const Clock::time_point deadline = state->now() + options.deadline;
     state->gate()->close(options.code, options.retry_after, options.retry_spread);
     state->gate()->hand_over();
@@ -64,7 +59,7 @@ struct Drain {
     co_return report;
   }
 
-  /// @returns those that had not left before it was their turn.
+  /// @returns the connections that were still there when their turn came
   static boost::asio::awaitable<Connections> close_one_by_one(StatePtr state, Connections all,
                                                               DrainOptions options,
                                                               Clock::time_point deadline) {
@@ -82,7 +77,7 @@ struct Drain {
       const Disconnect how{DisconnectReason::draining, options.code,
                            retry_hint(state->gate()->next_retry())};
       const Clock::duration left = std::max(deadline - state->now(), Clock::duration::zero());
-      // A peer that does not answer must not make the others, and the process, wait that long.
+      // A peer that does not answer must not delay the process until the deadline.
       const Clock::duration patience = std::min(left, state->options().close_timeout);
       drop(*state, *all[i], how, Ending::close,
            {.total = left,
@@ -93,9 +88,8 @@ struct Drain {
     co_return closing;
   }
 
-  /// Waits for what the manager does for these and other connections: transports that close, hooks
-  /// that are told, handlers that end. Then for those who came too late, and what these caused. Not
-  /// for ever.
+  /// Waits, at most until @p deadline, until transports have closed, hooks have run and handlers
+  /// have ended. Then it waits for clients that came too late, and for what these caused.
   static boost::asio::awaitable<void> wait_over(StatePtr state, Clock::time_point deadline) {
     const Loop& loop = state->loop();
     co_await wait_idle(state->tasks(), loop, deadline);
@@ -105,8 +99,8 @@ struct Drain {
     co_await wait_idle(state->tasks(), loop, deadline);
   }
 
-  /// What is cancelled has ended a few turns of the loop later, if it ends at all, and what has
-  /// closed is destroyed. It goes on for as long as it gets anywhere.
+  /// Cancels all coroutines, and gives them a few turns of the loop to end and to destroy their
+  /// sockets. It goes on as long as there is progress.
   static boost::asio::awaitable<void> cut_short(StatePtr state) {
     constexpr int least = 4;
     constexpr int patience = 16;

@@ -2,27 +2,157 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "roost/base/log.hpp"
-#include "roost/manager/connection.hpp"
-#include "roost/manager/lifecycle/closing.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/registry/connection_parts.hpp"
 #include "roost/manager/registry/manager_state.hpp"
-#include "roost/socket/disconnect.hpp"
 
 namespace roost::detail {
 
-// The way out of a manager.
+/// Returns how long a close handshake may take, including the time for frames sent earlier.
+template <class Ws>
+[[nodiscard]] TimeLimit close_limit(const ManagerState<Ws>& state) noexcept {
+  return {.total = {},
+          .without_progress = state.options().close_timeout,
+          .min_progress_bytes = state.options().min_progress_bytes};
+}
 
-/// Whoever does not take bytes, or does not answer, will not take a close frame either.
+/// Ends the socket and the handler of a connection that was unregistered.
+template <class Ws>
+struct Closing {
+  using State = ManagerState<Ws>;
+  using StatePtr = std::shared_ptr<State>;
+  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
+
+  /// Ends the transport of a connection that was unregistered, and notes how it ended.
+  static boost::asio::awaitable<void> close_connection(StatePtr state, ConnectionPtr connection,
+                                                       std::shared_ptr<Ws> socket, Ending ending,
+                                                       TimeLimit limit) {
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    const Disconnect& how = *parts.departure.how;
+    parts.departure.was_aborted =
+        !co_await close_socket(state, &parts, std::move(socket), how.code, how.text, ending, limit);
+    parts.departure.is_closed = true;
+    parts.changed.notify_all();
+  }
+
+  /// Closes a socket that is not registered. Any thread may call this.
+  static void close_in_background(const StatePtr& state, std::shared_ptr<Ws> socket,
+                                  std::uint16_t code, std::string reason) {
+    boost::asio::dispatch(state->executor(), [state, socket = std::move(socket), code,
+                                              reason = std::move(reason)]() mutable {
+      state->spawn("close", close_unregistered(state, std::move(socket), code, std::move(reason)));
+    });
+  }
+
+  /// Ends the transport of a socket that was never registered.
+  static boost::asio::awaitable<void> close_unregistered(StatePtr state, std::shared_ptr<Ws> socket,
+                                                         std::uint16_t code, std::string reason) {
+    const TimeLimit limit = close_limit(*state);
+    co_await close_socket(state, nullptr, std::move(socket), code, reason, Ending::close, limit);
+  }
+
+  /// Ends the handler of an ended connection, and waits for it. A handler that has received before
+  /// is cancelled after `handler_grace`, since its next receive throws; any other is cancelled
+  /// immediately.
+  static boost::asio::awaitable<void> end_handler(StatePtr state, ConnectionPtr connection,
+                                                  std::shared_ptr<Child<void>> handler) {
+    const Loop& loop = state->loop();
+    try {
+      co_await next_turn();
+      const Clock::time_point deadline = loop.now() + state->options().handler_grace;
+      bool is_in_time = parts_of(*connection).inbound.has_received;
+      while (is_in_time && !handler->is_done()) {
+        is_in_time = co_await wait(handler->ended, loop, deadline);
+      }
+    } catch (const boost::system::system_error&) {
+      // Cancelled: do not wait for the grace period.
+    }
+    handler->cancel();
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    while (!handler->is_done()) co_await wait(handler->ended, loop);
+  }
+
+  /// Waits until the transport of a dropped connection has ended.
+  static boost::asio::awaitable<void> wait_closed(StatePtr state, ConnectionPtr connection) {
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    while (!parts.departure.is_closed) co_await wait(parts.changed, state->loop());
+  }
+
+ private:
+  /// Ends a transport, at the latest after @p limit or when this coroutine is cancelled.
+  /// @param parts  those of the connection, which outlives this; null if there was none
+  /// @returns whether it closed in time; if not, it was aborted
+  static boost::asio::awaitable<bool> close_socket(StatePtr state, ConnectionParts<Ws>* parts,
+                                                   std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                   std::string reason, Ending ending,
+                                                   TimeLimit limit) {
+    const Loop& loop = state->loop();
+    const auto progress = [&] { return Recipient<Ws>::progress(parts, *socket); };
+    Patience patience(loop.now(), limit, progress());
+    std::shared_ptr<Child<void>> closing;
+    try {
+      // The caller may be called by the socket.
+      co_await next_turn();
+      if (state->is_stopped()) ending = Ending::abort;
+      if (parts && ending == Ending::close) {
+        const bool is_flushed = co_await parts->wait_flushed(loop, patience);
+        if (!is_flushed) ending = Ending::abort;
+      }
+      if (ending == Ending::close || !if_able::can_abort<Ws>) {
+        closing = Child<void>::start(
+            loop.executor, close_call(socket, code, reason, patience.deadline() - loop.now()));
+      }
+      bool is_in_time = true;
+      while (closing && is_in_time && !closing->is_done()) {
+        const bool is_told = co_await wait(closing->ended, loop, patience.next_look());
+        is_in_time = is_told || !patience.is_over(loop.now(), progress());
+      }
+    } catch (const boost::system::system_error&) {
+      ending = Ending::abort;  // cancelled: do not wait any longer
+    }
+    // The socket may have aborted by itself at the deadline; that does not count as closed.
+    if (ending == Ending::close && closing->is_done() &&
+        !patience.is_over(loop.now(), progress())) {
+      co_return true;
+    }
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    if constexpr (if_able::can_abort<Ws>) {
+      socket->abort();
+    } else if (!closing) {
+      closing = Child<void>::start(loop.executor, close_call(socket, code, std::move(reason), {}));
+      co_await next_turn();
+    }
+    if (closing) closing->cancel();
+    co_return false;
+  }
+
+  /// Calls `close` of the socket. If that fails there is nothing left to close.
+  static boost::asio::awaitable<void> close_call(std::shared_ptr<Ws> socket, std::uint16_t code,
+                                                 std::string reason, Clock::duration timeout) {
+    // 1005 and 1006 only describe how a connection ended, and must not be sent.
+    if (!close_code::may_be_sent(code)) code = close_code::internal_error;
+    try {
+      co_await if_able::close(*socket, code, std::string_view(reason), timeout);
+    } catch (...) {
+    }
+  }
+};
+
+// Unregistering connections.
+
+/// Returns how to end the transport. A peer that does not read or answer will not take a close
+/// frame.
 [[nodiscard]] constexpr Ending ending_for(DisconnectReason reason) noexcept {
   const bool is_deaf =
       reason == DisconnectReason::send_failed || reason == DisconnectReason::send_timeout ||
@@ -51,9 +181,9 @@ void log_disconnect(ManagerState<Ws>& state, const Connection<Ws>& connection) n
   }
 }
 
-/// Unregisters a connection: it is in no room and no broadcast any more, whoever waits for it is
-/// told. What its socket needs afterwards is up to the caller.
-/// @returns its socket; null if it was not registered.
+/// Unregisters a connection: it leaves its rooms, gets no more broadcasts, and its waiters are
+/// notified. The caller must then end the socket.
+/// @returns its socket; null if it was not registered
 template <class Ws>
 std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how,
                                Ending ending) {
@@ -69,8 +199,8 @@ std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connecti
   return parts.detach(/*is_flushed=*/ending == Ending::close);
 }
 
-/// Unregisters a connection now, and ends its transport and its handler and runs the hooks in the
-/// background. Nothing happens if it is not registered.
+/// Unregisters a connection immediately; ends its transport and handler, and runs its hooks, in the
+/// background. Does nothing if it is not registered.
 template <class Ws>
 void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how, Ending ending,
           TimeLimit limit) {
@@ -79,7 +209,7 @@ void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how, E
   if (!socket) return;
   log_disconnect(state, connection);
   const ConnectionParts<Ws>& parts = parts_of(connection);
-  // In this order, and beside each other.
+  // Started in this order; they run concurrently.
   state.spawn("close", Closing<Ws>::close_connection(state.shared_from_this(), keep,
                                                      std::move(socket), ending, limit));
   if (parts.handler) {
@@ -97,13 +227,14 @@ void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how) {
   drop(state, connection, std::move(how), ending, close_limit(state));
 }
 
-/// Drops the connection of that id. @returns false if there is none.
+/// Drops the connection with this id, and waits until it has closed. @returns false if there is
+/// none
 template <class Ws>
 boost::asio::awaitable<bool> close_one(std::shared_ptr<ManagerState<Ws>> state, std::string id,
                                        std::uint16_t code, std::string reason) {
   const std::shared_ptr<Connection<Ws>> connection = state->registry().find(id);
   if (!connection) co_return false;
-  // The caller may be a hook of this connection: it would wait for itself.
+  // The caller may be a hook of this connection, which must not wait for itself.
   const HookProgress& hooks = parts_of(*connection).hooks;
   const bool is_hook = hooks.is_calling;
   drop(*state, *connection, {DisconnectReason::disconnected, code, std::move(reason)});
@@ -113,7 +244,7 @@ boost::asio::awaitable<bool> close_one(std::shared_ptr<ManagerState<Ws>> state, 
   co_return true;
 }
 
-/// Drops all. @returns how many there were.
+/// Drops all connections, and waits until they have closed. @returns how many there were
 template <class Ws>
 boost::asio::awaitable<std::size_t> close_all(std::shared_ptr<ManagerState<Ws>> state,
                                               std::uint16_t code, Clock::duration deadline) {

@@ -21,19 +21,18 @@
 #include "roost/base/hook.hpp"
 #include "roost/base/log.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/runtime/detail/loop.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// The hooks of the application that are under way as coroutines: none takes longer than it may,
-/// and all may be cancelled. On one executor.
+/// The coroutine hooks that run now, on one executor. Each has a time limit, and all can be
+/// cancelled.
 class HookCalls {
  public:
-  /// Waits for the answer of a hook for at most @p limit; then it is cancelled, left behind, and
-  /// its answer discarded.
-  /// @par Errors  what it throws; `errc::timed_out`
+  /// Runs a hook and returns its answer. After @p limit the hook is cancelled and left behind, and
+  /// its answer is discarded.
+  /// @par Errors  The exception of the hook; `errc::timed_out`.
   /// @pre this and @p loop outlive the coroutine
   ROOST_WHEN_USED boost::asio::awaitable<bool> answer(boost::asio::awaitable<bool> hook,
                                                       const Loop& loop, Clock::duration limit);
@@ -42,7 +41,7 @@ class HookCalls {
 
   ROOST_WHEN_USED void cancel();
 
-  /// Waits until none is under way (true), or until @p deadline (false).
+  /// Waits until no hook runs, or until @p deadline. @returns false if the deadline passed
   /// @pre this and @p loop outlive the coroutine
   ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(const Loop& loop,
                                                          Clock::time_point deadline);
@@ -69,7 +68,7 @@ class ConnectionParts;
 template <class Ws>
 class ManagerState;
 
-/// What may happen to a connection that the application wants to know.
+/// The events that hooks report.
 enum class HookKind : unsigned char { connected, joined, left, disconnected };
 
 [[nodiscard]] constexpr std::string_view to_string(HookKind kind) noexcept {
@@ -85,26 +84,27 @@ enum class HookKind : unsigned char { connected, joined, left, disconnected };
 struct HookEvent {
   HookKind kind;
   std::string room;
-  std::shared_ptr<void> after = {};  // a connection whose hooks are told first: no hook is for this
+  std::shared_ptr<void> after = {};  // a connection whose hooks run first; no hook then
 };
 
-/// What one connection's hooks have still to be told.
+/// The events that the hooks of one connection have yet to be told.
 struct HookProgress {
-  std::unique_ptr<std::deque<HookEvent>> waiting;  // most connections have none at any time
+  std::unique_ptr<std::deque<HookEvent>> waiting;  // null for most connections most of the time
   std::uint64_t queued = 0;
   std::uint64_t told = 0;
   bool is_calling = false;
 
-  /// @returns whether nothing waited before it.
+  /// Appends an event. @returns whether nothing waited before it
   ROOST_WHEN_USED bool push(HookKind kind, std::string_view room);
-  /// Before all others, the hooks of @p other are waited for. @returns whether nothing waited yet.
+  /// Lets all events wait until the hooks of @p other have run. @returns whether nothing waited
+  /// before
   ROOST_WHEN_USED bool push_front_after(std::shared_ptr<void> other);
-  /// @pre Something waits.
+  /// Removes the first event. @pre there is one
   ROOST_WHEN_USED HookEvent pop();
 };
 
-/// The hooks of a manager, and how they are told: outside of what happened, of each connection in
-/// the order in which it happened, one hook after the other, each for at most `hook_timeout`.
+/// The hooks of a manager. They run after the event that they report. The hooks of one connection
+/// run in the order of the events, one after the other, each for at most `hook_timeout`.
 template <class Ws>
 class Hooks {
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
@@ -114,7 +114,7 @@ class Hooks {
  public:
   using Any = Hook<void(const ConnectionPtr&, const HookEvent&)>;
 
-  /// @param arguments  what the application's hook takes, as a tuple
+  /// @param arguments  makes the arguments of the application's hook, as a tuple
   template <class AppHook, class Arguments>
   void add(HookKind kind, AppHook hook, Arguments arguments) {
     if (hook.is_coroutine()) {
@@ -131,15 +131,15 @@ class Hooks {
     }
   }
 
-  /// Something has happened to @p connection.
+  /// Queues an event of @p connection.
   static void queue(State& state, Connection<Ws>& connection, HookKind kind,
                     std::string_view room = {}) {
     if (state.hooks().of(kind).empty()) return;
     if (parts_of(connection).hooks.push(kind, room)) start_telling(state, connection);
   }
 
-  /// The hooks of @p connection, which has just been registered, are told when those of @p old have
-  /// been, whose id it has taken.
+  /// Makes the hooks of @p connection, which has just been registered, wait for those of @p old,
+  /// whose id it has taken over.
   static void tell_after(State& state, Connection<Ws>& connection, ConnectionPtr old) {
     const HookProgress& before = parts_of(*old).hooks;
     if (before.told == before.queued) return;
@@ -148,14 +148,14 @@ class Hooks {
     }
   }
 
-  /// Those that are under way as coroutines, those that are asked among them.
+  /// Returns the coroutine hooks that run now, including `on_connect` and `room_validator`.
   [[nodiscard]] HookCalls& calls() noexcept { return calls_; }
   [[nodiscard]] const HookCalls& calls() const noexcept { return calls_; }
 
-  /// How many were told so far.
+  /// Returns how many hooks have run so far.
   [[nodiscard]] std::uint64_t told() const noexcept { return told_; }
 
-  /// Waits until the hooks were told of all up to @p ticket.
+  /// Waits until the hooks of @p connection have run for its first @p ticket events.
   static boost::asio::awaitable<void> wait_told(StatePtr state, ConnectionPtr connection,
                                                 std::uint64_t ticket) {
     ConnectionParts<Ws>& parts = parts_of(*connection);
@@ -172,9 +172,9 @@ class Hooks {
   }
 
   static boost::asio::awaitable<void> tell_all(StatePtr state, ConnectionPtr connection) {
-    // A hook may be cancelled; who tells them goes on to the next.
+    // If a hook is cancelled, this coroutine goes on with the next.
     co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
-    // Whoever caused it is not done yet.
+    // The code that caused the event must finish first.
     co_await next_turn();
     ConnectionParts<Ws>& parts = parts_of(*connection);
     HookProgress& progress = parts.hooks;
@@ -217,14 +217,14 @@ class Hooks {
     }
   }
 
-  // Owns what the hook refers to, also if that is left behind.
+  // Owns everything that the hook refers to, even if the hook is left behind.
   static boost::asio::awaitable<bool> call([[maybe_unused]] StatePtr keep, const Any& hook,
                                            ConnectionPtr connection, HookEvent event) {
     co_await hook.start(connection, event);
     co_return true;
   }
 
-  // Deques: a hook may add another.
+  // Deques keep references valid: a hook may add another hook.
   std::array<std::deque<Any>, 4> hooks_;
   HookCalls calls_;
   std::uint64_t told_ = 0;

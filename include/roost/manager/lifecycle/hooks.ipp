@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
@@ -20,7 +17,7 @@ struct HookCalls::Call {
   }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
-  ~Call() {  // also where the caller is cancelled
+  ~Call() {  // also if the caller is cancelled
     child->cancel();
     calls.under_way_.erase(child);
     if (calls.under_way_.empty()) calls.idle_.notify_all();

@@ -12,22 +12,40 @@
 #include <utility>
 #include <variant>
 
-#include "roost/base/text/text.hpp"
-#include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/admission.hpp"
-#include "roost/manager/lifecycle/closing.hpp"
-#include "roost/manager/lifecycle/dropping.hpp"
-#include "roost/manager/lifecycle/session_handler.hpp"
 #include "roost/manager/receiving/receiving.hpp"
-#include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/detail/if_able.hpp"
 
 namespace roost::detail {
 
-/// One connection from admission to its end, around a handler of the application.
+/// The handler of a session with its type erased, so that the session is compiled once for all
+/// handlers.
+template <class ConnectionPtr>
+class SessionHandler {
+ public:
+  SessionHandler() = default;
+  SessionHandler(const SessionHandler&) = delete;
+  SessionHandler& operator=(const SessionHandler&) = delete;
+  virtual ~SessionHandler() = default;
+
+  virtual boost::asio::awaitable<void> call(ConnectionPtr connection) = 0;
+};
+
+template <class ConnectionPtr, class Handler>
+class SessionHandlerOf final : public SessionHandler<ConnectionPtr> {
+ public:
+  explicit SessionHandlerOf(Handler handler) : handler_(std::move(handler)) {}
+
+  boost::asio::awaitable<void> call(ConnectionPtr connection) override {
+    connection_ = std::move(connection);
+    return handler_(std::move(connection_));
+  }
+
+ private:
+  Handler handler_;
+  ConnectionPtr connection_;  // a handler may take it by reference
+};
+
+/// Runs one connection from its admission to its end, with a handler of the application.
 template <class Ws>
 struct Session {
   using State = ManagerState<Ws>;
@@ -35,11 +53,11 @@ struct Session {
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
   using HandlerPtr = std::unique_ptr<SessionHandler<ConnectionPtr>>;
 
-  /// What a session begins with.
+  /// The result of `admit`: a connection, or how the peer left.
   using Entry = std::variant<ConnectionPtr, std::unique_ptr<SessionOutcome>>;
 
-  /// Comes in. What only this needs goes with its frame.
-  /// @returns the connection, or how the peer left meanwhile
+  /// Admits a connection. This is a coroutine of its own so that its frame is freed afterwards.
+  /// @returns the connection, or how it ended if the peer left meanwhile
   static boost::asio::awaitable<Entry> admit(StatePtr state, std::shared_ptr<Ws> socket,
                                              typename Admission<Ws>::Request request) {
     std::exception_ptr refusal;
@@ -51,80 +69,116 @@ struct Session {
     co_return std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
   }
 
-  /// @param entering  of `admit`
+  /// @param entering  the awaitable of `admit`
   static boost::asio::awaitable<SessionOutcome> serve(StatePtr state,
                                                       boost::asio::awaitable<Entry> entering,
                                                       HandlerPtr handler) {
-    // Suspended for as long as the connection lives: on the manager's executor there is no
-    // coroutine around it, and none below it.
+    // This coroutine is suspended as long as the connection lives. On the manager's executor it has
+    // no coroutine around it and none below it, and its frame holds nothing else that is needed
+    // only at the beginning or the end: that saves memory.
+    Visit visit(*state);
     if (co_await boost::asio::this_coro::executor != state->executor()) {
-      co_return co_await on_executor(state->executor(),
-                                     serve(state, std::move(entering), std::move(handler)));
-    }
-    Entry entry = co_await std::move(entering);
-    if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) co_return **left;
-    const ConnectionPtr& connection = std::get<0>(entry);
-    const Registration registration{*state, *connection};
-    co_await Admission<Ws>::tell_hooks(state, connection);
-    if (!connection->is_connected()) co_return *connection->ended();  // by a hook, say
-    const auto running =
-        Child<void>::start(state->executor(), call(std::move(handler), connection));
-    parts_of(*connection).handler = running;
-    if (!connection->is_connected() && !running->is_done()) {  // by its first words
-      state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, running));
+      co_await elsewhere(state, visit, entering, handler);
+    } else {
+      co_await begin(state, visit, entering, handler);
     }
     bool is_cancelled = false;
-    while (!running->is_done()) {
-      typename State::Waiter waiter(state->executor(), state->loop().clock, Timer::never());
-      running->ended.add(waiter);
+    while (visit.is_running()) {
       try {
-        co_await waiter.sleep();
+        co_await visit.running->parent.sleep(state->executor());
       } catch (const boost::system::system_error&) {
         is_cancelled = true;
       }
-      if (waiter.is_woken()) continue;
-      // The handler is waited for, whatever happens.
+      if (!visit.is_running()) continue;
+      // Even then the session waits for the handler.
       is_cancelled = true;
       co_await boost::asio::this_coro::reset_cancellation_state(
           boost::asio::disable_cancellation());
-      running->cancel();
+      visit.running->cancel();
     }
-    let_go_of_handler(*connection);
-    std::exception_ptr error;
-    try {
-      running->take();
-    } catch (...) {
-      error = std::current_exception();
-    }
-    co_return conclude(*state, *connection, error, is_cancelled);
+    co_return visit.end(is_cancelled);
   }
 
  private:
-  // Unregisters also where the frame of the session is destroyed.
-  struct Registration {
+  /// A connection from its admission to the end of its session. Its destructor unregisters the
+  /// connection even if the frame of the session is destroyed.
+  struct Visit {
     State& state;
-    Connection<Ws>& connection;
-    Registration(State& s, Connection<Ws>& c) : state(s), connection(c) {}
-    Registration(const Registration&) = delete;
-    Registration& operator=(const Registration&) = delete;
-    ~Registration() {
-      let_go_of_handler(connection);
-      unregister(state, connection, {.reason = DisconnectReason::cancelled});
+    ConnectionPtr connection = {};                 // null: it was not admitted
+    std::shared_ptr<Child<void>> running = {};     // null: the handler was not called
+    std::unique_ptr<SessionOutcome> outcome = {};  // set: there is no handler to wait for
+    explicit Visit(State& s) : state(s) {}
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit() {
+      if (!connection) return;
+      let_go_of_handler(*connection);
+      unregister(state, *connection, {.reason = DisconnectReason::cancelled});
+    }
+
+    [[nodiscard]] bool is_running() const noexcept { return running && !running->is_done(); }
+
+    SessionOutcome end(bool is_cancelled) {
+      if (outcome) return std::move(*outcome);
+      if (!running) return *connection->ended();
+      let_go_of_handler(*connection);
+      std::exception_ptr error;
+      try {
+        running->take();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      return conclude(state, *connection, error, is_cancelled);
     }
   };
+
+  /// Runs the whole session on the manager's executor.
+  /// @pre the arguments outlive this coroutine
+  static boost::asio::awaitable<void> elsewhere(const StatePtr& state, Visit& visit,
+                                                boost::asio::awaitable<Entry>& entering,
+                                                HandlerPtr& handler) {
+    SessionOutcome outcome = co_await on_executor(
+        state->executor(), serve(state, std::move(entering), std::move(handler)));
+    visit.outcome = std::make_unique<SessionOutcome>(std::move(outcome));
+  }
+
+  /// Admits the connection and starts its handler, unless it has ended by then.
+  /// @pre the arguments outlive this coroutine
+  static boost::asio::awaitable<void> begin(const StatePtr& state, Visit& visit,
+                                            boost::asio::awaitable<Entry>& entering,
+                                            HandlerPtr& handler) {
+    {
+      Entry entry = co_await std::move(entering);
+      if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) {
+        visit.outcome = std::move(*left);
+        co_return;
+      }
+      visit.connection = std::move(std::get<0>(entry));
+    }
+    const ConnectionPtr& connection = visit.connection;
+    co_await Admission<Ws>::tell_hooks(state, connection);
+    if (!connection->is_connected()) co_return;  // a hook may have closed it
+    start(state, visit, std::move(handler));
+  }
+
+  static void start(const StatePtr& state, Visit& visit, HandlerPtr handler) {
+    const ConnectionPtr& connection = visit.connection;
+    auto call = handler->call(connection);
+    // The child owns the handler, so that its captures live as long as its coroutine.
+    visit.running = Child<void>::start(state->executor(), std::move(call), std::move(handler));
+    parts_of(*connection).handler = visit.running;
+    if (!connection->is_connected() && visit.is_running()) {  // the handler may have closed it
+      state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, visit.running));
+    }
+  }
 
   static void let_go_of_handler(Connection<Ws>& connection) {
     parts_of(connection).handler.reset();
     parts_of(connection).changed.notify_all();
   }
 
-  // Owns the handler: its captures live as long as its coroutine.
-  static boost::asio::awaitable<void> call(HandlerPtr handler, ConnectionPtr connection) {
-    co_await handler->call(std::move(connection));
-  }
-
-  /// A refused socket is closed with a code that says why. Throws the refusal, except where the
-  /// peer simply left.
+  /// Closes a refused socket with a code that says why, and rethrows the refusal. If the peer
+  /// simply left, it returns the outcome instead.
   static SessionOutcome refuse(State& state, std::shared_ptr<Ws> socket,
                                const std::exception_ptr& refusal) {
     std::uint16_t code = close_code::internal_error;
@@ -152,14 +206,14 @@ struct Session {
     std::rethrow_exception(refusal);
   }
 
-  /// The peer has left, or broken a rule, before it was admitted.
+  /// Logs that the peer left, or broke a rule, before it was admitted.
   static SessionOutcome ended_early(State& state, Disconnect how) {
     state.log_limited(Severity::info, "ended_early",
                       {{"reason", to_string(how.reason)}, {"code", std::to_string(how.code)}});
     return how;
   }
 
-  /// From how the handler ended to how the connection did.
+  /// Ends the connection according to how the handler ended, and returns the outcome.
   static SessionOutcome conclude(State& state, Connection<Ws>& connection,
                                  const std::exception_ptr& error, bool is_cancelled) {
     const bool had_ended = connection.ended().has_value();
@@ -185,7 +239,7 @@ struct Session {
       if (is(e, errc::invalid_json)) {
         return {DisconnectReason::handler_failed, close_code::invalid_payload, "invalid JSON"};
       }
-      if (is(e, errc::message_too_big)) {  // what it wanted to send on is over a backplane's limit
+      if (is(e, errc::message_too_big)) {  // the handler sent more than a backplane's limit
         return {DisconnectReason::handler_failed, close_code::message_too_big, "message too big"};
       }
     } catch (...) {
@@ -193,7 +247,7 @@ struct Session {
     return {DisconnectReason::handler_failed, close_code::internal_error, {}};
   }
 
-  /// The ways in which a handler is told that its connection has ended.
+  /// Returns whether @p error is one that tells a handler that its connection has ended.
   static bool is_how_handlers_learn(const std::exception_ptr& error) {
     try {
       std::rethrow_exception(error);

@@ -13,19 +13,11 @@
 #include <string>
 #include <utility>
 
-#include "roost/base/text/text.hpp"
-#include "roost/manager/connection.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
-#include "roost/manager/registry/manager_state.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/detail/if_able.hpp"
-#include "roost/socket/disconnect.hpp"
-#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
 
-/// From one connection to its handler.
+/// Receives messages of one connection for its handler.
 template <class Ws>
 struct Receiving {
   using State = ManagerState<Ws>;
@@ -34,66 +26,47 @@ struct Receiving {
 
   enum class Kind { any, text, binary };
 
-  /// The next message as @p convert makes it. What comes of the end: @p at_end, or an error.
+  /// Receives the next message and returns the result of @p convert. If the connection has ended,
+  /// it returns the result of @p at_end, or throws if that is null.
   ///
-  /// One coroutine, on the manager's executor: most connections are suspended here most of the
-  /// time, and each frame costs memory and time.
+  /// On the manager's executor this is a single coroutine: most connections are suspended here most
+  /// of the time, and each further coroutine frame would cost memory and time.
   template <class T>
   static boost::asio::awaitable<T> receive_as(StatePtr state, ConnectionPtr connection, Kind kind,
                                               std::optional<std::size_t> max_bytes,
                                               T (*convert)(Message), T (*at_end)() = nullptr) {
+    // Its frame holds nothing that is needed only at the beginning or the end.
     if (co_await boost::asio::this_coro::executor != state->executor()) {
-      co_return co_await on_executor(
-          state->executor(),
-          receive_as(state, std::move(connection), kind, max_bytes, convert, at_end));
+      co_return co_await elsewhere(state, connection, kind, max_bytes, convert, at_end);
     }
-    if (at_end && !connection->is_connected()) co_return at_end();
-    require_free(*state, *connection);
-    ConnectionParts<Ws>& parts = parts_of(*connection);
-    parts.inbound.has_received = true;
-    std::optional<Message> message;
-    std::exception_ptr error;
-    {
-      const ScopedValue busy(parts.inbound.is_receiving, true);
-      // The connection lets go of its socket when it ends; this receive must not.
-      const std::shared_ptr<Ws> socket = connection->websocket();
+    Received received;
+    if (!at_end || connection->is_connected()) {
+      // The connection releases its socket when it ends; this receive still needs it.
+      const std::shared_ptr<Ws> socket = begin(*state, *connection);
+      const ScopedValue busy(parts_of(*connection).inbound.is_receiving, true);
       const Clock::time_point begun = closes_over_rate(*state) ? state->now() : Clock::time_point();
       try {
-        if (has_to_wait(*state, *connection)) co_await wait_for_tokens(state, connection);
+        if (has_to_wait(*state, *connection)) co_await wait_for_tokens(*state, *connection);
         if constexpr (receives_in_steps) {
           const auto receiving = socket->begin_receive();
           while (!socket->has_next()) co_await socket->until_next();
-          const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-          message =
-              socket->take_next(cancellation.cancelled() != boost::asio::cancellation_type::none);
         } else if constexpr (ReceivesMessages<Ws>) {
-          message = co_await socket->receive();
+          received.message = co_await socket->receive();
         } else {
-          message.emplace().payload = co_await socket->receive_text();
+          received.message.emplace().payload = co_await socket->receive_text();
         }
       } catch (...) {
-        error = std::current_exception();
+        received.error = std::current_exception();
       }
-      if (closes_over_rate(*state)) note_waited(*state, *connection, begun);
-      if (error && connection->is_connected()) {
-        const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-        if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
-          std::rethrow_exception(error);
-        }
-        parts.drop(if_able::ended(*socket).value_or(Disconnect()));
-      }
+      const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+      const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
+      finish(*state, *connection, *socket, received, is_cancelled, begun);
     }
-    if (at_end && !connection->is_connected()) co_return at_end();
-    require_connected(*connection);
-    parts.liveness().note(state->now());
-    require_rate(*state, *connection, *message);
-    require_size(*state, *connection, *message, max_bytes);
-    require_kind(*state, *connection, *message, kind);
-    co_return convert(std::move(*message));
+    co_return result(*state, *connection, received, kind, max_bytes, convert, at_end);
   }
 
  private:
-  // Spares a receive the coroutine of the socket, which is there as often as there are connections.
+  // A socket with these members saves one coroutine frame per connection.
   static constexpr bool receives_in_steps = requires(Ws& ws) {
     ws.begin_receive();
     { ws.has_next() } -> std::same_as<bool>;
@@ -101,11 +74,62 @@ struct Receiving {
     { ws.take_next(/*is_cancelled=*/false) } -> std::same_as<Message>;
   };
 
+  struct Received {
+    std::optional<Message> message = {};
+    std::exception_ptr error = {};
+  };
+
+  template <class T>
+  static boost::asio::awaitable<T> elsewhere(const StatePtr& state, const ConnectionPtr& connection,
+                                             Kind kind, std::optional<std::size_t> max_bytes,
+                                             T (*convert)(Message), T (*at_end)()) {
+    return on_executor(state->executor(),
+                       receive_as(state, connection, kind, max_bytes, convert, at_end));
+  }
+
+  /// Notes that the connection receives. @returns its socket
+  static std::shared_ptr<Ws> begin(const State& state, Connection<Ws>& connection) {
+    require_free(state, connection);
+    parts_of(connection).inbound.has_received = true;
+    return connection.websocket();
+  }
+
+  /// Takes what @p socket has. If that fails the connection has ended, unless the receive was
+  /// cancelled, which throws.
+  static void finish(State& state, Connection<Ws>& connection, Ws& socket, Received& received,
+                     bool is_cancelled, Clock::time_point begun) {
+    if constexpr (receives_in_steps) {
+      try {
+        if (!received.error) received.message = socket.take_next(is_cancelled);
+      } catch (...) {
+        received.error = std::current_exception();
+      }
+    }
+    if (closes_over_rate(state)) note_waited(state, connection, begun);
+    if (!received.error || !connection.is_connected()) return;
+    if (is_cancelled) std::rethrow_exception(received.error);
+    parts_of(connection).drop(if_able::ended(socket).value_or(Disconnect()));
+  }
+
+  /// Checks the message against the limits, and converts it.
+  template <class T>
+  static T result(State& state, Connection<Ws>& connection, Received& received, Kind kind,
+                  std::optional<std::size_t> max_bytes, T (*convert)(Message), T (*at_end)()) {
+    if (at_end && !connection.is_connected()) return at_end();
+    require_connected(connection);
+    Message& message = *received.message;
+    parts_of(connection).liveness().note(state.now());
+    require_rate(state, connection, message);
+    require_size(state, connection, message, max_bytes);
+    require_kind(state, connection, message, kind);
+    return convert(std::move(message));
+  }
+
   static void require_connected(const Connection<Ws>& connection) {
     if (connection.is_connected()) return;
     throw Error(errc::connection_closed,
                 connection.ended()
-                    ? "ended by " + std::string(to_string(connection.ended()->reason))
+                    ? "it ended with " + std::string(to_string(connection.ended()->reason))
                     : "it was never connected");
   }
 
@@ -120,10 +144,10 @@ struct Receiving {
     }
   }
 
-  // A peer earns tokens also while the loop does not run: by the clock of the application.
+  // Rates use the application's clock: a peer earns tokens also while the loop stalls.
   //
-  // A message is taken as soon as there is anything left to take it from: how long it is, nobody
-  // knows before. So a long one is paid for afterwards.
+  // A message is received as soon as any tokens are left, because its length is not known before. A
+  // long message is paid for afterwards.
   static Clock::time_point next_at(const State& state, const Connection<Ws>& connection) {
     const InboundRate& limits = state.options().inbound;
     const auto& inbound = parts_of(connection).inbound;
@@ -141,18 +165,18 @@ struct Receiving {
     if (!is_limited(state) || closes_over_rate(state)) return false;
     return state.shown_now() < next_at(state, connection);
   }
-  static boost::asio::awaitable<void> wait_for_tokens(StatePtr state, ConnectionPtr connection) {
-    ++state->counters().rate_limited;
-    state->log_limited(Severity::info, "rate_limited", {{"id", connection->id()}});
-    const Clock::time_point due = state->clock().from_base(next_at(*state, *connection));
+  static boost::asio::awaitable<void> wait_for_tokens(State& state, Connection<Ws>& connection) {
+    ++state.counters().rate_limited;
+    state.log_limited(Severity::info, "rate_limited", {{"id", connection.id()}});
+    const Clock::time_point due = state.clock().from_base(next_at(state, connection));
     bool is_early = true;
-    while (is_early && connection->is_connected()) {
-      is_early = co_await wait(parts_of(*connection).changed, state->loop(), due);
+    while (is_early && connection.is_connected()) {
+      is_early = co_await wait(parts_of(connection).changed, state.loop(), due);
     }
   }
-  // What a peer sends while nobody receives, or while the loop does not run, comes all together
-  // afterwards. It is not closed for that: such time gives it tokens over its burst. They are lost
-  // as time goes by in which the peer is waited for, and when it turns out to have sent no more.
+  // Messages that a peer sends while nobody receives, or while the loop stalls, are read together
+  // afterwards. The peer must not be closed for that, so such time earns tokens beyond the burst.
+  // These extra tokens expire while a receive waits for the peer.
   static void note_waited(const State& state, Connection<Ws>& connection, Clock::time_point begun) {
     const InboundRate& limits = state.options().inbound;
     auto& inbound = parts_of(connection).inbound;
@@ -188,7 +212,7 @@ struct Receiving {
   static void require_size(State& state, Connection<Ws>& connection, const Message& message,
                            std::optional<std::size_t> max_bytes) {
     std::optional<std::size_t> limit = state.options().max_message_bytes;
-    if (max_bytes && (!limit || *max_bytes < *limit)) limit = max_bytes;  // it may only lower it
+    if (max_bytes && (!limit || *max_bytes < *limit)) limit = max_bytes;  // never raise it
     if (!limit || message.payload.size() <= *limit) return;
     const std::string what = std::to_string(message.payload.size()) + " bytes, " +
                              std::to_string(*limit) + " are allowed";
@@ -205,7 +229,7 @@ struct Receiving {
                            Kind kind) {
     if (kind == Kind::any || message.is_text == (kind == Kind::text)) return;
     const std::string what =
-        message.is_text ? "text where binary is wanted" : "binary where text is wanted";
+        message.is_text ? "text where binary is expected" : "binary where text is expected";
     drop(state, connection,
          {.reason = DisconnectReason::unsupported_data,
           .code = close_code::unsupported_data,

@@ -11,33 +11,34 @@
 
 #include "roost/access/rate_limit.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
+#include "roost/manager/registry/connection_user.hpp"
 #include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/disconnect.hpp"
-#include "roost/socket/overflow.hpp"
 
 namespace roost::detail {
 
-/// How the transport of a connection is ended.
+/// How to end the transport of a connection.
 enum class Ending {
   close,  ///< A close handshake with a deadline, then abort.
-  abort,  ///< Now: the peer does not take bytes any more, or is not there.
+  abort,  ///< Immediately: the peer does not read, or is gone.
 };
 
-/// What the parts of a manager keep in each connection. Each changes its own; all may look.
+/// The state that the parts of a manager keep in each connection. Each part changes only its own;
+/// all may read all of it.
 template <class Ws>
 class ConnectionParts : public Recipient<Ws> {
  public:
   explicit ConnectionParts(Overflow overflow) noexcept : Recipient<Ws>(overflow) {}
 
   static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
-  std::size_t watch_position = not_watched;  ///< `Congestion`'s: among those that it watches.
+  std::size_t watch_position = not_watched;  ///< Used by `Congestion`: index in its list.
   [[nodiscard]] bool is_watched() const noexcept { return watch_position != not_watched; }
 
-  std::size_t position = 0;  ///< The `Registry`'s: among all.
+  std::size_t position = 0;  ///< Used by the `Registry`: index in its list.
 
-  /// What `Receiving` keeps.
+  std::unique_ptr<ConnectionUser> user;  ///< Null: the id of the connection is its user.
+
+  /// Used by `Receiving`.
   struct Inbound {
     TokenBucket messages;
     TokenBucket bytes;
@@ -46,26 +47,27 @@ class ConnectionParts : public Recipient<Ws> {
   };
   Inbound inbound;
 
-  HookProgress hooks;  ///< That of `Hooks`.
+  HookProgress hooks;  ///< Used by `Hooks`.
 
-  std::shared_ptr<Child<void>> handler;  ///< The one of the `Session`; null where none runs.
+  std::shared_ptr<Child<void>> handler;  ///< The running handler of the `Session`, or null.
 
-  /// How the connection left, and what happens after that.
+  /// How the connection ended, and what has happened since.
   struct Departure {
     std::optional<Disconnect> how;
-    std::vector<std::string> rooms;  ///< Those that it was in.
-    bool is_closed = false;          ///< The transport has ended,
-    bool was_aborted = false;        ///< because it did not close in time.
+    std::vector<std::string> rooms;  ///< The rooms that it was in.
+    bool is_closed = false;          ///< The transport has ended.
+    bool was_aborted = false;        ///< The transport was aborted: it did not close in time.
   };
   Departure departure;
 
-  WaitList changed;  ///< The hooks have been told, the handler has ended, or `departure` is new.
+  WaitList changed;  ///< Notified when a hook has run, the handler has ended, or `departure` has
+                     ///< changed.
 
  protected:
   ~ConnectionParts() = default;
 };
 
-/// The one way from a connection to its parts, and back.
+/// Converts between a connection and its parts.
 struct ConnectionAccess {
   template <class Ws, class... Arguments>
   static std::shared_ptr<Connection<Ws>> make(Arguments&&... arguments) {

@@ -10,7 +10,7 @@
 
 namespace roost::detail {
 
-/// When one connection was last heard of, and how long its last ping took.
+/// When a connection was last heard from, and the round trip time of its last ping.
 class Liveness {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -19,15 +19,15 @@ class Liveness {
   void note(time_point when) noexcept { last_seen_ = std::max(last_seen_, when); }
   [[nodiscard]] time_point last_seen() const noexcept { return last_seen_; }
 
-  /// The payload of a ping that is sent now.
+  /// Returns the payload of a ping that is sent at @p now.
   [[nodiscard]] std::string next_ping(time_point now) {
     sent_at_ = now;
     is_outstanding_ = true;
     return std::to_string(++sequence_);
   }
 
-  /// Any pong is a sign of life. A peer may answer the latest ping only (RFC 6455, section 5.5.3),
-  /// so only the pong to that one gives a round trip.
+  /// Notes a pong. Any pong is a sign of life. Only the pong to the latest ping is used to measure
+  /// the round trip, because a peer may answer only that one (RFC 6455, section 5.5.3).
   void on_pong(std::string_view payload, time_point now) {
     note(now);
     if (!is_outstanding_ || payload != std::to_string(sequence_)) return;
@@ -35,7 +35,7 @@ class Liveness {
     round_trip_time_ = now - sent_at_;
   }
 
-  /// Of the last ping that was answered.
+  /// Returns the round trip time of the last ping that was answered in time.
   [[nodiscard]] const std::optional<duration>& round_trip_time() const noexcept {
     return round_trip_time_;
   }

@@ -14,25 +14,14 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/logging/log_throttle.hpp"
-#include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
+#include "roost/manager/history/recoveries.hpp"
 #include "roost/manager/lifecycle/gate.hpp"
-#include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/lifecycle/pending_joins.hpp"
-#include "roost/manager/options.hpp"
-#include "roost/manager/registry/connection_parts.hpp"
 #include "roost/manager/registry/registry.hpp"
-#include "roost/manager/registry/room_index.hpp"
 #include "roost/manager/sending/congestion.hpp"
 #include "roost/manager/sending/frame_memory.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/runtime/detail/executor.hpp"
-#include "roost/runtime/detail/loop.hpp"
-#include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
-#include "roost/socket/detail/if_able.hpp"
 
 namespace roost::detail {
 
@@ -44,7 +33,7 @@ template <class Ws>
 std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how,
                                Ending ending = Ending::abort);
 
-/// What a manager shares with its coroutines: the parts that it is made of, and what it counts.
+/// The state that a manager shares with its coroutines: its parts and its counters.
 template <class Ws>
 class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>,
                            private ContextGuard,
@@ -52,57 +41,56 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
-  /// Of coroutines that are no functions of their own. Named here to be looked up late: what it
-  /// needs of Asio is compiled where a session is.
-  using Waiter = TimedWaiter;
-
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         clock_((validate(options), LoopClock::of(executor, *options.clock))),
         loop_{std::move(executor), *clock_},
         options_(on_loop(std::move(options), *clock_)) {}
 
-  /// To be called when it is owned.
+  /// Must be called once a `shared_ptr` owns this.
   void begin() { clock_->listen(std::shared_ptr<LateListener>(this->shared_from_this(), this)); }
 
-  /// Its executor is none once the context is gone.
+  /// Returns executor and clock; the executor is empty once the context is gone.
   [[nodiscard]] const Loop& loop() const noexcept { return loop_; }
   [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept {
     return loop_.executor;
   }
-  /// Their clock is that of the loop.
+  /// Returns the options; their clock is the loop's.
   [[nodiscard]] const ManagerOptions<Ws>& options() const noexcept { return options_; }
   [[nodiscard]] Clock::time_point now() const noexcept { return clock_->now(); }
   [[nodiscard]] const LoopClock& clock() const noexcept { return *clock_; }
-  /// What the clock of the application shows: for what goes on while the loop does not run.
+  /// Returns the time of the application's clock, which does not stop while the loop stalls.
   [[nodiscard]] Clock::time_point shown_now() const noexcept { return clock_->to_base(now()); }
   [[nodiscard]] FrameMemory& frame_memory() noexcept { return frame_memory_; }
-  /// Those whose peers do not keep up.
+  /// Returns the connections whose peers do not keep up.
   [[nodiscard]] Congestion<Ws>& congestion() noexcept { return congestion_; }
   [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
   }
-  /// Shared with the listeners.
+  /// Returns the gate, which the listeners share.
   [[nodiscard]] const std::shared_ptr<Gate>& gate() const noexcept { return gate_; }
   [[nodiscard]] Hooks<Ws>& hooks() noexcept { return hooks_; }
-  [[nodiscard]] Arrivals& arrivals() noexcept { return arrivals_; }
+  [[nodiscard]] PendingJoins& pending_joins() noexcept { return pending_joins_; }
 
   void log(Severity severity, std::string_view event,
            std::initializer_list<LogField> fields = {}) const noexcept {
     detail::log(options_.logger, severity, event, fields);
   }
 
-  /// The same for what peers can cause at will.
+  /// Logs an event that peers can cause at will, at most once a second for each kind.
   void log_limited(Severity severity, std::string_view event,
                    std::initializer_list<LogField> fields = {}) noexcept {
     log_throttled(options_.logger, throttle_, now(), severity, event, fields);
   }
 
   [[nodiscard]] Registry<Ws>& registry() noexcept { return registry_; }
+  /// Returns the part that recovers missed messages in rooms with a history.
+  [[nodiscard]] Recoveries<Ws>& recoveries() noexcept { return recoveries_; }
+  [[nodiscard]] const Recoveries<Ws>& recoveries() const noexcept { return recoveries_; }
   [[nodiscard]] RoomIndex& rooms() noexcept { return registry_.rooms(); }
 
-  /// Runs a coroutine of the manager's own; what it throws has nowhere to go but the log.
+  /// Runs a coroutine in the background; an exception that it throws is logged.
   void spawn(std::string_view what, boost::asio::awaitable<void> coroutine) {
     tasks_.spawn(
         executor(), std::move(coroutine),
@@ -110,39 +98,40 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
           self->log(Severity::error, "internal_error", {{"in", what}, {"why", describe(error)}});
         });
   }
-  /// These coroutines: sockets that close, hooks that are told, handlers of connections that have
-  /// ended. Cancelled, all come to their end at once.
+  /// Returns the background coroutines: they close sockets, run hooks, and wait for handlers of
+  /// connections that have ended. If they are cancelled they end immediately.
   [[nodiscard]] TaskGroup& tasks() noexcept { return tasks_; }
 
-  /// Whether nothing of the manager's, its listeners' or its hooks' is under way.
+  /// Returns whether no coroutine of the manager, its listeners or its hooks runs.
   [[nodiscard]] bool is_idle() const noexcept {
     return tasks_.size() + gate_->visits().size() == 0 && hooks_.calls().empty();
   }
-  /// What is cut short is not waited for, and may be the beginning of something else: a client that
-  /// is refused, the next hook. What that does is to be cut short too.
+  /// Cancels all coroutines of the manager, its listeners and its hooks, without waiting for them.
+  /// One that ends may start others (the refusal of a client, the next hook), which must be
+  /// cancelled again.
   void cancel_all() {
     tasks_.cancel(executor());
     hooks_.calls().cancel();
-    gate_->shut(executor());
+    gate_->cut_off(executor());
   }
 
-  /// The drain under way, or the last one.
+  /// Returns the current or last drain.
   [[nodiscard]] std::shared_ptr<Child<DrainReport>>& drain() noexcept { return drain_; }
 
-  /// The manager is gone: unregisters and aborts all, and cancels what is under way. No hook
-  /// begins, nothing is waited for.
+  /// Called when the manager is destroyed: unregisters and aborts all connections and cancels all
+  /// coroutines, without waiting for them. No further hook begins.
   void stop() noexcept {
     for (const auto& [connection, socket] : release_all()) {
       if_able::abort(*socket);
       if (const auto& handler = parts_of(*connection).handler) handler->cancel();
     }
-    if (!executor()) return;  // nothing of it is left
+    if (!executor()) return;  // the context is gone, and with it everything that ran
     cancel_all();
   }
 
-  // --- numbers ---
+  // --- counting ---
 
-  /// A place for a connection that is being admitted.
+  /// Holds a place for a connection that is being admitted.
   class Reservation {
    public:
     explicit Reservation(ManagerState& state) : state_(state.shared_from_this()) {
@@ -159,7 +148,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     return options_.max_connections &&
            registry_.everyone().size() + reserved_ >= *options_.max_connections;
   }
-  /// The counters of `stats`, for those that count.
+  /// Returns the counters of `stats` for changes.
   [[nodiscard]] Stats& counters() noexcept { return stats_; }
   void count(const Queueing& queueing) noexcept {
     stats_.dropped += queueing.displaced;
@@ -197,7 +186,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     log(Severity::warning, "loop_late", {{"ms", std::to_string(ms)}});
   }
 
-  // The sockets must go while their context still exists, and a strand too.
+  // Sockets and strands must be released while their context still exists.
   void on_context_destroyed() noexcept override {
     release_all();
     drain_.reset();
@@ -226,10 +215,11 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   Registry<Ws> registry_;
   Hooks<Ws> hooks_;
-  Arrivals arrivals_;
+  PendingJoins pending_joins_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   FrameMemory frame_memory_;
   Congestion<Ws> congestion_{*this};
+  Recoveries<Ws> recoveries_{*this};
 
   bool is_stopped_ = false;
   TaskGroup tasks_;

@@ -30,7 +30,7 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<void> RoomIndex::all_settled(Observer
     std::shared_ptr<RoomObserver> observer = weak.lock();
     if (!observer) continue;
     boost::asio::awaitable<void> settled = observer->settled();
-    observer.reset();  // it may end meanwhile
+    observer.reset();  // it may be destroyed meanwhile
     co_await std::move(settled);
   }
 }
@@ -57,20 +57,20 @@ ROOST_WHEN_USED_DEF bool RoomIndex::join(RoomMember& member, std::string_view na
         if (const auto observer = weak.lock()) observer->on_room_opened(name);
       }
     }
-    member.slots_.reserve(member.slots_.size() + 1);
+    member.places.reserve(member.places.size() + 1);
     room.members.push_back(&member);
   } catch (...) {
     erase_if_empty(room);
     throw;
   }
-  member.slots_.push_back({.room = &room, .position = room.members.size() - 1});
+  member.places.push_back({.room = &room, .position = room.members.size() - 1});
   return true;
 }
 
 ROOST_WHEN_USED_DEF bool RoomIndex::leave(RoomMember& member, std::string_view name) noexcept {
-  for (std::size_t i = 0; i < member.slots_.size(); ++i) {
-    if (member.slots_[i].room->name == name) {
-      remove_slot(member, i);
+  for (std::size_t i = 0; i < member.places.size(); ++i) {
+    if (member.places[i].room->name == name) {
+      remove_place(member, i);
       return true;
     }
   }
@@ -78,19 +78,19 @@ ROOST_WHEN_USED_DEF bool RoomIndex::leave(RoomMember& member, std::string_view n
 }
 
 ROOST_WHEN_USED_DEF void RoomIndex::leave_all(RoomMember& member) noexcept {
-  while (!member.slots_.empty()) remove_slot(member, member.slots_.size() - 1);
+  while (!member.places.empty()) remove_place(member, member.places.size() - 1);
 }
 
 ROOST_WHEN_USED_DEF bool RoomIndex::contains(const RoomMember& member,
                                              std::string_view name) noexcept {
-  return std::any_of(member.slots_.begin(), member.slots_.end(),
-                     [&](const auto& slot) { return slot.room->name == name; });
+  return std::any_of(member.places.begin(), member.places.end(),
+                     [&](const auto& place) { return place.room->name == name; });
 }
 
 ROOST_WHEN_USED_DEF std::vector<std::string> RoomIndex::rooms_of(const RoomMember& member) {
   std::vector<std::string> names;
-  names.reserve(member.slots_.size());
-  for (const auto& slot : member.slots_) names.push_back(slot.room->name);
+  names.reserve(member.places.size());
+  for (const auto& place : member.places) names.push_back(place.room->name);
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -103,16 +103,16 @@ ROOST_WHEN_USED_DEF std::vector<std::string> RoomIndex::list() const {
   return names;
 }
 
-ROOST_WHEN_USED_DEF void RoomIndex::remove_slot(RoomMember& member, std::size_t i) noexcept {
-  const auto [room, position] = member.slots_[i];
+ROOST_WHEN_USED_DEF void RoomIndex::remove_place(RoomMember& member, std::size_t i) noexcept {
+  const auto [room, position] = member.places[i];
   RoomMember* const last = room->members.back();
   room->members[position] = last;
   room->members.pop_back();
-  for (auto& slot : last->slots_) {
-    if (slot.room == room) slot.position = position;
+  for (auto& place : last->places) {
+    if (place.room == room) place.position = position;
   }
-  member.slots_[i] = member.slots_.back();
-  member.slots_.pop_back();
+  member.places[i] = member.places.back();
+  member.places.pop_back();
   erase_if_empty(*room);
 }
 

@@ -8,18 +8,16 @@
 #include <string_view>
 #include <vector>
 
-#include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/socket/frame.hpp"
-#include "roost/socket/overflow.hpp"
 
 namespace roost::detail {
 
-/// Which connections get a broadcast, of one manager or of every replica. It owns its names, since
+/// The recipients of a broadcast, in one manager or in every replica. It owns its names, because
 /// the options of a call are views.
 struct Audience {
-  bool is_everyone = false;  ///< Else those in `rooms`, which may be nobody.
+  bool is_everyone = false;  ///< If not, the members of `rooms`, which may be nobody.
   std::vector<std::string> rooms = {};
   std::vector<std::string> exclude = {};
 
@@ -30,11 +28,16 @@ struct Audience {
     if (options.room) to.rooms.emplace_back(*options.room);
     for (const std::string_view room : options.rooms) to.rooms.emplace_back(room);
     to.check_names(max_room_name_bytes);
-    // An empty list of rooms reaches nobody: it must not turn into everyone.
+    // An empty list of rooms means nobody: it must not become everyone.
     to.is_everyone = !options.room && !options.rooms.is_given();
     to.exclude.reserve(options.exclude.size());
     for (const std::string_view id : options.exclude) to.exclude.emplace_back(id);
     return to;
+  }
+
+  /// Returns the room if the message goes to exactly one; otherwise an empty name.
+  [[nodiscard]] std::string_view one_room() const noexcept {
+    return !is_everyone && rooms.size() == 1 ? std::string_view(rooms.front()) : std::string_view();
   }
 
   /// @par Errors  `errc::invalid_room_name`
@@ -43,10 +46,10 @@ struct Audience {
   }
 };
 
-/// How a message is sent: see `SendOptions`. Its key is that of the frame.
+/// How a message is sent, see `SendOptions`. The key is in the frame.
 struct Manner {
   std::optional<Overflow> overflow = {};
-  SendReport* report = nullptr;  ///< Null where nobody waits.
+  SendReport* report = nullptr;  ///< Null if nobody waits.
 
   /// @par Errors  `errc::invalid_option`, naming the field
   template <class Options>
@@ -59,7 +62,7 @@ struct Manner {
     return {.overflow = options.overflow, .report = options.report};
   }
 
-  /// What outboxes do with @p frame. None: what each connection does by default.
+  /// Returns the policy for @p frame. Nothing: each connection applies its own.
   [[nodiscard]] std::optional<FramePolicy> policy(const Frame& frame) const {
     const std::string_view key = frame.key();
     if (!overflow && key.empty()) return std::nullopt;

@@ -15,18 +15,17 @@
 
 namespace roost::detail {
 
-/// What became of a frame that was offered to a connection.
+/// What happened to a frame that was offered to a connection.
 enum class OfferResult : unsigned char {
-  taken,      ///< The socket has it.
-  conflated,  ///< The same, in the place of another.
-  dropped,    ///< The connection is congested, and by a policy does not get it.
-  waiting,    ///< The delivery will tell.
-  failed,     ///< The socket is closed: to be dropped.
-  overflow,   ///< The outbox is over its maximum, and the peer takes nothing: to be dropped.
+  taken,      ///< The socket accepted it.
+  conflated,  ///< The socket accepted it, and it replaced another frame.
+  dropped,    ///< The connection is congested, and a drop policy applied.
+  waiting,    ///< The result is not known yet: the delivery will tell.
+  failed,     ///< The socket is closed: drop the connection.
+  overflow,   ///< The outbox is over its limit, and the peer does not keep up: drop the connection.
 };
 
-/// What one awaiting sender waits for: that its frame was taken over by each recipient, or that
-/// the recipient is gone.
+/// Lets a sender wait until each recipient has accepted its frame, or is gone.
 struct Delivery {
   std::size_t pending = 0;
   WaitList settled;
@@ -36,9 +35,9 @@ struct Delivery {
   }
 };
 
-/// Whether one recipient takes frames at once. Above the high-water mark an awaiting sender's
-/// frame is parked, and the sender waits; after `backpressure_wait` the recipient counts as slow
-/// and nobody waits for it, until it is below half the mark.
+/// The congestion state of one recipient. Above the high-water mark the frame of an awaiting sender
+/// is parked, and the sender waits. After `backpressure_wait` the recipient is slow, and no sender
+/// waits for it until its outbox is below half the mark.
 class Backpressure {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -48,20 +47,20 @@ class Backpressure {
 
   struct Parked {
     Frame frame;
-    std::shared_ptr<Delivery> delivery;  ///< Null where nobody waits (`post_*`).
+    std::shared_ptr<Delivery> delivery;  ///< Null if nobody waits (`post_*`).
   };
 
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] bool is_open() const noexcept { return state_ == State::open; }
   [[nodiscard]] bool has_parked() const noexcept { return parked_ && !parked_->frames.empty(); }
 
-  /// How much a recipient must take within `backpressure_wait` so that it does not count as slow:
-  /// its high-water mark.
+  /// Sets how many bytes a recipient must take within `backpressure_wait` so that it does not
+  /// become slow: its high-water mark.
   void set_episode_bytes(std::size_t episode_bytes) noexcept { episode_bytes_ = episode_bytes; }
 
-  // An episode lasts from the first crossing of the mark to half of it, or until enough was taken:
-  // a recipient that trickles across the mark does not get a new `backpressure_wait` each time, one
-  // that keeps up with a flood does.
+  // An episode of congestion begins when the mark is crossed, and ends at half the mark or when
+  // enough was taken. So a recipient that takes a few bytes at a time does not get a new
+  // `backpressure_wait` at each crossing, but one that keeps up with a flood does.
   void on_above_high_water(time_point now) noexcept {
     if (state_ != State::open) return;
     state_ = State::congested;
@@ -77,7 +76,7 @@ class Backpressure {
     in_episode_ = false;
   }
 
-  /// When the recipient turns from congested to slow; matters only while a sender waits.
+  /// Returns when the recipient turns from congested to slow; nothing if no sender waits.
   [[nodiscard]] std::optional<time_point> deadline(duration wait) const noexcept {
     if (state_ != State::congested || !has_parked()) return std::nullopt;
     return since_ + wait;
@@ -86,14 +85,19 @@ class Backpressure {
     if (state_ == State::congested && now >= since_ + wait) state_ = State::slow;
   }
 
-  /// Keeps a frame behind those that wait already. Those of awaiting senders are theirs to hold,
-  /// one each; the others count as queued.
+  /// Makes a congested recipient slow: no sender waits for it any more.
+  void give_up() noexcept {
+    if (state_ == State::congested) state_ = State::slow;
+  }
+
+  /// Parks a frame behind those that are parked already. Frames of awaiting senders, one per
+  /// sender, do not count as queued; the others do.
   void park(Frame frame, std::shared_ptr<Delivery> delivery);
 
-  /// The next parked frame that may go to the outbox now.
+  /// Removes the next parked frame if it may go to the outbox now.
   [[nodiscard]] std::optional<Parked> unpark();
 
-  /// The next parked frame whatever the state: for a last flush, or to tell its sender.
+  /// Removes the next parked frame in any state: for a last flush, or to notify its sender.
   [[nodiscard]] std::optional<Parked> take();
 
   [[nodiscard]] std::size_t posted_bytes() const noexcept {
@@ -111,7 +115,7 @@ class Backpressure {
   State state_ = State::open;
   bool in_episode_ = false;
   std::size_t episode_bytes_ = std::numeric_limits<std::size_t>::max();
-  std::size_t released_bytes_ = 0;  // since the episode began
+  std::size_t released_bytes_ = 0;  // since the beginning of the episode
   time_point since_{};
   std::unique_ptr<Waiting> parked_;  // few connections ever need it
 };

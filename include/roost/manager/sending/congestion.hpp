@@ -9,18 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/clock.hpp"
-#include "roost/base/log.hpp"
-#include "roost/manager/sending/pace.hpp"
 #include "roost/manager/sending/recipient.hpp"
-#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/disconnect.hpp"
-#include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
 
-/// The connections of a manager whose peers do not keep up: one timer for the deadlines of all, and
-/// those that go first when all outboxes together hold too much.
+/// Watches the connections of a manager whose peers do not keep up. It has one timer for the
+/// deadlines of all, and decides which to drop when all outboxes together hold too much.
 template <class Ws>
 class Congestion {
   using State = ManagerState<Ws>;
@@ -33,7 +28,7 @@ class Congestion {
 
   [[nodiscard]] std::size_t size() const noexcept { return watched_.size(); }
 
-  /// Looks after a connection from now on, when it is due at the latest.
+  /// Watches a connection from now on, and judges it when it is due.
   void watch(Parts& parts) {
     if (!parts.is_watched()) {
       parts.watch_position = watched_.size();
@@ -51,8 +46,9 @@ class Congestion {
     if (watched_.empty()) changed_.notify_all();
   }
 
-  /// Over `max_outbox_bytes` is queued for a connection. @returns whether it is to be dropped: it
-  /// is known already that its peer does not take that. Else it has time to show that it does.
+  /// Call this when more than `max_outbox_bytes` is queued for a connection. @returns whether to
+  /// drop the connection, because its peer is known not to keep up; any other has time to show that
+  /// it does
   [[nodiscard]] bool on_excess(Parts& parts) {
     const bool is_new = !parts.is_watched();
     if (is_new) watch(parts);
@@ -64,14 +60,13 @@ class Congestion {
     return !is_new && verdict != Pace::Verdict::fine;
   }
 
-  /// A connection is below its high-water mark again.
+  /// Call this when a connection is below its high-water mark again.
   void on_relieved(Parts& parts) noexcept {
     if (!parts.is_watched()) return;
     watched_[parts.watch_position].pace.on_relieved();
   }
 
-  /// Whoever queues something calls this afterwards: over `max_total_outbox_bytes` some are
-  /// dropped.
+  /// Call this after frames were queued. Over `max_total_outbox_bytes` it drops connections, later.
   void relieve() {
     const auto& limit = state_.options().max_total_outbox_bytes;
     if (!limit || state_.frame_memory().at_most() <= *limit) [[likely]]
@@ -88,7 +83,7 @@ class Congestion {
 
   [[nodiscard]] Pace::Limits limits() const noexcept {
     const auto& options = state_.options();
-    // A socket that takes no frames tells nothing of a message until it is sent.
+    // A socket that does not accept frames shows no progress until a message is sent.
     return {.send_timeout = options.send_timeout,
             .min_progress_bytes = TellsProgress<Ws> ? options.min_progress_bytes : 0,
             .max_outbox_bytes = options.max_outbox_bytes,
@@ -143,7 +138,7 @@ class Congestion {
     }
   }
 
-  // After one more flush, which may be all that was missing.
+  // Judges a connection after one more flush, which may be all that it needed.
   void judge(Parts& parts, Clock::time_point now) {
     const bool wrote = parts.is_watched() && parts.flush();
     if (!parts.is_watched()) return;
@@ -157,14 +152,14 @@ class Congestion {
     }
   }
 
-  /// One that may be shed.
+  /// A connection that may be dropped for memory.
   struct Candidate {
     int rank;
     std::size_t bytes;
     ConnectionPtr connection;
   };
 
-  // Those that take nothing first, then the fullest.
+  // Sorted: first those that take nothing, then those with the fullest outboxes.
   [[nodiscard]] std::vector<Candidate> candidates() const {
     const Clock::time_point now = state_.now();
     std::vector<Candidate> all;
@@ -180,7 +175,7 @@ class Congestion {
     return all;
   }
 
-  // What was not flushed yet says nothing about the peers.
+  // Frames that were not flushed yet say nothing about the peers.
   void flush_all() {
     std::vector<ConnectionPtr> queued;
     for (Connection<Ws>* connection : state_.registry().everyone()) {
@@ -192,11 +187,13 @@ class Congestion {
     }
   }
 
-  // Until there is some room. A peer that takes its bytes goes only if nothing else helps.
+  // Drops connections until there is room. One whose peer takes bytes is dropped only if nothing
+  // else helps.
   static boost::asio::awaitable<void> shed(StatePtr state) {
-    co_await next_turn();  // whoever queues is not done yet
+    co_await next_turn();  // the caller is still queueing frames
     Congestion& self = state->congestion();
     self.flush_all();
+    state->recoveries().drop_kept();
     self.is_relieving_ = false;
     const std::size_t before = state->frame_memory().bytes();
     const std::size_t limit = *state->options().max_total_outbox_bytes;

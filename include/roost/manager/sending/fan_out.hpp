@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
@@ -15,52 +16,15 @@
 #include <utility>
 #include <vector>
 
-#include "roost/manager/connection.hpp"
-#include "roost/manager/options.hpp"
+#include "roost/manager/history/records.hpp"
+#include "roost/manager/history/replay.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/sending/audience.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/socket/detail/if_able.hpp"
-#include "roost/socket/frame.hpp"
-#include "roost/socket/overflow.hpp"
-#include "roost/socket/websocket_like.hpp"
+#include "roost/manager/sending/frame_forms.hpp"
 
 namespace roost::detail {
 
-/// One frame in the forms that its recipients want, each made once, when the first asks for it, and
-/// charged to the manager.
-template <class Ws>
-class FrameForms {
- public:
-  FrameForms(ManagerState<Ws>& state, const Frame& frame) : state_(state), frame_(frame) {
-    state.frame_memory().charge(frame);
-  }
-
-  /// Valid until the next call.
-  const Frame& operator[](FrameForm form) {
-    if constexpr (if_able::forms_frames<Ws>) {
-      if (form != 0) [[unlikely]]
-        return formed(form);
-    }
-    return frame_;
-  }
-
- private:
-  const Frame& formed(FrameForm form) {
-    for (const auto& [existing, frame] : made_) {
-      if (existing == form) return frame;
-    }
-    const Frame& frame = made_.emplace_back(form, Ws::in_form(frame_, form)).second;
-    state_.frame_memory().charge(frame);
-    return frame;
-  }
-
-  ManagerState<Ws>& state_;
-  const Frame& frame_;
-  std::vector<std::pair<FrameForm, Frame>> made_;
-};
-
-/// From one frame to many connections.
+/// Sends one frame to many connections.
 template <class Ws>
 struct FanOut {
   using State = ManagerState<Ws>;
@@ -71,6 +35,8 @@ struct FanOut {
   static Audience audience(const State& state, const BroadcastOptions& options) {
     Audience to = Audience::of(options, state.options().max_room_name_bytes);
     if (to.is_everyone && state.options().require_room) throw Error(errc::room_required);
+    check_option(options.record != true, "record must not be true: only a Cluster records");
+    if (options.record != false) require_unrecorded(state, to);
     return to;
   }
 
@@ -80,22 +46,76 @@ struct FanOut {
     return run_broadcast(state, std::move(frame), audience(*state, options), Manner::of(options));
   }
 
-  /// From any thread; nobody waits.
+  /// Broadcasts without waiting. Any thread may call this.
   static void post(const StatePtr& state, Frame frame, const BroadcastOptions& options) {
-    check_option(!options.report, "report must be null: nobody waits");
+    check_option(!options.report, "report must be null: post does not wait");
     require_fits(*state, frame);
     Audience to = audience(*state, options);
     const Manner manner = Manner::of(options);
     boost::asio::post(state->executor(), posted(state, std::move(frame), std::move(to), manner));
   }
-  /// The same, at once where that can be.
+  /// Broadcasts without waiting, and immediately if the caller is on the manager's executor.
   static void dispatch(const StatePtr& state, Frame frame, Audience to, const Manner& manner) {
     require_fits(*state, frame);
     boost::asio::dispatch(state->executor(),
                           posted(state, std::move(frame), std::move(to), manner));
   }
 
-  /// @param connection  null: unknown, nobody gets it
+  /// Delivers a recorded message to the members of its room. Call this on the manager's executor.
+  static void deliver(State& state, const RecordedPtr& message) {
+    const Audience to{.rooms = {message->room}, .exclude = message->exclude};
+    const Line line{message->room, message->position};
+    const std::optional<FramePolicy> policy = message->manner.policy(message->frame);
+    const Frame frame = policy ? message->frame : coalesced(state, message->frame, to);
+    FormedFrames made;
+    FrameForms<Ws> forms(state, frame, line, made);
+    if (!policy) forms.coalesce_lined();
+    Offered offered;
+    for_each(state, to, [&](Parts& recipient) {
+      if (recipient.replays() && withhold(state, recipient, message, offered)) return;
+      offered.offer(recipient, forms[recipient.wire_form()], policy);
+    });
+    state.count_broadcast(offered.report.taken);
+    if (!to.exclude.empty()) tell_excluded(state, message, line, offered);
+    drop_refused(state, offered);
+  }
+
+  /// Offers an earlier message. @returns false if the connection had to be dropped
+  static bool replay(State& state, Parts& recipient, const RecordedPtr& message) {
+    const Line line{message->room, message->position};
+    Offered offered;
+    if (!message->frame || contains(message->exclude, owner_of(recipient).id())) {
+      offer_line(state, recipient, line.text(), {}, offered);
+    } else {
+      FrameForms<Ws> forms(state, message->frame, line, message->formed);
+      offered.offer(recipient, forms[recipient.wire_form()],
+                    message->manner.policy(message->frame));
+    }
+    drop_refused(state, offered);
+    return recipient.is_attached();
+  }
+
+  /// Sends a line without a payload, if the client wants positions. It must arrive, so no drop
+  /// policy applies to it.
+  static void tell(State& state, Parts& recipient, const std::string& line) {
+    Offered offered;
+    offer_line(state, recipient, line, FramePolicy{}, offered);
+    drop_refused(state, offered);
+  }
+  /// Sends such a line to all members of @p room that want positions and for which @p admits
+  /// returns true. It calls @p admits for every member.
+  template <class Admits>
+  static void tell_members(State& state, const std::string& room, const std::string& line,
+                           Admits admits) {
+    Offered offered;
+    for_each(state, Audience{.rooms = {room}}, [&](Parts& recipient) {
+      if (admits(recipient)) offer_line(state, recipient, line, FramePolicy{}, offered);
+    });
+    drop_refused(state, offered);
+  }
+
+  /// Sends a frame to one connection.
+  /// @param connection  null: the id is unknown, and nobody gets the frame
   static boost::asio::awaitable<bool> send_to(StatePtr state, ConnectionPtr connection, Frame frame,
                                               const SendOptions& options) {
     const Manner manner = Manner::of(options);
@@ -111,7 +131,8 @@ struct FanOut {
   }
 
  private:
-  // What fits into no outbox is a mistake of the sender, not of those who would get it.
+  // A message that fits into no outbox is a mistake of the sender, so no recipient is dropped for
+  // it.
   static void require_fits(const State& state, const Frame& frame) {
     const std::size_t limit = state.options().max_outbox_bytes;
     if (frame.size() <= limit) return;
@@ -124,12 +145,12 @@ struct FanOut {
     co_return false;
   }
 
-  /// What became of a frame at once.
+  /// The immediate results of offering one frame.
   struct Offered {
     SendReport report = {};
     std::size_t waiting = 0;
-    std::vector<const Parts*> dropped = {};                           ///< To be compared with only.
-    std::vector<std::pair<ConnectionPtr, OfferResult>> refused = {};  ///< Dropped after the walk.
+    std::vector<const Parts*> dropped = {};                           ///< Only for comparison.
+    std::vector<std::pair<ConnectionPtr, OfferResult>> refused = {};  ///< To drop after the walk.
 
     void note(Parts& recipient, OfferResult offer) {
       switch (offer) {
@@ -149,7 +170,70 @@ struct FanOut {
       if (recipient.is_attached())
         refused.emplace_back(owner_of(recipient).shared_from_this(), offer);
     }
+
+    /// Offers a frame to one recipient; no sender waits.
+    void offer(Parts& recipient, const Frame& frame, const std::optional<FramePolicy>& policy) {
+      std::shared_ptr<Delivery> nobody_waits;
+      note(recipient, policy ? recipient.offer(frame, *policy, false, nobody_waits)
+                             : recipient.offer(frame, false, nobody_waits));
+    }
   };
+
+  static void drop_refused(State& state, const Offered& offered) {
+    for (const auto& [connection, offer] : offered.refused) {
+      parts_of(*connection).drop_unless_taken(offer);
+    }
+    state.congestion().relieve();
+  }
+
+  [[nodiscard]] static bool contains(const std::vector<std::string>& ids, const std::string& id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  }
+
+  static void require_unrecorded(const State& state, const Audience& to) {
+    for (const std::string& room : to.rooms) {
+      if (!state.recoveries().keeps(room)) continue;
+      throw Error(errc::recorded_room, "room \"" + escape_for_log(room) +
+                                           "\": send it through the Cluster, or with .record = "
+                                           "false");
+    }
+  }
+
+  /// Withholds a recorded message from a connection that gets earlier ones first.
+  static bool withhold(State& state, Parts& recipient, const RecordedPtr& message,
+                       Offered& offered) {
+    Replay* const replay = recipient.replays()->find(message->room);
+    if (!replay) return false;
+    state.frame_memory().charge(message->frame);
+    replay->withhold(message);
+    if (recipient.replays()->behind_bytes() > state.options().max_outbox_bytes) {
+      offered.note(recipient, OfferResult::overflow);
+    }
+    return true;
+  }
+
+  /// Sends the new position to excluded connections that want positions.
+  static void tell_excluded(State& state, const RecordedPtr& message, const Line& line,
+                            Offered& offered) {
+    const std::uint64_t number = state.registry().next_walk();
+    for (const std::string& id : message->exclude) {
+      const ConnectionPtr connection = state.registry().find(id);
+      if (!connection || !connection->is_in(message->room)) continue;
+      Parts& recipient = parts_of(*connection);
+      if (!recipient.meet(number)) continue;  // the list may name it twice
+      if (recipient.replays() && withhold(state, recipient, message, offered)) continue;
+      offer_line(state, recipient, line.text(), {}, offered);
+    }
+  }
+
+  static void offer_line(State& state, Parts& recipient, const std::string& line,
+                         const std::optional<FramePolicy>& policy, Offered& offered) {
+    if (!is_lined(recipient.wire_form())) return;
+    const Frame frame = Frame::text(line);
+    FormedFrames made;
+    FrameForms<Ws> forms(state, frame, {}, made);
+    offered.offer(recipient, forms[wire_form(of_socket(recipient.wire_form()), false)], policy);
+  }
 
   static auto posted(const StatePtr& state, Frame frame, Audience to, const Manner& manner) {
     return [state, frame = std::move(frame), to = std::move(to), manner] {
@@ -158,7 +242,7 @@ struct FanOut {
     };
   }
 
-  // Where it is awaited on the manager's executor, one coroutine has to do.
+  // On the manager's executor this is a single coroutine.
   static boost::asio::awaitable<std::size_t> run_broadcast(StatePtr state, Frame frame, Audience to,
                                                            Manner manner) {
     if (co_await boost::asio::this_coro::executor != state->executor()) {
@@ -170,7 +254,8 @@ struct FanOut {
     if (manner.report) *manner.report = offered.report;
     if (!delivery || delivery->pending == 0) co_return offered.report.taken;
 
-    // Somebody is congested. Who is still registered once all have answered has the frame.
+    // A recipient is congested. Those that are still registered once all have answered have the
+    // frame.
     const std::vector<ConnectionPtr> recipients = who_may_have(*state, to, offered);
     frame = Frame();
     while (delivery->pending > 0) {
@@ -199,9 +284,10 @@ struct FanOut {
     if (manner.report) *manner.report = {};
     if (!connection || !connection->is_connected()) co_return false;
     std::shared_ptr<Delivery> delivery;
-    FrameForms<Ws> forms(*state, frame);
+    FormedFrames made;
+    FrameForms<Ws> forms(*state, frame, {}, made);
     Parts& recipient = parts_of(*connection);
-    const Frame& formed = forms[recipient.frame_form()];
+    const Frame& formed = forms[recipient.wire_form()];
     const std::optional<FramePolicy> policy = manner.policy(frame);
     const OfferResult offer = policy ? recipient.offer(formed, *policy, true, delivery)
                                      : recipient.offer(formed, true, delivery);
@@ -220,24 +306,27 @@ struct FanOut {
     co_return is_taken;
   }
 
-  /// Those that did not take the frame at once are in @p delivery.
+  /// Offers a frame to all recipients. @p delivery then counts those that did not accept it
+  /// immediately.
   static Offered offer_to_all(State& state, const Frame& original, const Audience& to,
                               const Manner& manner, bool awaited,
                               std::shared_ptr<Delivery>& delivery) {
-    // What may be dropped or replaced is so by itself.
+    // A frame that may be dropped or replaced must be an entry of its own.
     const std::optional<FramePolicy> policy = manner.policy(original);
     const Frame frame = policy ? original : coalesced(state, original, to);
-    FrameForms<Ws> forms(state, frame);
+    FormedFrames made;
+    FrameForms<Ws> forms(state, frame, {.room = to.one_room()}, made);
+    if (!policy && (to.is_everyone || to.rooms.size() == 1)) forms.coalesce_lined();
     Offered offered;
     if (policy) {
       for_each(state, to, [&](Parts& recipient) {
         offered.note(recipient,
-                     recipient.offer(forms[recipient.frame_form()], *policy, awaited, delivery));
+                     recipient.offer(forms[recipient.wire_form()], *policy, awaited, delivery));
       });
     } else {
       std::size_t taken = 0;
       for_each(state, to, [&](Parts& recipient) {
-        const OfferResult offer = recipient.offer(forms[recipient.frame_form()], awaited, delivery);
+        const OfferResult offer = recipient.offer(forms[recipient.wire_form()], awaited, delivery);
         if (offer == OfferResult::taken) [[likely]] {
           ++taken;
         } else {
@@ -246,11 +335,8 @@ struct FanOut {
       });
       offered.report.taken += taken;
     }
-    for (const auto& [connection, offer] : offered.refused) {
-      parts_of(*connection).drop_unless_taken(offer);
-    }
     state.count_broadcast(offered.report.taken + offered.waiting);
-    state.congestion().relieve();
+    drop_refused(state, offered);
     return offered;
   }
 
@@ -271,7 +357,7 @@ struct FanOut {
                                          to.is_everyone ? std::string_view() : to.rooms.front());
   }
 
-  /// Calls @p visit for each recipient once. It must not change who is in which room.
+  /// Calls @p visit once for each recipient. @p visit must not change the members of rooms.
   template <class Visit>
   static void for_each(State& state, const Audience& to, Visit visit) {
     auto& registry = state.registry();

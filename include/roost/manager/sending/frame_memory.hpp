@@ -7,7 +7,6 @@
 #include <cstring>
 #include <string_view>
 
-#include "roost/base/build/config.hpp"
 #include "roost/manager/registry/room_index.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
@@ -15,14 +14,14 @@
 
 namespace roost::detail {
 
-/// Places small frames that follow each other to the same audience side by side in memory, so that
-/// an `Outbox` holds them, and the kernel gets them, as one piece.
+/// Copies successive small frames to the same audience next to each other in memory, so that an
+/// `Outbox` holds them, and the kernel gets them, as one piece.
 class FrameCoalescer {
  public:
-  /// The same frame, behind the one before if there is room; a large one as it is.
+  /// Returns a copy of @p frame behind the previous one, or @p frame itself if it is large.
   [[nodiscard]] Frame coalesce(const Frame& frame, FrameAccount* account = nullptr);
 
-  /// What it holds of the account for itself.
+  /// Returns how many bytes of the account no frame uses.
   [[nodiscard]] std::size_t idle_bytes() const noexcept {
     return chunk_ && !chunk_.is_shared() ? chunk_.charged_bytes() : 0;
   }
@@ -36,32 +35,36 @@ class FrameCoalescer {
   std::size_t used_ = 0;
 };
 
-/// The frames of one manager in memory: where small ones are placed side by side, and what all that
-/// are still queued cost.
+/// The memory of one manager's frames: coalesces small ones, and counts the bytes of all that are
+/// still queued.
 class FrameMemory {
  public:
-  /// @p frame to one room, or to everyone (an empty name), beside the one before. Rooms may share a
-  /// place: what lies between their frames then is no harm.
-  [[nodiscard]] Frame coalesce(const Frame& frame, std::string_view room) {
-    return coalescers_[StringHash()(room) % coalescers_.size()].coalesce(frame, account_.get());
+  /// Coalesces @p frame with the previous one to @p room, or to everyone if the name is empty. Two
+  /// rooms may share a coalescer; then their frames are merely not adjacent.
+  /// @param is_lined  whether the frame is for clients that get a line before the payload
+  [[nodiscard]] Frame coalesce(const Frame& frame, std::string_view room, bool is_lined = false) {
+    const std::size_t place = StringHash()(room) + (is_lined ? 1 : 0);
+    return coalescers_[place % coalescers_.size()].coalesce(frame, account_.get());
   }
 
-  /// Before anything is queued. @pre no other thread has the frame
+  /// Counts the memory of @p frame; call this before it is queued. @pre no other thread has the
+  /// frame
   void charge(const Frame& frame) { frame.charge_to(*account_); }
 
-  /// What the outboxes add up to.
+  /// Returns the sum over all outboxes.
   [[nodiscard]] OutboxTotal& total() noexcept { return total_; }
   [[nodiscard]] const OutboxTotal& total() const noexcept { return total_; }
 
-  /// Bytes of all outboxes; what many share counts once. What idle coalescers keep is no outbox's.
+  /// Returns the bytes of all outboxes; shared bytes count once. Memory that idle coalescers keep
+  /// is not counted.
   [[nodiscard]] std::size_t bytes() const noexcept;
-  /// The same at a glance, and never less.
+  /// Returns an upper bound of `bytes` in constant time.
   [[nodiscard]] std::size_t at_most() const noexcept {
     return account_->bytes() + total_.entries * sizeof(Outbox::Entry);
   }
 
  private:
-  std::array<FrameCoalescer, 1'024> coalescers_;  // a fixed number: an idle one keeps its memory
+  std::array<FrameCoalescer, 1'024> coalescers_;  // a fixed number, because each keeps some memory
   OutboxTotal total_;
   const FrameAccount::Ptr account_ = FrameAccount::open();
 };
@@ -69,9 +72,9 @@ class FrameMemory {
 inline Frame FrameCoalescer::coalesce(const Frame& frame, FrameAccount* account) {
   const std::size_t size = frame.size();
   if (size > largest_coalesced) return frame;
-  if (!chunk_.is_shared()) used_ = 0;  // nobody has any of it still to write
+  if (!chunk_.is_shared()) used_ = 0;  // no frame uses the chunk any more
   if (chunk_.size() - used_ < size) {
-    // As large as the burst is so far: whoever is slow keeps all of it in memory.
+    // In proportion to the burst so far: one slow recipient keeps the whole chunk in memory.
     const std::size_t capacity = std::clamp(2 * used_, smallest_chunk, largest_chunk);
     chunk_ = Frame::raw(std::max(capacity, size));
     if (account) chunk_.charge_to(*account);

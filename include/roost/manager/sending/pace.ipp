@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/manager/sending/pace.hpp"
 
 namespace roost::detail {
 
-/// What was taken between two looks; over TLS the count may go back by a few bytes.
+/// Returns the bytes taken between two looks. With TLS the count may go back by a few bytes.
 ROOST_DECL std::uint64_t taken_since(std::uint64_t before, std::uint64_t now) noexcept {
   return static_cast<std::int64_t>(now - before) > 0 ? now - before : 0;
 }
@@ -26,7 +24,7 @@ ROOST_DECL void Pace::begin_window(time_point now, const Look& look) noexcept {
   had_grace_ = false;
 }
 
-// An acknowledgement that got lost comes again after a retransmission or two.
+// Four round trips allow for a lost acknowledgement, which needs a retransmission or two.
 ROOST_DECL Pace::duration Pace::patience(const Limits& limits) const noexcept {
   return std::min(std::max(limits.patience, 4 * round_trip_), limits.send_timeout);
 }
@@ -38,8 +36,8 @@ ROOST_DECL Pace::time_point Pace::due(const Limits& limits) const noexcept {
   return due;
 }
 
-// The first burst may leave any amount, if only the peer takes some of it. What comes on top of
-// that before it is gone must not grow faster than the peer reads.
+// A first burst may leave any amount, as long as the peer takes some of it. Bytes queued on top of
+// it must not grow faster than the peer reads.
 ROOST_DECL bool Pace::keeps_up(time_point now, const Look& look,
                                const Limits& limits) const noexcept {
   const std::uint64_t taken = taken_since(window_taken_, look.progress.taken);
@@ -52,7 +50,8 @@ ROOST_DECL bool Pace::keeps_up(time_point now, const Look& look,
   return surplus * window <= static_cast<double>(taken) * time;
 }
 
-// What the kernel had room for only now could not be taken before: the loop was late.
+// If the flush before this look wrote bytes, the loop was late: the peer could not take them
+// earlier, so it gets more time once.
 ROOST_DECL bool Pace::is_graced(time_point now, const Look& look, const Limits& limits) noexcept {
   if (!look.wrote || had_grace_) return false;
   begin_window(now, look);

@@ -12,17 +12,14 @@
 #include <optional>
 #include <utility>
 
-#include "roost/base/clock.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/sending/backpressure.hpp"
-#include "roost/manager/sending/patience.hpp"
-#include "roost/runtime/detail/loop.hpp"
-#include "roost/runtime/detail/wait.hpp"
+#include "roost/manager/sending/pace.hpp"
+#include "roost/runtime/detail/loop_clock.hpp"
+#include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/running.hpp"
 #include "roost/socket/detail/outbox.hpp"
-#include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"
-#include "roost/socket/websocket_like.hpp"
 
 namespace roost {
 
@@ -31,26 +28,28 @@ class Connection;
 
 namespace detail {
 
-/// The outbox of a socket that takes no frames: they queue up here, and one pump at a time sends
-/// them as messages.
+/// The outbox of a socket that does not accept frames: they are queued here, and one pump at a time
+/// sends them as messages.
 template <class Ws>
 class PlainQueue {
  public:
   void watch(const OutboxWatch& watch) { outbox_.watch(watch); }
   [[nodiscard]] std::size_t cost() const noexcept { return outbox_.cost(); }
-  /// When the send under way began, or what waits for the next one was queued.
+  /// Returns when the current send began, or when the first queued frame was queued if that is
+  /// later.
   [[nodiscard]] std::optional<Clock::time_point> oldest() const {
     const auto oldest = outbox_.oldest();
     return oldest ? std::optional(std::max(*oldest, send_began_)) : std::nullopt;
   }
-  /// Bytes that were sent.
+  /// Returns how many bytes were sent.
   [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return outbox_.consumed(); }
-  /// What was sent, and what is still to be sent.
+  /// Returns the bytes sent, and those still to be sent.
   [[nodiscard]] SendProgress progress() const noexcept {
     return {.taken = sent_bytes(), .pending = outbox_.bytes()};
   }
 
-  /// @param delivery  told when it is sent; null where nobody waits
+  /// Queues a frame.
+  /// @param delivery  notified when the frame is sent; null if nobody waits
   void push(const Frame& frame, std::shared_ptr<Delivery> delivery, Clock::time_point now) {
     if (delivery) ++delivery->pending;
     deliveries_.push_back(std::move(delivery));
@@ -64,8 +63,8 @@ class PlainQueue {
     return queueing;
   }
 
-  /// Whoever waits for a delivery is told, and @p parked comes last.
-  /// @param is_flushed  whether what is queued is still to be sent
+  /// Notifies all who wait for a delivery, and queues the @p parked frames last.
+  /// @param is_flushed  whether queued frames are still to be sent
   void end(Backpressure& parked, bool is_flushed) {
     watch({});
     for (const auto& delivery : std::exchange(deliveries_, {})) {
@@ -78,10 +77,10 @@ class PlainQueue {
     if (!is_flushed) outbox_.discard();
   }
 
-  /// Whether what is queued is being sent, and what comes next will be.
+  /// Returns whether a pump sends the queued frames.
   [[nodiscard]] bool is_pumping() const noexcept { return is_pumping_; }
-  /// Sends all there is. @pre not `is_pumping()`
-  /// @param owner  keeps this, and is told when a send fails; then nothing is sent any more
+  /// Sends all frames until none is queued. @pre not `is_pumping()`
+  /// @param owner  keeps this alive, and is dropped when a send fails; then nothing more is sent
   void pump(const Loop& loop, std::shared_ptr<Connection<Ws>> owner, std::shared_ptr<Ws> socket) {
     is_pumping_ = true;
     boost::asio::co_spawn(loop.executor,
@@ -89,8 +88,9 @@ class PlainQueue {
                           [running = Running(loop.executor)](std::exception_ptr) {});
   }
 
-  /// Waits until all is sent. What is not when @p patience is over never will be.
-  /// @pre this, @p loop and @p patience outlive it
+  /// Waits until all frames are sent. Frames left when @p patience is over are discarded.
+  /// @returns whether all were sent
+  /// @pre this, @p loop and @p patience outlive the coroutine
   boost::asio::awaitable<bool> wait_flushed(const Loop& loop, Patience& patience) {
     struct Rest {
       Outbox& outbox;
@@ -106,14 +106,14 @@ class PlainQueue {
   }
 
  private:
-  // Owns socket and frame: a send that never ends holds nobody but itself.
+  // Owns socket and frame, so that a send that never ends does not block anything else.
   static boost::asio::awaitable<void> run_pump(PlainQueue& self,
                                                std::shared_ptr<Connection<Ws>> owner,
                                                std::shared_ptr<Ws> socket, Clock& clock) {
-    // The socket must not be called while a broadcast is under way.
+    // The socket must not be called during a broadcast.
     co_await next_turn();
     while (!self.outbox_.empty()) {
-      self.send_began_ = clock.now();  // each message has its own time
+      self.send_began_ = clock.now();  // each message has its own time limit
       self.outbox_.mark_blocked();
       self.outbox_.start_front();
       const Frame frame = self.outbox_.front().frame;
@@ -140,7 +140,7 @@ class PlainQueue {
 
   void finish_front(const Frame& sent) {
     std::shared_ptr<Delivery> delivery;
-    if (!deliveries_.empty()) {  // none once it is only flushed
+    if (!deliveries_.empty()) {  // empty after `end`
       delivery = std::move(deliveries_.front());
       deliveries_.pop_front();
     }
@@ -149,7 +149,7 @@ class PlainQueue {
   }
 
   Outbox outbox_;
-  std::deque<std::shared_ptr<Delivery>> deliveries_;  // one for each entry, null where none waits
+  std::deque<std::shared_ptr<Delivery>> deliveries_;  // one for each entry; null if nobody waits
   Clock::time_point send_began_{};
   bool is_pumping_ = false;
   WaitList pump_ended_;
@@ -157,3 +157,65 @@ class PlainQueue {
 
 }  // namespace detail
 }  // namespace roost
+
+namespace roost::detail {
+
+/// How far a socket has come with its frames. The socket knows it, or, if it does not accept
+/// frames, the `Queue` in front of it.
+template <class Ws, class Queue>
+struct Backlog {
+  Ws& socket;
+  const Queue& queue;
+
+  /// Returns the memory of the queued frames.
+  [[nodiscard]] std::size_t bytes() const {
+    if constexpr (HasOutbox<Ws>) {
+      return socket.queued_bytes();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return queue.cost();
+    } else {
+      return 0;
+    }
+  }
+
+  /// Returns when the oldest byte was queued, in the time of @p loop. A socket uses the clock of
+  /// the application.
+  [[nodiscard]] std::optional<Clock::time_point> oldest(
+      [[maybe_unused]] const LoopClock& loop) const {
+    if constexpr (HasOutbox<Ws>) {
+      std::optional<Clock::time_point> oldest = socket.oldest_queued();
+      if (oldest) oldest = loop.from_base(*oldest);
+      return oldest;
+    } else if constexpr (!TakesFrames<Ws>) {
+      return queue.oldest();
+    } else {
+      return std::nullopt;
+    }
+  }
+
+  /// Returns the progress of the peer, for a `Pace`.
+  [[nodiscard]] SendProgress pace(const LoopClock& loop) const {
+    if constexpr (TellsProgress<Ws>) {
+      return socket.send_progress();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return {.taken = queue.sent_bytes()};
+    } else if (const auto time = oldest(loop)) {
+      // Any change of the oldest byte counts as a large progress.
+      return {.taken = static_cast<std::uint64_t>(time->time_since_epoch().count())};
+    }
+    return {};
+  }
+
+  /// Returns the progress of the peer, once no more frames are queued.
+  [[nodiscard]] SendProgress rest() const {
+    if constexpr (TellsProgress<Ws>) {
+      return socket.send_progress();
+    } else if constexpr (!TakesFrames<Ws>) {
+      return queue.progress();
+    } else {
+      const std::size_t queued = bytes();
+      return {.taken = std::uint64_t{0} - queued, .pending = queued};  // gone means taken
+    }
+  }
+};
+}  // namespace roost::detail

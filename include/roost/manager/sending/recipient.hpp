@@ -12,24 +12,14 @@
 #include <type_traits>
 #include <utility>
 
-#include "roost/base/build/config.hpp"
-#include "roost/base/clock.hpp"
 #include "roost/base/log.hpp"
+#include "roost/manager/history/replay.hpp"
+#include "roost/manager/history/wire_form.hpp"
 #include "roost/manager/registry/liveness.hpp"
 #include "roost/manager/registry/room_index.hpp"
-#include "roost/manager/sending/backlog.hpp"
-#include "roost/manager/sending/backpressure.hpp"
-#include "roost/manager/sending/pace.hpp"
-#include "roost/manager/sending/patience.hpp"
 #include "roost/manager/sending/plain_queue.hpp"
-#include "roost/runtime/detail/loop.hpp"
-#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/detail/if_able.hpp"
-#include "roost/socket/detail/outbox.hpp"
-#include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
-#include "roost/socket/socket_observer.hpp"
-#include "roost/socket/websocket_like.hpp"
 
 namespace roost {
 
@@ -47,12 +37,16 @@ class ManagerState;
 template <class Ws>
 void drop(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how);
 
-/// The sending side of one connection: where its frames go, and what backpressure does to them.
+// See `history/recoveries.hpp`.
+template <class Ws>
+void feed_replays(ManagerState<Ws>& state, ConnectionParts<Ws>& parts);
+
+/// The sending side of one connection: passes frames to the socket, and applies backpressure.
 template <class Ws>
 class Recipient : public RoomMember, private SocketObserver {
  public:
-  /// Offers a frame; never suspends, never calls the application.
-  /// @param awaited   whether somebody can wait for @p delivery, which is made when needed
+  /// Offers a frame. It never suspends and never calls the application.
+  /// @param awaited   whether the sender can wait for @p delivery, which is made when needed
   OfferResult offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if constexpr (TakesFrames<Ws>) {
       if (backpressure_.is_open()) [[likely]] {
@@ -62,7 +56,7 @@ class Recipient : public RoomMember, private SocketObserver {
     return offer_with_care(frame, awaited, delivery);
   }
 
-  /// The same for a frame with a policy of its own, for which nobody waits.
+  /// Offers a frame with its own drop policy. No sender waits for such a frame.
   OfferResult offer(const Frame& frame, const FramePolicy& policy, bool awaited,
                     std::shared_ptr<Delivery>& delivery) {
     if (policy.overflow == Overflow::close && overflow_ == Overflow::close) {
@@ -71,21 +65,38 @@ class Recipient : public RoomMember, private SocketObserver {
     return offer_lossy(frame, policy);
   }
 
-  /// The form in which its frames are offered.
-  [[nodiscard]] FrameForm frame_form() const noexcept { return frame_form_; }
+  /// Returns the form in which its frames are offered.
+  [[nodiscard]] WireForm wire_form() const noexcept { return wire_form_; }
+  /// Makes its client get a line before each payload. Call this before `attach`.
+  void want_positions() noexcept { wire_form_ = detail::wire_form(0, true); }
 
-  /// Before an offer, in two steps: what is asked for here leads to what is asked for there.
+  /// Returns the rooms whose history it gets or has got; null if it never asked.
+  [[nodiscard]] Replays* replays() const noexcept { return replays_.get(); }
+  [[nodiscard]] Replays& make_replays() {
+    if (!replays_) replays_ = std::make_unique<Replays>();
+    return *replays_;
+  }
+  /// Returns whether more earlier messages may be offered now.
+  [[nodiscard]] bool may_replay() const noexcept { return backpressure_.is_open(); }
+  /// Makes no sender wait for it while it gets earlier messages.
+  void give_up_waiting() {
+    backpressure_.give_up();
+    drop_unless_taken(release_parked());
+  }
+
+  /// Prefetches the memory that an offer needs, in two steps: the second follows a pointer that the
+  /// first has fetched.
   void prefetch_recipient() const noexcept { prefetch<64>(&met_by_); }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
-  /// What follows from an offer, once nobody walks over connections any more.
+  /// Drops the connection if its offer failed. Call this only after the walk over connections.
   void drop_unless_taken(OfferResult offer) {
     if (offer == OfferResult::failed) drop({.reason = DisconnectReason::send_failed});
     if (offer == OfferResult::overflow) drop({.reason = DisconnectReason::outbox_overflow});
   }
 
-  /// When this connection must be looked at again beside its `Pace`: those who wait for it have
-  /// waited long enough, or its oldest byte is too old. Nothing if neither can happen.
+  /// Returns when to call `is_expired`, apart from its `Pace`: when senders have waited long
+  /// enough, or its oldest byte is too old. Nothing if neither can happen.
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const {
     const auto& options = state_->options();
     std::optional<Clock::time_point> next = backpressure_.deadline(options.backpressure_wait);
@@ -95,7 +106,7 @@ class Recipient : public RoomMember, private SocketObserver {
     return next;
   }
 
-  /// Carries out what is due. @returns whether the connection is to be dropped.
+  /// Releases senders that have waited long enough. @returns whether to drop the connection
   [[nodiscard]] bool is_expired(Clock::time_point now) {
     const auto expiry = age_limit();
     if (expiry && now >= *expiry) return true;
@@ -104,10 +115,10 @@ class Recipient : public RoomMember, private SocketObserver {
     return false;
   }
 
-  /// Writes what can be written now. @returns whether that was something
+  /// Writes as many bytes as possible now. @returns whether any were written
   bool flush() { return if_able::flush(*socket_); }
 
-  /// What its peer has taken, and what it has not.
+  /// Returns the progress of its peer and its queued bytes.
   [[nodiscard]] Pace::Look look() const {
     return {.progress = backlog().pace(state_->clock()), .backlog = queued_bytes()};
   }
@@ -115,19 +126,20 @@ class Recipient : public RoomMember, private SocketObserver {
     return backlog().bytes() + backpressure_.posted_bytes();
   }
 
-  /// A walk over many has come by. @returns whether for the first time.
+  /// Marks it as visited by a walk. @returns whether this is the first visit
   bool meet(std::uint64_t walk) noexcept { return std::exchange(met_by_, walk) != walk; }
 
-  /// Whether its connection is registered.
+  /// Returns whether its connection is registered.
   [[nodiscard]] bool is_attached() const noexcept { return state_ != nullptr; }
-  /// With a manager for each thread, connections are easily given to the wrong one.
+  /// Returns whether it belongs to @p manager. With one manager per thread it is easy to pass a
+  /// connection to the wrong one.
   [[nodiscard]] bool is_attached_to(const ManagerState<Ws>& manager) const noexcept {
     return state_ == &manager;
   }
-  /// Null once it is not attached any more.
+  /// Returns the socket; null once it is detached.
   [[nodiscard]] const std::shared_ptr<Ws>& socket() const noexcept { return socket_; }
 
-  /// By the time of the loop while it is attached.
+  /// Returns its liveness, in the time of the loop while it is attached.
   [[nodiscard]] Liveness& liveness() noexcept { return liveness_; }
   [[nodiscard]] const Liveness& liveness() const noexcept { return liveness_; }
 
@@ -141,23 +153,23 @@ class Recipient : public RoomMember, private SocketObserver {
                             .is_lossy = overflow_ != Overflow::close};
     if_able::observe(*socket_, watch);
     sink_ = if_able::frame_sink(*socket_);
-    frame_form_ = if_able::frame_form(*socket_);
+    wire_form_ = detail::wire_form(if_able::frame_form(*socket_), is_lined(wire_form_));
     if constexpr (!TakesFrames<Ws>) plain_.watch(watch);
   }
 
-  /// When a message or a pong last came through the manager, or anything to a socket that tells; in
-  /// the time of the application's clock.
+  /// Returns when the peer was last heard from through the manager or, if the socket reports it, by
+  /// the socket; in the time of the application's clock.
   [[nodiscard]] Clock::time_point last_heard_of() const noexcept {
     if (!state_) return liveness_.last_seen();
     return std::max(state_->clock().to_base(liveness_.last_seen()),
                     if_able::last_activity(*socket_));
   }
 
-  /// Lets go of the socket; whoever waits for a delivery is told.
-  /// @param is_flushed  whether the frames that were taken are still to be sent
+  /// Releases and returns the socket, and notifies senders that wait for a delivery.
+  /// @param is_flushed  whether accepted frames are still to be sent
   std::shared_ptr<Ws> detach(bool is_flushed) {
     if_able::observe(*socket_, {});
-    liveness_.note(last_heard_of());  // the time of the loop is not known any more
+    liveness_.note(last_heard_of());  // the clock of the loop is not available afterwards
     if constexpr (TakesFrames<Ws>) {
       while (auto parked = backpressure_.take()) {
         if (is_flushed) try_send(parked->frame);
@@ -166,20 +178,21 @@ class Recipient : public RoomMember, private SocketObserver {
     } else {
       plain_.end(backpressure_, is_flushed);
     }
+    if (replays_) replays_->clear();
     state_ = nullptr;
     sink_ = nullptr;
     return std::exchange(socket_, nullptr);
   }
 
-  /// Waits until the pump of a socket that takes no frames has sent all.
-  /// @returns whether it has, before @p patience was over
-  /// @pre this, @p loop and @p patience outlive it
+  /// Waits until the pump of a socket that does not accept frames has sent all.
+  /// @returns whether it has sent all before @p patience was over
+  /// @pre this, @p loop and @p patience outlive the coroutine
   boost::asio::awaitable<bool> wait_flushed(const Loop& loop, Patience& patience) {
     if constexpr (!TakesFrames<Ws>) co_return co_await plain_.wait_flushed(loop, patience);
     co_return true;
   }
-  /// What the peer of @p socket, which is not attached any more, has taken, and what it has not.
-  /// @param recipient  null: it never was attached
+  /// Returns the progress of the peer of @p socket, which is no longer attached.
+  /// @param recipient  null: it was never attached
   [[nodiscard]] static SendProgress progress([[maybe_unused]] const Recipient* recipient,
                                              Ws& socket) {
     if constexpr (TakesFrames<Ws>) {
@@ -189,7 +202,7 @@ class Recipient : public RoomMember, private SocketObserver {
     }
   }
 
-  /// Drops its connection. Nothing happens if it is not attached any more.
+  /// Drops its connection. Does nothing if it is no longer attached.
   void drop(Disconnect how) {
     if (state_) detail::drop(*state_, owner_of(self()), std::move(how));
   }
@@ -212,7 +225,7 @@ class Recipient : public RoomMember, private SocketObserver {
     const auto& options = state_->options();
     if (backpressure_.state() == Backpressure::State::congested) {
       backpressure_.expire(options.clock->now(), options.backpressure_wait);
-      // Who is in which room must not change here.
+      // No connection may leave a room during a broadcast, so this only reports a failure.
       if (const OfferResult parked = release_parked(); parked != OfferResult::taken) return parked;
     }
     const bool is_told = awaited && (!TakesFrames<Ws> || !is_ready());
@@ -224,7 +237,7 @@ class Recipient : public RoomMember, private SocketObserver {
       return OfferResult::waiting;
     }
     if (backpressure_.has_parked()) {
-      backpressure_.park(frame, nullptr);  // behind those that came before it
+      backpressure_.park(frame, nullptr);  // behind earlier frames
     } else if (!enqueue(frame, awaited ? delivery : nullptr)) {
       return OfferResult::failed;
     }
@@ -233,7 +246,7 @@ class Recipient : public RoomMember, private SocketObserver {
   }
 
   OfferResult offer_lossy(const Frame& frame, FramePolicy policy) {
-    // It must not overtake those that wait for room.
+    // The frame must not overtake parked frames.
     policy.may_queue = !backpressure_.has_parked();
     const Queueing queueing = queue(frame, policy);
     state_->count(queueing);
@@ -247,8 +260,7 @@ class Recipient : public RoomMember, private SocketObserver {
     return queueing.result == Queueing::Result::taken ? OfferResult::taken : OfferResult::conflated;
   }
 
-  // Whether more is queued than may be, for a peer that is known not to take it. Another one has
-  // time to show that it does.
+  // Returns whether too much is queued for a peer that is known not to keep up.
   [[nodiscard]] bool overflows() {
     return queued_bytes() > state_->options().max_outbox_bytes &&
            state_->congestion().on_excess(self());
@@ -291,7 +303,7 @@ class Recipient : public RoomMember, private SocketObserver {
     plain_.pump(state_->loop(), owner_of(self()).shared_from_this(), socket_);
   }
 
-  /// @returns `taken`, or why the connection is to be dropped.
+  /// Moves parked frames to the outbox. @returns `taken`, or why the connection must be dropped
   [[nodiscard]] OfferResult release_parked() {
     while (auto parked = backpressure_.unpark()) {
       const bool is_taken = enqueue(parked->frame, parked->delivery);
@@ -315,6 +327,7 @@ class Recipient : public RoomMember, private SocketObserver {
       case OutboxEvent::below_low_water:
         backpressure_.on_below_low_water();
         drop_unless_taken(release_parked());
+        if (state_ && replays_) feed_replays(*state_, self());
         break;
       case OutboxEvent::blocked:
         state_->congestion().watch(self());
@@ -338,7 +351,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if (state_) liveness_.on_pong(payload, state_->now());
   }
 
-  // Where the socket does not tell its progress.
+  // Returns when the oldest byte is too old, for sockets that do not report their progress.
   [[nodiscard]] std::optional<Clock::time_point> age_limit() const {
     if constexpr (!TellsProgress<Ws>) {
       const auto oldest = backlog().oldest(state_->clock());
@@ -349,16 +362,16 @@ class Recipient : public RoomMember, private SocketObserver {
 
   [[nodiscard]] Backlog<Ws, Plain> backlog() const noexcept { return {*socket_, plain_}; }
 
-  // What a broadcast needs of each recipient, side by side.
-  std::uint64_t met_by_ = 0;  // the last broadcast that met or excluded it
-  decltype(if_able::frame_sink(std::declval<Ws&>())) sink_ =
-      nullptr;  // null once it takes no frames
+  // The members that a broadcast needs of each recipient are adjacent.
+  std::uint64_t met_by_ = 0;  // the last broadcast that visited or excluded it
+  decltype(if_able::frame_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it accepts none
   Backpressure backpressure_;
-  FrameForm frame_form_ = 0;
+  WireForm wire_form_ = WireForm::as_it_is;
 
+  std::unique_ptr<Replays> replays_;
   [[no_unique_address]] Plain plain_;
 
-  ManagerState<Ws>* state_ = nullptr;  // null once it is not attached any more
+  ManagerState<Ws>* state_ = nullptr;  // null once it is detached
   std::shared_ptr<Ws> socket_;
   Liveness liveness_;
   const Overflow overflow_;

@@ -18,15 +18,15 @@ namespace roost::detail {
 /// One reply of Redis.
 struct RedisReply {
   int type = REDIS_REPLY_NIL;
-  long long integer = 0;  ///< Of an integer.
-  std::string text = {};  ///< Of a string, a status or an error.
+  long long integer = 0;  ///< The value of an integer.
+  std::string text = {};  ///< The text of a string, a status or an error.
   std::vector<RedisReply> elements = {};
 
   [[nodiscard]] bool is_error() const noexcept { return type == REDIS_REPLY_ERROR; }
   [[nodiscard]] bool is_integer() const noexcept { return type == REDIS_REPLY_INTEGER; }
 };
 
-/// Appends a number that says how much comes.
+/// Appends a header that says how many elements or bytes follow.
 inline void append_count(std::string& out, char kind, std::size_t count) {
   char digits[24];
   const auto [end, error] = std::to_chars(digits, digits + sizeof digits, count);
@@ -34,8 +34,8 @@ inline void append_count(std::string& out, char kind, std::size_t count) {
   out.append(digits, end).append("\r\n");
 }
 
-// Commands in the protocol of Redis. (hiredis formats with `sprintf` into memory of its own, which
-// costs a publisher a seventh of its time.)
+// Encodes commands in the protocol of Redis. (hiredis formats commands with `sprintf` into memory
+// of its own, which takes a seventh of a publisher's time.)
 
 inline void append_argument(std::string& out, std::string_view first, std::string_view rest = {}) {
   append_count(out, '$', first.size() + rest.size());
@@ -49,30 +49,31 @@ inline void append_command(std::string& out, std::initializer_list<std::string_v
   append_command(out, std::span(arguments.begin(), arguments.size()));
 }
 
-/// Makes replies of bytes. What no Redis would answer is refused before memory is given to it.
+/// Parses bytes into replies. A reply that Redis would not send is rejected before memory is
+/// allocated for it.
 class RedisReader {
  public:
   struct Limits {
-    std::size_t elements = 64;                  ///< Of an array.
-    std::size_t depth = 8;                      ///< Of arrays in arrays.
-    std::size_t bytes = std::size_t{64} << 20;  ///< Of one string.
+    std::size_t elements = 64;                  ///< Limit on an array.
+    std::size_t depth = 8;                      ///< Limit on nested arrays.
+    std::size_t bytes = std::size_t{64} << 20;  ///< Limit on one string.
   };
 
   RedisReader() : RedisReader(Limits()) {}
   explicit RedisReader(Limits limits)
       : limits_(limits), reader_(redisReaderCreateWithFunctions(&functions()), &redisReaderFree) {
     if (!reader_) throw std::bad_alloc();
-    reader_->maxbuf = 262'144;  // kept while it is empty: else it is allocated with each feed
-    reader_->privdata = this;   // hiredis 0.14 has a macro that C++ refuses
+    reader_->maxbuf = 262'144;  // kept while empty: else each feed allocates it
+    reader_->privdata = this;   // hiredis 0.14 has a macro that is invalid in C++
   }
   RedisReader(const RedisReader&) = delete;
   RedisReader& operator=(const RedisReader&) = delete;
 
-  /// Takes what came from the socket. Best in pieces of some KiB: hiredis moves the rest of its
-  /// buffer to the front with each few replies.
+  /// Appends bytes from the socket. Pieces of some KiB are best: hiredis moves the rest of its
+  /// buffer to the front after every few replies.
   void feed(std::string_view bytes) { redisReaderFeed(reader_.get(), bytes.data(), bytes.size()); }
 
-  /// The next reply, good until the next call; null if it is not complete yet, or if there is an
+  /// The next reply, valid until the next call. Null if it is not complete yet, or after an
   /// `error()`.
   [[nodiscard]] RedisReply* next() {
     void* reply = nullptr;
@@ -82,7 +83,7 @@ class RedisReader {
     return nullptr;
   }
 
-  /// Why no more can be read; empty: nothing is wrong.
+  /// Why no more can be read; empty if there is no error.
   [[nodiscard]] std::string error() const {
     if (is_too_long_) return "a reply of over " + std::to_string(limits_.bytes) + " bytes";
     if (reader_->err == REDIS_ERR_OOM) return "a reply that no Redis would send";
@@ -94,16 +95,16 @@ class RedisReader {
     static redisReplyObjectFunctions table = [] {
       redisReplyObjectFunctions f{};
       f.createString = &create_string;
-      f.createArray = &create_array;  // of an int or a size_t, as hiredis wants it
+      f.createArray = &create_array;  // hiredis passes an int or a size_t
       f.createInteger = &create_integer;
       f.createNil = &create_nil;
-      f.freeObject = [](void*) {};  // all belong to the reader
+      f.freeObject = [](void*) {};  // the reader owns all replies
       refuse_others(f);
       return f;
     }();
     return table;
   }
-  // Of RESP3, which nobody has asked Redis for; hiredis has them since 1.0.
+  // Types of RESP3, which is never requested from Redis; hiredis has them since 1.0.
   template <class Functions>
   static void refuse_others(Functions& f) {
     if constexpr (requires { f.createDouble = nullptr; }) {
@@ -114,7 +115,8 @@ class RedisReader {
     }
   }
 
-  // The place for what a task reads: in its array, or on its own. They are used again and again.
+  // The reply object for the value of a task: an element of its array, or the top level. These
+  // objects are reused.
   static RedisReply& place(const redisReadTask* task) noexcept {
     RedisReply& reply = task->parent ? static_cast<RedisReply*>(task->parent->obj)
                                            ->elements[static_cast<std::size_t>(task->idx)]
@@ -128,7 +130,7 @@ class RedisReader {
     reply.elements.clear();
     return reply;
   }
-  // Nothing may be thrown through hiredis, which takes null for a lack of memory.
+  // No exception may pass through hiredis, which takes null for a lack of memory.
   static void* create_string(const redisReadTask* task, char* text, std::size_t size) noexcept try {
     RedisReply& reply = place_of_one(task);
     reply.text.assign(text, size);
@@ -142,7 +144,7 @@ class RedisReader {
     const auto size = static_cast<std::size_t>(count);
     if (size > limits.elements || depth_of(task) > limits.depth) return nullptr;
     RedisReply& reply = place(task);
-    reply.elements.resize(size);  // and so stays: none of them moves
+    reply.elements.resize(size);  // not resized again: none of them moves
     return &reply;
   } catch (const std::bad_alloc&) {
     return nullptr;
@@ -159,7 +161,7 @@ class RedisReader {
   }
   static void* create_nil(const redisReadTask* task) noexcept {
     RedisReply& reply = place_of_one(task);
-    reply.type = REDIS_REPLY_NIL;  // the task is to read a string or an array
+    reply.type = REDIS_REPLY_NIL;  // the task reads a string or an array
     return &reply;
   }
 

@@ -37,21 +37,21 @@ namespace roost::detail {
 
 using Addresses = std::vector<boost::asio::ip::tcp::endpoint>;
 
-/// Where the addresses of a name arrive. The thread that asks for them shares it with the coroutine
-/// that waits, and outlives that where the DNS does not answer.
+/// Receives the addresses of a name. Shared by the thread that asks for them and the coroutine that
+/// waits; the thread outlives the coroutine if the DNS does not answer.
 struct LookupAnswer {
   std::mutex mutex;
-  // Under the mutex.
-  boost::asio::any_io_executor executor;  ///< None: nobody waits now.
-  const void* waiter = nullptr;           ///< The last one who waits.
+  // Guarded by the mutex.
+  boost::asio::any_io_executor executor;  ///< Empty: nobody waits now.
+  const void* waiter = nullptr;           ///< The last `LookupWaiter`.
   bool is_known = false;
-  // Written before it is known, and not changed from then on.
+  // Written before `is_known` is set, and not changed afterwards.
   Addresses addresses;
   boost::system::error_code error;
 
-  WaitList arrived;  ///< On the executor only.
+  WaitList arrived;  ///< Used on the executor only.
 
-  /// Whether the answer has come.
+  /// Whether the addresses or an error have arrived.
   [[nodiscard]] bool has_come() {
     const std::lock_guard lock(mutex);
     return is_known;
@@ -59,8 +59,8 @@ struct LookupAnswer {
 };
 using LookupAnswerPtr = std::shared_ptr<LookupAnswer>;
 
-/// The look-up of an attempt that did not wait for its end: the next attempt takes its answer. Else
-/// a DNS that takes longer than an attempt may take would never be of use.
+/// The lookup of an attempt that did not wait for its end. The next attempt takes its answer;
+/// otherwise a DNS slower than the limit on an attempt could never be used.
 using PendingLookup = std::shared_ptr<LookupAnswerPtr>;
 
 [[nodiscard]] inline boost::system::error_code lookup_error(int error, int system_error) {
@@ -75,7 +75,7 @@ using PendingLookup = std::shared_ptr<LookupAnswerPtr>;
   }
 }
 
-/// Asks the system for the addresses of a name, which takes as long as it takes.
+/// Asks the system for the addresses of a name. Blocks without a limit.
 [[nodiscard]] inline Addresses ask_system(const std::string& host, std::uint16_t port,
                                           boost::system::error_code& error) {
   addrinfo hints{};
@@ -98,8 +98,8 @@ using PendingLookup = std::shared_ptr<LookupAnswerPtr>;
   return addresses;
 }
 
-/// Hands the answer over, and wakes whoever still waits for it. While the mutex is held the
-/// `io_context` cannot go: `LookupWaiter` would have to take the executor away first.
+/// Stores the answer, and wakes the coroutine that waits, if any. While the mutex is held the
+/// `io_context` cannot be destroyed, since `LookupWaiter` removes the executor first.
 inline void hand_over(const LookupAnswerPtr& answer, Addresses addresses,
                       boost::system::error_code error) {
   const std::lock_guard lock(answer->mutex);
@@ -110,13 +110,13 @@ inline void hand_over(const LookupAnswerPtr& answer, Addresses addresses,
   boost::asio::post(answer->executor, [answer] { answer->arrived.notify_all(); });
 }
 
-/// How many threads of this process ask for names now. Bounded: names that get no answer for
+/// How many threads of this process look up names now. Bounded: names that get no answer for
 /// minutes must not collect threads.
 inline std::atomic<int> lookups_under_way = 0;
 inline constexpr int max_lookups = 64;
 
-/// Begins a thread that asks. It belongs to nobody, so that no end of a process or of an
-/// `io_context` waits for the DNS. (The resolver of Asio has a thread that `~io_context` joins.)
+/// Starts a detached thread that asks the system, so that neither the end of the process nor of an
+/// `io_context` waits for the DNS. (Asio's resolver has a thread that `~io_context` joins.)
 inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t port) {
   struct Count {
     Count() { ++lookups_under_way; }
@@ -143,7 +143,7 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
         boost::system::error_code error;
         Addresses addresses = ask_system(host, port, error);
         hand_over(answer, std::move(addresses), error);
-      } catch (const std::bad_alloc&) {  // the one who waits has a deadline, and then finds this
+      } catch (const std::bad_alloc&) {  // the coroutine that waits has a deadline
         const std::lock_guard lock(answer->mutex);
         answer->error = boost::asio::error::no_memory;
         answer->is_known = true;
@@ -154,7 +154,7 @@ inline void start_lookup(LookupAnswerPtr answer, std::string host, std::uint16_t
   }
 }
 
-/// The end of a look-up that waits for it.
+/// Keeps a coroutine registered as waiting for a lookup.
 class LookupWaiter final : private ContextGuard {
  public:
   LookupWaiter(const boost::asio::any_io_executor& executor, LookupAnswerPtr answer)
@@ -179,11 +179,11 @@ class LookupWaiter final : private ContextGuard {
   const LookupAnswerPtr answer_;
 };
 
-/// The addresses of @p host, in the order in which the system prefers them. A numeric address needs
-/// no thread.
-/// @param pending  of the attempts before, for the same name; keeps this look-up where nobody waits
-///                 for its end
-/// @par Errors  those of Asio
+/// Finds the addresses of @p host, in the order in which the system prefers them. A numeric address
+/// needs no thread.
+/// @param pending  shared by all attempts with this name; keeps a lookup that an attempt did not
+///                 wait for
+/// @par Errors  those of Asio.
 inline boost::asio::awaitable<Addresses> look_up(
     boost::asio::any_io_executor executor, std::string host, std::uint16_t port,
     PendingLookup pending = std::make_shared<LookupAnswerPtr>()) {
@@ -195,7 +195,7 @@ inline boost::asio::awaitable<Addresses> look_up(
   const LookupWaiter waiter(executor, answer);
   if (is_new) start_lookup(answer, std::move(host), port);
   *pending = answer;
-  // No deadline, so any clock will do: one that outlives whoever gave up.
+  // The caller sets the deadline. The system clock outlives a lookup that was given up.
   while (!answer->has_come()) co_await wait(answer->arrived, executor, Clock::system());
   pending->reset();
   if (answer->error) throw boost::system::system_error(answer->error);

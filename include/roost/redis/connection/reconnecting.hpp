@@ -13,25 +13,23 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/base/clock.hpp"
-#include "roost/redis/connection/lookup.hpp"
-#include "roost/redis/connection/session.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// How long to wait before the next attempt: anything up to a bound that doubles with each failure.
+/// Chooses the delay before the next attempt: a random one up to a bound that doubles with each
+/// failure.
 ///
 /// The whole delay is random ("full jitter"), so that replicas that have lost the same server do
 /// not come back in lockstep.
 class Backoff {
  public:
-  /// @param shortest, longest  the bound after the first failure, and the highest one
+  /// @param shortest  the bound after the first failure
+  /// @param longest   the highest bound
   Backoff(Clock::duration shortest, Clock::duration longest) noexcept
       : shortest_(shortest), longest_(longest), bound_(shortest) {}
 
+  /// The delay before the next attempt.
   /// @param random  evenly distributed, 0 <= random < 1
   [[nodiscard]] Clock::duration next(double random) noexcept {
     const Clock::duration bound = bound_;
@@ -47,8 +45,8 @@ class Backoff {
   Clock::duration bound_;
 };
 
-/// Which of the attempts to connect are logged: the first that fails, as a loss; later ones when
-/// the reason is another, but not more often than each few seconds, or else once a minute.
+/// Decides which failed attempts to connect are logged: the first, as a loss; later ones if the
+/// reason has changed, but not more often than every few seconds, or else once a minute.
 class FailureLog {
  public:
   enum class What { nothing, loss, attempt };
@@ -64,13 +62,13 @@ class FailureLog {
     why_ = why;
     return what;
   }
-  /// It has connected, or is ended.
+  /// Called when the connection is up, or ended.
   void clear() {
     failures_ = 0;
     logged_.reset();
     why_.clear();
   }
-  /// How many have failed, one after the other; the loss is the first.
+  /// How many attempts have failed in a row; the loss counts as the first.
   [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
 
  private:
@@ -79,8 +77,8 @@ class FailureLog {
   std::string why_;
 };
 
-/// Keeps one connection: makes it, and makes it again after each loss, with growing delays, until
-/// it is ended. What it is for is up to who derives from this.
+/// Keeps one connection: connects, and reconnects after each loss with growing delays, until it is
+/// ended. Derived classes use the connection.
 class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
  public:
   using ChildPtr = std::shared_ptr<Child<void>>;
@@ -89,16 +87,22 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   RedisConnection& operator=(const RedisConnection&) = delete;
   virtual ~RedisConnection() = default;
 
-  /// Another for each time that it begins or ends: the coroutine of an old one ends.
+  /// Changes each time the connection begins or ends; a coroutine with an old number must end.
   [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
-  /// Ends everything at once. @returns what ends; may be null.
+  /// Closes the connection, since Redis is not a primary any more; it connects anew.
+  void drop_connection(const std::string& why) {
+    if (const RedisLink::Ptr link = link_.lock()) link->close(why);
+  }
+
+  /// Ends everything immediately. @returns the coroutine that ends; may be null.
   ChildPtr end() {
     ChildPtr child = release();
     if (child) child->cancel();
     return child;
   }
-  /// The same where the coroutines go by themselves, with the `io_context`.
+  /// Ends the connection without cancelling its coroutine, which ends by itself. @returns that
+  /// coroutine; may be null.
   ChildPtr release() {
     ++generation_;
     failures_.clear();
@@ -108,11 +112,12 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   }
 
  protected:
-  /// @param name  in the log
+  /// @param name  the name of the connection in the log
   RedisConnection(RedisSharedPtr shared, std::string_view name)
       : shared_(std::move(shared)), name_(name) {}
 
-  /// @pre it has ended, or not begun
+  /// Begins to connect.
+  /// @pre the connection has ended, or has not begun
   void begin_connecting() {
     child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
   }
@@ -121,14 +126,14 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   const RedisSharedPtr shared_;
 
  private:
-  /// What is said before it counts as connected; with deadlines of its own.
+  /// Sets the connection up before it counts as connected. Must have its own deadlines.
   virtual boost::asio::awaitable<void> prepare(RedisLink::Ptr link) = 0;
   virtual void on_up() = 0;
-  /// Until the link is closed.
+  /// Uses the connection until the link is closed.
   virtual boost::asio::awaitable<void> serve(RedisLink::Ptr link) = 0;
-  /// It could not be made, or was lost.
+  /// Called when the connection could not be made, or was lost.
   virtual void on_down(const std::string& why) = 0;
-  /// What answered is a Redis that is of no use.
+  /// Called when the Redis that answered cannot be used, since it is not a primary.
   virtual void on_unusable_redis(const std::string&) {}
   virtual void on_end() = 0;
 
@@ -147,8 +152,9 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
       RedisLink::Ptr link;
       try {
         link = co_await RedisLink::connect(executor, shared->target(), turn, pending);
+        self->link_ = link;
         co_await self->prepare(link);
-      } catch (const boost::system::system_error& error) {  // also where it is cancelled
+      } catch (const boost::system::system_error& error) {  // also if cancelled
         why = RedisLink::describe(error, options.command_timeout);
       } catch (const RedisUnusable& trouble) {
         why = trouble.what();
@@ -192,6 +198,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   FailureLog failures_;
   std::uint64_t generation_ = 0;
   ChildPtr child_;
+  std::weak_ptr<RedisLink> link_;
 };
 
 }  // namespace roost::detail

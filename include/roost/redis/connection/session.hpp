@@ -17,21 +17,17 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/clock.hpp"
-#include "roost/base/error.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/connection/lookup.hpp"
 #include "roost/redis/connection/stream.hpp"
-#include "roost/redis/connection/url.hpp"
-#include "roost/redis/options.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 
 namespace roost::detail {
 
-/// What a Redis says of itself when it is asked with ROLE.
+/// The answer of Redis to ROLE.
 ///
-/// What is published to a replica reaches the clients of that replica and nobody else, though its
-/// own subscribers are none the wiser: only a primary is of use.
+/// Only a primary can be used. A message published to a replica reaches only the clients of that
+/// replica, and its subscribers do not notice.
 class RedisRole {
  public:
   RedisRole() = default;
@@ -46,17 +42,17 @@ class RedisRole {
     }
   }
 
-  /// It may not be asked, or is something that does not know.
+  /// False if ROLE is not permitted, or the server does not know the command.
   [[nodiscard]] bool is_known() const noexcept { return !name_.empty(); }
-  /// Why not.
+  /// The error if the role is not known.
   [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; }
-  /// Where it is not known, the best is hoped for.
+  /// Whether Redis can be used. If the role is not known, it is assumed to be a primary.
   [[nodiscard]] bool is_usable() const noexcept { return name_ != "slave" && name_ != "sentinel"; }
-  /// Why it is not usable.
+  /// Why Redis cannot be used.
   [[nodiscard]] std::string why() const {
     if (name_ == "sentinel") return "it is a Sentinel, which passes no messages on";
     return "it is a replica of " + primary_ +
-           ", and what is published there reaches none but its own clients";
+           ", and messages published there reach only its own clients";
   }
 
  private:
@@ -65,28 +61,41 @@ class RedisRole {
   std::string refusal_;
 };
 
-/// Where to connect, and how; shared by all that runs.
+/// The known Sentinels, beginning with the one that answered last, and the primary that it named.
+/// Used on the backplane's executor.
+struct SentinelList {
+  std::vector<RedisPlace> places;
+  RedisPlace primary = {};
+};
+
+/// The address and options of Redis; shared by all coroutines.
 struct RedisTarget {
   RedisUrl url;
   RedisOptions options;
+  std::shared_ptr<SentinelList> sentinels = {};  ///< Null if the URL names the host.
 };
 using RedisTargetPtr = std::shared_ptr<const RedisTarget>;
 
-/// It answers, but is a Redis that is of no use: a replica.
+// Defined in `sentinel.hpp`.
+boost::asio::awaitable<RedisPlace> find_primary(boost::asio::any_io_executor executor,
+                                                RedisTargetPtr target);
+
+/// Redis answers, but cannot be used since it is not a primary.
 struct RedisUnusable : RedisTrouble {
   using RedisTrouble::RedisTrouble;
 };
 
-/// One connection to Redis, logged in. Owned by the coroutines that use it, so that it goes with
-/// the `io_context`.
+/// A connection to Redis that is logged in. Owned by the coroutines that use it, so that it is
+/// destroyed with the `io_context`.
 class RedisLink : public std::enable_shared_from_this<RedisLink> {
  public:
   using Ptr = std::shared_ptr<RedisLink>;
 
-  /// Tries the addresses of the host one after the other, each for its share of the time.
-  /// @param turn     with which of them it begins: another for each attempt
-  /// @param pending  the same for all attempts
-  /// Throws `RedisTrouble` that says where and why, but never the password.
+  /// Connects to Redis: tries the addresses of the host one after the other, each for its share of
+  /// the time.
+  /// @param turn     selects the address to begin with; different for each attempt
+  /// @param pending  shared by all attempts
+  /// @par Errors  `RedisTrouble`, saying where and why, but never the password.
   static boost::asio::awaitable<Ptr> connect(boost::asio::any_io_executor executor,
                                              RedisTargetPtr target, std::size_t turn,
                                              PendingLookup pending) {
@@ -95,13 +104,14 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     try {
       const Clock::time_point deadline =
           target->options.clock->now() + target->options.connect_timeout;
-      const Addresses addresses = co_await find(executor, target, std::move(pending));
+      const Found found = co_await find(executor, target, std::move(pending));
+      const Addresses& addresses = found.addresses;
       for (std::size_t i = 0; i < addresses.size(); ++i) {
         const Clock::duration rest = deadline - target->options.clock->now();
         const auto share = std::max(rest, Clock::duration::zero()) /
                            static_cast<Clock::duration::rep>(addresses.size() - i);
         const auto& address = addresses[(turn + i) % addresses.size()];
-        Attempt attempt = co_await try_address(executor, target, address, share);
+        Attempt attempt = co_await try_address(executor, target, found.host, address, share);
         if (attempt.link) co_return std::move(attempt.link);
         if (!why.empty()) why += "; ";
         if (addresses.size() > 1) why += address.address().to_string() + ": ";
@@ -117,16 +127,17 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     throw RedisTrouble(why);
   }
 
-  /// What is to be sent. (It stays for the next time: making such memory anew costs most.)
+  /// The buffer of commands to send. (Its memory is kept for the next burst: allocating it anew
+  /// would cost most of the time.)
   [[nodiscard]] std::string& outgoing() noexcept { return outgoing_; }
-  /// Sends all that is `outgoing`, however long that takes. One at a time.
+  /// Sends all of `outgoing`, without a deadline. One call at a time.
   static boost::asio::awaitable<void> write(Ptr self) {
     co_await self->stream_->write(boost::asio::buffer(self->outgoing_));
     self->outgoing_.clear();
   }
-  /// Sends all that is `outgoing`, and closes where a piece of it takes longer than an answer may:
-  /// a long message needs its time on a slow link. Without a coroutine of its own where nothing has
-  /// to wait.
+  /// Sends all of `outgoing` in pieces, and closes the link if a piece takes longer than
+  /// `command_timeout`: a long message needs its time on a slow link. Creates no further coroutine
+  /// if nothing has to wait.
   static boost::asio::awaitable<void> send(Ptr self, RedisTargetPtr target,
                                            boost::asio::any_io_executor executor) {
     std::string& bytes = self->outgoing_;
@@ -149,7 +160,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     if (bytes.capacity() > to_keep) bytes = std::string();
   }
 
-  /// The next reply, as far as it has come, else null; good until the next call.
+  /// The next complete reply, valid until the next call; null if there is none yet.
   [[nodiscard]] RedisReply* next() {
     RedisReply* reply = reader_.next();
     while (!reply && !unfed_.empty()) {
@@ -160,7 +171,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     return reply;
   }
-  /// Waits for more to come. One at a time.
+  /// Waits until bytes arrive. One call at a time.
   static boost::asio::awaitable<void> read_more(Ptr self) {
     if (const std::string error = self->reader_.error(); !error.empty()) {
       throw RedisTrouble(error);
@@ -178,35 +189,35 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     co_return std::move(*reply);
   }
 
-  /// What is under way fails; the first reason counts.
+  /// Closes the link, so that its operations fail. The first reason is kept.
   void close(std::string_view why) noexcept {
     if (!is_open_) return;
     is_open_ = false;
     try {
       why_ = why;
-    } catch (...) {  // it closes, even without a reason
+    } catch (...) {  // closes also without a reason
     }
     stream_->close();
   }
   [[nodiscard]] bool is_open() const noexcept { return is_open_; }
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
 
-  /// What it said of itself at the log-in.
+  /// The role that Redis reported at the log-in.
   [[nodiscard]] const RedisRole& role() const noexcept { return role_; }
-  /// What it says of itself later is taken for an answer to ROLE: may it be used still?
+  /// Whether Redis can still be used, given a later answer to ROLE.
   [[nodiscard]] bool is_usable(const RedisRole& role) const noexcept {
     return is_cluster_ || role.is_usable();
   }
 
   explicit RedisLink(std::unique_ptr<RedisStream> stream) noexcept : stream_(std::move(stream)) {}
 
-  /// What to say of an error on the way to Redis.
+  /// Describes an error of the connection, for the log.
   static std::string describe(const boost::system::system_error& error, Clock::duration limit) {
     if (error.code() == errc::timed_out) {
       const auto ms = std::chrono::ceil<std::chrono::milliseconds>(limit);
       return "no answer within " + std::to_string(ms.count()) + " ms";
     }
-    if (error.code() == boost::asio::error::eof) return "it closed the connection";
+    if (error.code() == boost::asio::error::eof) return "the server closed the connection";
     return error.code().message();
   }
 
@@ -217,28 +228,43 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
 
   struct Attempt {
     Ptr link = {};
-    std::string why = {};  ///< Where there is no link.
+    std::string why = {};  ///< Set if there is no link.
     bool is_unusable = false;
   };
 
-  /// Where to connect to; of a unix socket one address that says nothing.
-  static boost::asio::awaitable<Addresses> find(boost::asio::any_io_executor executor,
-                                                RedisTargetPtr target, PendingLookup pending) {
+  struct Found {
+    std::string host = {};
+    Addresses addresses = {};
+  };
+
+  /// Finds the addresses to try. For a unix socket, returns one address that is not used.
+  static boost::asio::awaitable<Found> find(boost::asio::any_io_executor executor,
+                                            RedisTargetPtr target, PendingLookup pending) {
     const RedisUrl& url = target->url;
-    if (url.transport == RedisUrl::Transport::unix_socket) co_return Addresses(1);
-    Clock& clock = *target->options.clock;
-    auto looking = look_up(executor, url.host, url.port, std::move(pending));
-    co_return co_await with_deadline(std::move(looking), executor, clock,
-                                     target->options.connect_timeout);
+    Found found{.host = url.host};
+    if (url.transport == RedisUrl::Transport::unix_socket) {
+      found.addresses.resize(1);
+      co_return found;
+    }
+    RedisPlace place{url.host, url.port};
+    if (target->sentinels) {
+      place = co_await find_primary(executor, target);
+      found.host = place.host;
+      pending = std::make_shared<LookupAnswerPtr>();  // the host may change
+    }
+    auto looking = look_up(executor, place.host, place.port, std::move(pending));
+    found.addresses = co_await with_deadline(std::move(looking), executor, *target->options.clock,
+                                             target->options.connect_timeout);
+    co_return found;
   }
 
   static boost::asio::awaitable<Attempt> try_address(boost::asio::any_io_executor executor,
-                                                     RedisTargetPtr target,
+                                                     RedisTargetPtr target, std::string host,
                                                      boost::asio::ip::tcp::endpoint address,
                                                      Clock::duration limit) {
     Attempt attempt;
     try {
-      auto opening = open(executor, target, address);
+      auto opening = open(executor, target, std::move(host), address);
       attempt.link =
           co_await with_deadline(std::move(opening), executor, *target->options.clock, limit);
     } catch (const boost::system::system_error& error) {
@@ -253,9 +279,10 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     co_return attempt;
   }
   static boost::asio::awaitable<Ptr> open(boost::asio::any_io_executor executor,
-                                          RedisTargetPtr target,
+                                          RedisTargetPtr target, std::string host,
                                           boost::asio::ip::tcp::endpoint address) {
-    auto stream = co_await connect_stream(executor, target->url, target->options, address);
+    auto stream =
+        co_await connect_stream(executor, target->url, target->options, std::move(host), address);
     auto link = std::make_shared<RedisLink>(std::move(stream));
     co_await log_in(link, target);
     co_return link;
@@ -272,7 +299,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       append_command(commands, {"AUTH", url.password});
       sent.emplace_back("AUTH");
     }
-    append_command(commands, {"PING"});  // tells if there is a place, and if a password is needed
+    append_command(commands, {"PING"});  // fails if there is no place, or a password is needed
     sent.emplace_back("PING");
     append_command(commands, {"ROLE"});
     sent.emplace_back("ROLE");
@@ -286,7 +313,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     return sent;
   }
-  // Where nothing is to be read either, the error from before is the reason.
+  // Reads a reply. If that fails too, throws the earlier error of the write.
   static boost::asio::awaitable<RedisReply> read_although(Ptr self, std::exception_ptr unsent) {
     try {
       co_return co_await read(self);
@@ -301,15 +328,15 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     try {
       co_await write(self);
     } catch (const boost::system::system_error& error) {
-      // A Redis that turns us away says why before it closes.
+      // A Redis that rejects the connection says why before it closes.
       if (error.code() == boost::asio::error::operation_aborted) throw;
       unsent = std::current_exception();
     }
     for (const std::string_view command : sent) {
       const RedisReply reply = co_await read_although(self, unsent);
       if (command == "ROLE") self->role_ = RedisRole(reply);
-      // Neither a name nor a ping is worth a permission; and what keeps a Redis from writing to its
-      // disk (which it also answers to PING) does not keep it from passing messages on.
+      // An error of CLIENT or ROLE is ignored, and so is a PING without permission. A Redis that
+      // cannot write to its disk (which it also reports for PING) still forwards messages.
       const bool is_needed =
           command == "AUTH" || command == "SELECT" ||
           (command == "PING" && !reply.text.starts_with("NOPERM") &&
@@ -318,7 +345,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       throw RedisTrouble(std::string(command) + ": " + reply.text);
     }
     if (self->role_.is_usable()) co_return;
-    // The nodes of a Redis Cluster tell each other what is published, also to a replica.
+    // The nodes of a Redis Cluster forward published messages to each other, also from a replica.
     append_command(self->outgoing_, {"INFO", "server"});
     co_await write(self);
     const RedisReply info = co_await read(self);
@@ -329,17 +356,18 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
 
   const std::unique_ptr<RedisStream> stream_;
   std::string outgoing_;
-  RedisReader reader_{{.elements = 4096}};  // ROLE tells all replicas
+  RedisReader reader_{{.elements = 4096}};  // ROLE lists all replicas
   RedisRole role_;
   bool is_cluster_ = false;
-  // Large, so that a burst does not pile up at Redis, which cuts off subscribers that do not read.
+  // A large buffer, so that bursts do not queue up at Redis, which disconnects subscribers that
+  // read too slowly.
   std::vector<char> buffer_ = std::vector<char>(262'144);
-  std::string_view unfed_;  // of what is in it
+  std::string_view unfed_;  // bytes in `buffer_`
   bool is_open_ = true;
   std::string why_;
 };
 
-/// A connection and the coroutine that reads from it; both end with this.
+/// A link and the coroutine that reads from it. The destructor ends both.
 class RedisReading {
  public:
   RedisReading(boost::asio::any_io_executor executor, RedisLink::Ptr link,

@@ -32,20 +32,21 @@
 
 namespace roost::detail {
 
-/// Why Redis cannot be used, in words; on its way to a log or to an `Error`.
+/// Says why Redis cannot be used, for the log or an `Error`.
 struct RedisTrouble : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The bytes of a connection to Redis: over TCP, a unix socket, or TLS.
+/// The transport to Redis: TCP, a unix socket, or TLS.
 class RedisStream {
  public:
   virtual ~RedisStream() = default;
   virtual boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer buffer) = 0;
   virtual boost::asio::awaitable<void> write(boost::asio::const_buffer buffer) = 0;
-  /// Writes what can be written without waiting. @returns how many bytes; trouble is for `write`.
+  /// Writes what can be written without waiting. @returns how many bytes; errors are left to
+  /// `write`.
   virtual std::size_t write_now(boost::asio::const_buffer buffer) = 0;
-  /// What is under way fails.
+  /// Closes the stream, so that its operations fail.
   virtual void close() noexcept = 0;
 };
 
@@ -81,8 +82,8 @@ class RedisStreamOver : public RedisStream {
   Stream stream_;
 };
 
-/// Opens a socket that a child process of the application does not inherit: it would keep the
-/// connection open when this process is gone.
+/// Opens a socket that child processes of the application do not inherit: they would keep the
+/// connection open after the end of this process.
 template <class Socket>
 void open_private(Socket& socket, const typename Socket::protocol_type& protocol) {
   const int fd = ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, protocol.protocol());
@@ -96,8 +97,8 @@ void open_private(Socket& socket, const typename Socket::protocol_type& protocol
   throw boost::system::system_error(error);
 }
 
-/// The kernel asks an idle peer whether it is there, and ends a connection through which nothing
-/// gets: also one that a NAT between has forgotten. Its own times are hours.
+/// Enables TCP keep-alive, so that the kernel ends a connection to a dead peer, also one that a NAT
+/// between has forgotten. The system's default times are hours.
 inline void watch_peer(boost::asio::ip::tcp::socket& socket) {
   socket.set_option(boost::asio::socket_base::keep_alive(true));
   const auto set = [&](int option, int value) {
@@ -106,11 +107,13 @@ inline void watch_peer(boost::asio::ip::tcp::socket& socket) {
   set(TCP_KEEPIDLE, 15);
   set(TCP_KEEPINTVL, 5);
   set(TCP_KEEPCNT, 3);
-  set(TCP_USER_TIMEOUT, 30'000);  // milliseconds, all others seconds
-  // What was written is nearly sent: the time for an answer begins then, also on a slow link.
+  set(TCP_USER_TIMEOUT, 30'000);  // in milliseconds, all others in seconds
+  // Few bytes may wait in the kernel. So a written command is nearly sent, and the time for its
+  // answer begins then, also on a slow link.
   set(TCP_NOTSENT_LOWAT, 131'072);  // bytes
 }
 
+/// Connects over TCP.
 /// @par Errors  those of Asio.
 inline boost::asio::awaitable<boost::asio::ip::tcp::socket> connect_tcp(
     boost::asio::any_io_executor executor, boost::asio::ip::tcp::endpoint endpoint) {
@@ -123,7 +126,7 @@ inline boost::asio::awaitable<boost::asio::ip::tcp::socket> connect_tcp(
   co_return socket;
 }
 
-/// @p load, whose error names the option and its file.
+/// Calls @p load; its error names the option and the file.
 template <class Load>
 void load_file(const char* option, const std::string& file, Load load) {
   try {
@@ -133,6 +136,7 @@ void load_file(const char* option, const std::string& file, Load load) {
   }
 }
 
+/// Makes the TLS context for the options.
 /// @par Errors  `RedisTrouble`, and those of OpenSSL.
 inline boost::asio::ssl::context tls_context(const RedisOptions& options) {
   namespace ssl = boost::asio::ssl;
@@ -153,6 +157,7 @@ inline boost::asio::ssl::context tls_context(const RedisOptions& options) {
   return context;
 }
 
+/// Connects over TLS.
 /// @par Errors  those of Asio and OpenSSL.
 inline boost::asio::awaitable<std::unique_ptr<RedisStream>> connect_tls(
     boost::asio::any_io_executor executor, std::string name, const RedisOptions& options,
@@ -161,7 +166,7 @@ inline boost::asio::awaitable<std::unique_ptr<RedisStream>> connect_tls(
   using Stream = ssl::stream<boost::asio::ip::tcp::socket>;
   ssl::context context = tls_context(options);
   auto socket = co_await connect_tcp(executor, endpoint);
-  Stream stream(std::move(socket), context);  // which keeps what it needs of the context
+  Stream stream(std::move(socket), context);  // keeps what it needs of the context
   stream.set_verify_callback(ssl::host_name_verification(name));
   boost::system::error_code no_address;
   boost::asio::ip::make_address(name, no_address);
@@ -170,11 +175,13 @@ inline boost::asio::awaitable<std::unique_ptr<RedisStream>> connect_tls(
   co_return std::make_unique<RedisStreamOver<Stream>>(std::move(stream));
 }
 
-/// @param endpoint  one of the addresses of the host; not for a unix socket
-/// @param options   live as long as the coroutine
+/// Connects over the transport that the URL names.
+/// @param host      the name to expect in the certificate, unless `server_name` is set
+/// @param endpoint  one of the addresses of the host; unused for a unix socket
+/// @param options   must live as long as the coroutine
 inline boost::asio::awaitable<std::unique_ptr<RedisStream>> connect_stream(
     boost::asio::any_io_executor executor, const RedisUrl& url, const RedisOptions& options,
-    boost::asio::ip::tcp::endpoint endpoint) {
+    std::string host, boost::asio::ip::tcp::endpoint endpoint) {
   using boost::asio::local::stream_protocol;
   if (url.transport == RedisUrl::Transport::unix_socket) {
     stream_protocol::socket socket(executor);
@@ -183,7 +190,8 @@ inline boost::asio::awaitable<std::unique_ptr<RedisStream>> connect_stream(
     co_return std::make_unique<RedisStreamOver<stream_protocol::socket>>(std::move(socket));
   }
   if (url.transport == RedisUrl::Transport::tls) {
-    std::string name = options.server_name.empty() ? url.host : options.server_name;
+    std::string name = options.server_name;
+    if (name.empty()) name = std::move(host);
     co_return co_await connect_tls(executor, std::move(name), options, endpoint);
   }
   auto socket = co_await connect_tcp(executor, endpoint);

@@ -9,38 +9,62 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
 
 namespace roost::detail {
 
-/// Where a Redis is, and as whom to log in.
+/// A host and a port.
+struct RedisPlace {
+  std::string host = {};  ///< A name or an address, IPv6 without brackets.
+  std::uint16_t port = 6379;
+
+  [[nodiscard]] std::string text() const {
+    const bool is_v6 = host.find(':') != std::string::npos;
+    return (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  }
+  [[nodiscard]] bool operator==(const RedisPlace&) const noexcept = default;
+};
+
+/// The address of a Redis, and the account to log in with.
 struct RedisUrl {
   enum class Transport { tcp, tls, unix_socket };
 
   Transport transport = Transport::tcp;
   std::string host = {};  ///< A name or an address, IPv6 without brackets.
   std::uint16_t port = 6379;
-  std::string path = {};  ///< Of a unix socket.
+  std::string path = {};  ///< The path of a unix socket.
   std::string user = {};
   std::string password = {};
   std::uint32_t database = 0;
 
-  /// For messages: never the password.
+  std::vector<RedisPlace> sentinels = {};  ///< Empty: the URL names the host.
+  std::string primary = {};                ///< The name of the primary for the Sentinels.
+  std::string sentinel_user = {};
+  std::string sentinel_password = {};
+
+  /// The address for logs and errors, without the password.
   [[nodiscard]] std::string where() const {
     if (transport == Transport::unix_socket) return path;
-    const bool is_v6 = host.find(':') != std::string::npos;
-    return (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+    if (sentinels.empty()) return RedisPlace{host, port}.text();
+    std::string where = "\"" + escape_for_log(primary) + "\", by the Sentinels ";
+    for (std::size_t i = 0; i < sentinels.size(); ++i) {
+      where += (i == 0 ? "" : ", ") + sentinels[i].text();
+    }
+    return where;
   }
 };
 
-// What is wrong is named by its place: the text of a URL may hold a password anywhere.
+// Errors name the part of the URL that is wrong, but never quote it: any part of a malformed URL
+// may contain a password.
 [[noreturn]] inline void invalid_url(const std::string& why) {
   throw Error(errc::invalid_url, "the Redis URL: " + why);
 }
 
-/// The text before the first @p separator, cut off from @p text; all of it if there is none.
+/// Cuts the text before the first @p separator off from @p text, and returns it; all of @p text if
+/// there is no separator.
 inline std::string_view cut(std::string_view& text, char separator) {
   const std::size_t at = text.find(separator);
   const std::string_view before = text.substr(0, at);
@@ -88,53 +112,82 @@ inline void parse_credentials(std::string_view text, RedisUrl& url) {
   }
 }
 
-inline void parse_address(std::string_view text, RedisUrl& url) {
+[[nodiscard]] inline RedisPlace parse_address(std::string_view text, std::uint16_t default_port) {
+  RedisPlace place{.port = default_port};
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos) invalid_url("a [ of the host is not closed");
-    url.host = text.substr(1, end - 1);
+    place.host = text.substr(1, end - 1);
     text.remove_prefix(end + 1);
     if (!text.empty() && !text.starts_with(':')) invalid_url("] of the host is followed by more");
   } else {
-    url.host = decode_part(text.substr(0, text.find(':')), "host");
+    place.host = decode_part(text.substr(0, text.find(':')), "host");
     text.remove_prefix(std::min(text.find(':'), text.size()));
   }
-  if (url.host.empty()) invalid_url("there is no host");
-  if (text.empty()) return;
+  if (place.host.empty()) invalid_url("there is no host");
+  if (text.empty()) return place;
   const auto port = parse_number<std::uint16_t>(text.substr(1));
   if (!port || *port == 0) invalid_url("the port must be a number from 1 to 65535");
-  url.port = *port;
+  place.port = *port;
+  return place;
+}
+
+/// `host:port,host:port/primary[/database]`
+inline void parse_sentinels(std::string_view hosts, std::string_view path, RedisUrl& url) {
+  constexpr std::uint16_t sentinel_port = 26379;
+  for (bool is_last = false; !is_last;) {
+    is_last = hosts.find(',') == std::string_view::npos;
+    url.sentinels.push_back(parse_address(cut(hosts, ','), sentinel_port));
+  }
+  url.primary = decode_part(cut(path, '/'), "name of the primary");
+  if (url.primary.empty()) {
+    invalid_url("the name of the primary is missing: redis+sentinel://host:port,host:port/name");
+  }
+  if (!path.empty()) url.database = parse_database(path);
 }
 
 inline void parse_query(std::string_view query, RedisUrl& url) {
   while (!query.empty()) {
     std::string_view value = cut(query, '&');
     const std::string_view name = cut(value, '=');
-    if (name != "db") {
-      invalid_url("unknown parameter \"" + escape_for_log(name) + "\"; there is db");
+    if (name == "db") {
+      url.database = parse_database(value);
+    } else if (name == "sentinel_user" && !url.sentinels.empty()) {
+      url.sentinel_user = decode_part(value, "sentinel_user");
+    } else if (name == "sentinel_password" && !url.sentinels.empty()) {
+      url.sentinel_password = decode_part(value, "sentinel_password");
+    } else {
+      invalid_url("unknown parameter \"" + escape_for_log(name) + "\"; there is db" +
+                  (url.sentinels.empty() ? "" : ", sentinel_user and sentinel_password"));
     }
-    url.database = parse_database(value);
   }
 }
 
-/// Understands
+/// Parses a URL of one of these forms:
 ///   redis://[[user]:password@]host[:port][/database]
-///   rediss://...                                      the same over TLS
+///   rediss://...                                      over TLS
 ///   valkey://..., valkeys://...                       other names of these two
+///   redis+sentinel://[[user]:password@]host[:port],.../primary[/database]
+///       [?sentinel_user=user&sentinel_password=password]
+///   rediss+sentinel://...                             the same over TLS
 ///   unix://[[user]:password@]/path/of/socket[?db=database]
-/// where user and password are percent-encoded, and the scheme may be written in any case.
+/// User and password are percent-encoded. The scheme may be in any case.
 /// @par Errors  `errc::invalid_url`, saying what is wrong but never the password.
 [[nodiscard]] inline RedisUrl parse_redis_url(std::string_view text) {
   RedisUrl url;
   const std::size_t colon = text.find("://");
-  const std::string scheme = lower_case(text.substr(0, colon));  // RFC 3986, section 3.1
+  std::string scheme = lower_case(text.substr(0, colon));  // RFC 3986, section 3.1
+  const bool has_sentinels = scheme.ends_with("+sentinel");
+  if (has_sentinels) scheme.resize(scheme.size() - std::string_view("+sentinel").size());
   if (colon == std::string_view::npos) invalid_url("it does not begin with redis://");
   if (scheme == "rediss" || scheme == "valkeys") {
     url.transport = RedisUrl::Transport::tls;
-  } else if (scheme == "unix") {
+  } else if (scheme == "unix" && !has_sentinels) {
     url.transport = RedisUrl::Transport::unix_socket;
   } else if (scheme != "redis" && scheme != "valkey") {
-    invalid_url("it must begin with redis://, rediss:// or unix:// (or valkey://, valkeys://)");
+    invalid_url(
+        "it must begin with redis://, rediss:// or unix:// (or valkey://, valkeys://, or "
+        "redis+sentinel://, rediss+sentinel://)");
   }
   text.remove_prefix(colon + 3);
 
@@ -143,7 +196,7 @@ inline void parse_query(std::string_view query, RedisUrl& url) {
   if (text.find('#') != std::string_view::npos || query.find('#') != std::string_view::npos) {
     invalid_url("a # must be percent-encoded");
   }
-  // Else what follows the ? of a password would be named as a parameter.
+  // Otherwise the error about an unknown parameter could quote the end of a password with a `?`.
   if (query.find('@') != std::string_view::npos) invalid_url("a ? must be percent-encoded");
   std::string_view path = text;
   const std::string_view authority = cut(path, '/');
@@ -158,8 +211,14 @@ inline void parse_query(std::string_view query, RedisUrl& url) {
     url.path = "/" + decode_part(path, "path");
   } else {
     if (path.find('@') != std::string_view::npos) invalid_url("a / must be percent-encoded");
-    parse_address(address, url);
-    if (!path.empty()) url.database = parse_database(path);
+    if (has_sentinels) {
+      parse_sentinels(address, path, url);
+    } else {
+      RedisPlace place = parse_address(address, url.port);
+      url.host = std::move(place.host);
+      url.port = place.port;
+      if (!path.empty()) url.database = parse_database(path);
+    }
   }
   parse_query(query, url);
   return url;

@@ -11,27 +11,17 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
-#include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
-#include "roost/base/clock.hpp"
-#include "roost/base/error.hpp"
-#include "roost/redis/detail/shared.hpp"
-#include "roost/redis/options.hpp"
-#include "roost/redis/publishing/publisher.hpp"
-#include "roost/redis/publishing/spool.hpp"
-#include "roost/redis/subscribing/room_channels.hpp"
+#include "roost/redis/connection/sentinel.hpp"
+#include "roost/redis/detail/presence_part.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
-#include "roost/runtime/detail/executor.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// What a `RedisBackplane` is made of, and what its calls do. The awaitables hold it, and may be
-/// awaited when the backplane, or its `io_context`, is gone.
+/// The parts of a `RedisBackplane`, and its calls. The awaitables own it, and may be awaited when
+/// the backplane or its `io_context` is gone.
 class RedisReplica final : private ContextGuard {
  public:
   using Ptr = std::shared_ptr<RedisReplica>;
@@ -45,9 +35,23 @@ class RedisReplica final : private ContextGuard {
                                           shared->options().logger)),
         publisher(std::make_shared<RedisPublisher>(shared)),
         subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {
-    publisher->on_unusable([heard = std::weak_ptr(subscriber)](const std::string& why) {
+    const std::weak_ptr<RedisSubscriber> heard = subscriber;
+    publisher->on_unusable([heard](const std::string& why) {
       if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
     });
+    const std::weak_ptr<RedisPublisher> publishing = publisher;
+    if (const auto* const factory = scripting_factory()) make_scripting(*factory);
+    if (shared->options().history) make_historian();
+    if (shared->options().registry) make_registrar();
+    if (shared->options().presence) make_presence();
+    if (!shared->target()->sentinels) return;
+    const std::weak_ptr<RedisScripting> running = scripting;
+    sentinels = std::make_shared<SentinelWatch>(
+        shared, [heard, publishing, running](const std::string& why) {
+          if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+          if (const auto its_publisher = publishing.lock()) its_publisher->drop_connection(why);
+          if (const auto its_scripts = running.lock()) its_scripts->drop_scripts(why);
+        });
   }
 
   void close() noexcept {
@@ -56,12 +60,21 @@ class RedisReplica final : private ContextGuard {
     shared->drop_executor();
     subscriber->end();
     publisher->end();
+    if (scripting) scripting->end_scripts();
+    if (sentinels) sentinels->end();
+    if (presence) presence->close_presence();
   }
 
   const RedisSharedPtr shared;
   const std::shared_ptr<Inbound> inbound;
   const std::shared_ptr<RedisPublisher> publisher;
   const std::shared_ptr<RedisSubscriber> subscriber;
+  std::shared_ptr<SentinelWatch> sentinels;   ///< Null where the URL names the host.
+  std::shared_ptr<RedisScripting> scripting;  ///< Null if nothing needs scripts.
+  std::shared_ptr<RedisHistorian> historian;  ///< Null if no room has a history.
+  std::shared_ptr<RedisRegistrar> registrar;  ///< Null without a registry, as is `desk`.
+  std::shared_ptr<ControlDesk> desk;
+  std::shared_ptr<RedisPresencePart> presence;  ///< Null if no room has presence.
 
   static boost::asio::awaitable<void> start(Ptr self, bool is_required) {
     const boost::asio::any_io_executor executor = self->shared->executor();
@@ -79,6 +92,13 @@ class RedisReplica final : private ContextGuard {
     if (here != executor) {
       auto publishing = publish(std::move(self), std::move(message));
       co_return co_await on_executor(executor, std::move(publishing));
+    }
+    if (message.is_recorded) {
+      const std::shared_ptr<RedisHistorian> historian = self->historian;
+      ++self->shared->stats.published;
+      const auto recorded = historian->record(std::move(message));
+      co_await historian->until_known(recorded);
+      co_return *recorded->known;
     }
     const Delivered here_too = deliver_here(*self, message);
     auto channel = channel_of(self->shared->options(), message);
@@ -101,12 +121,83 @@ class RedisReplica final : private ContextGuard {
   }
 
  private:
-  // A strand must go before its context.
+  // A strand must be destroyed before its context.
   void on_context_destroyed() noexcept override {
     inbound->close();
     shared->drop_executor();
     subscriber->release();
     publisher->release();
+    if (scripting) scripting->release_scripts();
+    if (presence) presence->close_presence();
+    if (sentinels) sentinels->release();
+  }
+
+  [[nodiscard]] const RedisScriptingFactory* scripting_factory() const noexcept {
+    const RedisOptions& options = shared->options();
+    if (options.history) return options.history.get();
+    return options.registry.get();
+  }
+  void make_scripting(const RedisScriptingFactory& factory) {
+    const std::weak_ptr<RedisSubscriber> heard = subscriber;
+    const std::weak_ptr<RedisPublisher> publishing = publisher;
+    scripting = factory.make_scripting(shared, [heard, publishing](const std::string& why) {
+      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+      if (const auto its_publisher = publishing.lock()) its_publisher->ask_role();
+    });
+    const std::weak_ptr<RedisScripting> running = scripting;
+    publisher->on_unusable([heard, running](const std::string& why) {
+      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+      if (const auto its_scripts = running.lock()) its_scripts->check();
+    });
+  }
+  void make_historian() {
+    const std::weak_ptr<RedisSubscriber> heard = subscriber;
+    historian = shared->options().history->make(
+        shared, scripting, inbound, [heard](const std::string& channel) {
+          const auto its_subscriber = heard.lock();
+          return its_subscriber && its_subscriber->is_listening(channel);
+        });
+    subscriber->tell(historian);
+  }
+
+  void make_registrar() {
+    const RedisOptions& options = shared->options();
+    std::string rules = options.registry->rules();
+    rules += options.routing == Routing::per_room ? " per_room" : " shared_channel";
+    if (options.history) rules += ' ' + options.history->rules();
+    if (options.presence) rules += ' ' + options.presence->rules();
+    registrar = options.registry->make(shared, scripting, digest_of(rules));
+    desk = registrar->make_desk();
+    subscriber->tell(registrar);
+  }
+  void make_presence() {
+    const std::weak_ptr<RedisSubscriber> heard = subscriber;
+    const auto with = [heard](auto f) {
+      if (const auto its_subscriber = heard.lock()) f(*its_subscriber);
+    };
+    RedisChannels channels{.enter =
+                               [with](const std::string& channel) {
+                                 with([&](RedisSubscriber& to) { to.enter(channel); });
+                               },
+                           .leave =
+                               [with](const std::string& channel) {
+                                 with([&](RedisSubscriber& to) { to.leave(channel); });
+                               },
+                           .is_listening =
+                               [heard](const std::string& channel) {
+                                 const auto its_subscriber = heard.lock();
+                                 return its_subscriber && its_subscriber->is_listening(channel);
+                               }};
+    presence = shared->options().presence->make(shared, scripting, registrar, std::move(channels));
+    subscriber->tell(presence);
+  }
+  /// FNV-1a, which is the same in every process.
+  [[nodiscard]] static std::string digest_of(std::string_view text) {
+    std::uint64_t hash = 14'695'981'039'346'656'037U;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211U;
+    std::string digits;
+    for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[hash >> shift & 15U];
+    return digits;
   }
 
   [[noreturn]] static void throw_gone() {
@@ -118,6 +209,8 @@ class RedisReplica final : private ContextGuard {
     if (is_first) {
       self->subscriber->begin();
       self->publisher->begin();
+      if (self->scripting) self->scripting->begin_anew();
+      if (self->sentinels) self->sentinels->begin();
     }
     if (!is_required) co_return;
     const std::uint64_t generation = self->subscriber->generation();
@@ -131,6 +224,8 @@ class RedisReplica final : private ContextGuard {
     if (is_first && self->subscriber->generation() == generation) {
       self->subscriber->end();
       if (self->publisher->is_unused()) self->publisher->end();
+      if (self->scripting && self->scripting->is_unused()) self->scripting->end_scripts();
+      if (self->sentinels) self->sentinels->end();
     }
     std::rethrow_exception(error);
   }
@@ -144,6 +239,19 @@ class RedisReplica final : private ContextGuard {
       throw Error(errc::backplane_unavailable, self->subscriber->why());
     }
     if (!self->subscriber->hears()) throw Error(errc::backplane_unavailable, "it was stopped");
+    const std::shared_ptr<RedisScripting> scripting = self->scripting;
+    const auto is_trying = [&] {
+      return scripting->has_begun() && !scripting->is_up() && scripting->why_down().empty();
+    };
+    bool is_open = scripting && is_trying();
+    while (is_open) {
+      co_await wait(scripting->changed, executor, self->shared->clock());
+      is_open = is_trying();
+    }
+    if (self->shared->is_gone()) throw_gone();
+    if (!scripting || scripting->is_up()) co_return;
+    const std::string& why = scripting->why_down();
+    throw Error(errc::backplane_unavailable, why.empty() ? "it was stopped" : why);
   }
   static boost::asio::awaitable<void> stop_here(Ptr self) {
     const auto executor = self->shared->executor();
@@ -157,10 +265,12 @@ class RedisReplica final : private ContextGuard {
       }
     }
   }
-  static std::array<std::shared_ptr<Child<void>>, 2> stop_now(RedisReplica& self) {
+  static std::array<std::shared_ptr<Child<void>>, 4> stop_now(RedisReplica& self) {
     auto subscriber = self.subscriber->end();
     self.inbound->discard();
-    return {std::move(subscriber), self.publisher->stop()};
+    auto scripts = self.scripting ? self.scripting->stop() : nullptr;
+    auto watch = self.sentinels ? self.sentinels->end() : nullptr;
+    return {std::move(subscriber), self.publisher->stop(), std::move(scripts), std::move(watch)};
   }
   static std::string channel_of(const RedisOptions& options, const OutgoingMessage& message) {
     const bool is_for_room = options.routing == Routing::per_room && message.room;
@@ -170,7 +280,7 @@ class RedisReplica final : private ContextGuard {
     ++self.shared->stats.published;
     if (self.subscriber->state() == RedisState::stopped) return {};
     if (!self.inbound->is_wanted(message.origin)) return {};
-    // What a reader in another process sees, rather than a copy.
+    // Handlers get what a reader in another process would parse, not a copy of the value.
     return self.inbound->deliver(std::make_shared<const Parcel>(message.text),
                                  {message.origin, self.shared->executor()});
   }

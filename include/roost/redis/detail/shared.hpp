@@ -15,19 +15,12 @@
 #include <string_view>
 #include <utility>
 
-#include "roost/base/clock.hpp"
-#include "roost/base/error.hpp"
-#include "roost/base/log.hpp"
-#include "roost/base/logging/log_throttle.hpp"
-#include "roost/base/text/text.hpp"
 #include "roost/redis/connection/session.hpp"
-#include "roost/redis/connection/url.hpp"
-#include "roost/redis/options.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::detail {
 
-/// What the two connections of a `RedisBackplane` have in common.
+/// The state that both connections of a `RedisBackplane` share.
 class RedisShared {
  public:
   RedisShared(boost::asio::any_io_executor executor, RedisTarget target)
@@ -37,13 +30,17 @@ class RedisShared {
   [[nodiscard]] const RedisOptions& options() const noexcept { return target_->options; }
   [[nodiscard]] Clock& clock() const noexcept { return *options().clock; }
   [[nodiscard]] Clock::time_point now() const noexcept { return clock().now(); }
-  /// Tells this backplane from all others.
+  /// Identifies this backplane among all others.
   [[nodiscard]] const std::string& node() const noexcept { return node_; }
 
   [[nodiscard]] std::string control_channel() const { return options().channel + ":control"; }
-  [[nodiscard]] std::string probe_channel() const { return options().channel + ":probe:" + node_; }
+  [[nodiscard]] std::string probe_channel() const { return probe_channel_of(node_); }
+  /// The channel that only the backplane @p node listens to.
+  [[nodiscard]] std::string probe_channel_of(const std::string& node) const {
+    return options().channel + ":probe:" + node;
+  }
 
-  /// From any thread; none: the backplane or its `io_context` is gone.
+  /// The executor; empty once the backplane or its `io_context` is gone. From any thread.
   [[nodiscard]] boost::asio::any_io_executor executor() const {
     const std::lock_guard lock(mutex_);
     return executor_;
@@ -61,7 +58,7 @@ class RedisShared {
            std::initializer_list<LogField> fields) const noexcept {
     if (!is_gone()) detail::log(options().logger, severity, event, fields);
   }
-  /// At most once a second for each event. On the executor.
+  /// Logs an event at most once a second. On the executor.
   void log_limited(Severity severity, std::string_view event,
                    std::initializer_list<LogField> fields) noexcept {
     if (!is_gone()) log_throttled(options().logger, throttle_, now(), severity, event, fields);
@@ -83,20 +80,20 @@ class RedisShared {
          {"why", why},
          {"attempts", std::to_string(attempts)}});
   }
-  /// A Redis that may not be asked whether it is a primary is used; that is told once.
+  /// Logs once that Redis could not be asked whether it is a primary; it is used nevertheless.
   void note_role(const RedisRole& role) {
     if (role.is_known() || std::exchange(is_role_logged_, true)) return;
     log(Severity::warning, "redis_role_unknown",
         {{"where", target_->url.where()}, {"why", role.refusal()}});
   }
 
-  /// Evenly distributed, from 0 to below 1.
+  /// A random number, evenly distributed from 0 to below 1.
   static double random_share() {
     std::random_device device;
     return static_cast<double>(device()) / (static_cast<double>(std::random_device::max()) + 1.0);
   }
 
-  /// On the executor.
+  /// On the executor only.
   RedisStats stats;
 
  private:
@@ -120,7 +117,8 @@ class RedisShared {
 };
 using RedisSharedPtr = std::shared_ptr<RedisShared>;
 
-/// Calls a hook of the application, which may do anything, even destroy the backplane.
+/// Calls a hook of the application in a later turn. The hook may do anything, even destroy the
+/// backplane.
 template <class Hook, class Argument>
 void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
   const boost::asio::any_io_executor executor = shared->executor();
@@ -136,9 +134,10 @@ void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
   });
 }
 
+/// Checks the options.
 /// @par Errors  `errc::invalid_url`; `errc::invalid_option`, naming the field.
 [[nodiscard]] inline RedisTarget validated(RedisOptions options) {
-  // What is longer is meant as never, and would overflow when it is added to a time.
+  // A longer duration is meant as "never", and would overflow when added to a time.
   const auto check_time = [&](Clock::duration time, const std::string& name) {
     check_option(time > Clock::duration::zero(), (name + " must be above 0").c_str());
     check_option(time <= std::chrono::hours(24 * 365), (name + " must be at most a year").c_str());
@@ -152,9 +151,13 @@ void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
   check_time(options.max_spool_age, "max_spool_age");
   check_option(!options.channel.empty() && is_utf8(options.channel),
                "channel must be text, not empty");
+  check_option(!options.presence || options.registry, "presence needs registry");
+  check_option(options.label.size() <= 255 && is_utf8(options.label),
+               "label must be UTF-8 of at most 255 bytes");
   check_option(options.max_retry_delay >= options.min_retry_delay,
                "max_retry_delay must be at least min_retry_delay");
-  // A reader refuses replies of over 64 MiB: such a message would end the connections of others.
+  // A `RedisReader` rejects replies of over 64 MiB: a larger message would end the connections of
+  // other replicas.
   check_option(options.max_message_bytes > 0 && options.max_message_bytes <= 66'060'288,
                "max_message_bytes must be 1 to 66060288");
   check_option(options.max_spool_bytes >= 4096 &&
@@ -174,7 +177,11 @@ void call_later(const RedisSharedPtr& shared, Hook hook, Argument argument) {
                "server_name needs a url that begins with rediss:// or valkeys://");
   check_option(options.server_name.find('\0') == std::string::npos,
                "server_name must not hold a NUL");
-  return {.url = std::move(url), .options = std::move(options)};
+  RedisTarget target{.url = std::move(url), .options = std::move(options)};
+  if (!target.url.sentinels.empty()) {
+    target.sentinels = std::make_shared<SentinelList>(SentinelList{target.url.sentinels});
+  }
+  return target;
 }
 
 }  // namespace roost::detail

@@ -17,81 +17,82 @@
 
 namespace roost::detail {
 
-/// Which of its messages a publisher sent: the numbers of one node, epoch and channel go up by one.
+/// Identifies a message: the numbers of one node, epoch and channel increase by one.
 struct SequenceStamp {
   std::string node;
   std::uint64_t epoch = 0;
   std::uint64_t sequence = 0;
 };
 
-/// How a channel is listened to.
+/// Since when a channel is subscribed.
 struct ListeningSince {
-  // Not explicit: for most it is but a number.
+  // Not explicit: most callers have only the number.
   ListeningSince(std::uint64_t its_subscription, Clock::time_point its_since = {},
                  bool its_is_unbroken = true) noexcept
       : subscription(its_subscription), since(its_since), is_unbroken(its_is_unbroken) {}
 
-  /// Another number for each time that the channel was subscribed on purpose: what came while it
-  /// was not, is not missing.
+  /// Changes each time the channel is subscribed on purpose: messages published while it was not
+  /// subscribed are not missing.
   std::uint64_t subscription;
-  /// When Redis acknowledged that for the first time.
+  /// When Redis acknowledged the subscription first.
   Clock::time_point since;
-  /// The connection has not been lost since.
+  /// Whether the connection has not been lost since.
   bool is_unbroken;
 };
 
-/// When a publisher sent the messages of a channel, on the clock of the one who asks.
+/// When a publisher sent the messages of a channel, on the clock of this process.
 struct SendTimes {
   std::uint64_t first = 1;  ///< The first number that was sent at all.
   Clock::time_point first_at;
   Clock::time_point last_at;
 };
 
-/// What a number says about the ones before it.
+/// What the number of a message says about earlier messages.
 struct SequenceVerdict {
   enum class Kind {
     expected,
     gap,
     duplicate,
-    unknown,  ///< They may be missing, or be none of ours.
+    unknown,  ///< They may be lost, or from before we subscribed.
   };
 
   Kind kind = Kind::expected;
-  // What is missing, or what came again.
+  // The missing messages, or those that came again.
   std::uint64_t first = 0;
   std::uint64_t last = 0;
 };
 
-/// Finds out what was lost, and what comes twice, by the numbers in the messages.
+/// Detects lost and duplicate messages from their numbers.
 ///
-/// Numbers begin at 1. Where the first that is heard of a publisher is higher, the ones before it
-/// were sent before we subscribed, and are none of ours; or they were lost. On one connection since
-/// the subscription nothing gets lost, so that they are none of ours. After a connection was lost,
-/// or when the publisher may have been forgotten, they are in doubt: until the publisher announces
-/// when it began, or for a while; then they are reported as unknown.
+/// Numbers begin at 1. If the first number received from a publisher is higher, the earlier
+/// messages were sent before we subscribed, or they were lost. If the connection has not been lost
+/// since the subscription, they cannot have been lost. If it was lost, or if the publisher may have
+/// been forgotten, the earlier messages are in doubt: until the publisher announces when it began,
+/// or for a while. Then they are reported as unknown.
 ///
-/// A connection that was lost and re-made does not change the number of a publisher that is known:
-/// what came meanwhile is missing. One that arrives after a later one counts as a duplicate,
-/// because the order is promised and it has been reported missing. Bounded: the publishers not
-/// heard of for longest are forgotten.
+/// Reconnecting does not change the number expected from a known publisher: messages sent meanwhile
+/// are missing. A message that arrives after a later one counts as a duplicate, because order is
+/// guaranteed and it was already reported missing. Bounded: the publishers that were silent for
+/// longest are forgotten.
 class Sequences {
  public:
   using Kind = SequenceVerdict::Kind;
   using time_point = Clock::time_point;
 
-  /// What is found out later, of others than the message that has come.
+  /// A verdict that is reached later, about earlier messages of a publisher.
   struct Report {
     std::string node;
     std::string channel;
     SequenceVerdict verdict;
   };
 
-  /// @param patience  for how long numbers may be in doubt
+  /// @param patience  how long messages may be in doubt
   explicit Sequences(std::size_t max_publishers,
                      Clock::duration patience = std::chrono::seconds(10)) noexcept
       : max_publishers_(max_publishers), patience_(patience) {}
 
-  /// A message has come.
+  /// Notes a message that has arrived.
+  /// @returns what its number says.
   SequenceVerdict note(std::string_view channel, const ListeningSince& listening,
                        const SequenceStamp& stamp, time_point now = {}) {
     Found found = find(channel, listening, stamp, now);
@@ -110,8 +111,9 @@ class Sequences {
     return {Kind::gap, last + 1, stamp.sequence - 1};
   }
 
-  /// The publisher says that it has sent everything up to this number: without that nobody would
-  /// miss the last ones. It also settles what was in doubt.
+  /// Notes an announcement: the publisher has sent everything up to this number. Without
+  /// announcements the loss of the last messages would not be noticed. Also settles messages in
+  /// doubt.
   SequenceVerdict announced(std::string_view channel, const ListeningSince& listening,
                             const SequenceStamp& stamp,
                             const std::optional<SendTimes>& times = std::nullopt,
@@ -129,11 +131,11 @@ class Sequences {
     return {Kind::gap, last + 1, stamp.sequence};
   }
 
-  /// When something is in doubt for too long; `never` if nothing is.
+  /// When the next doubt expires; `never` if there is none.
   [[nodiscard]] time_point next_expiry() const noexcept {
     return doubts_.empty() ? time_point::max() : doubts_.front().until;
   }
-  /// What is in doubt for too long is reported as unknown.
+  /// Reports messages as unknown that have been in doubt for too long.
   void expire(time_point now) {
     while (!doubts_.empty() && doubts_.front().until <= now) {
       const auto found = by_key_.find(doubts_.front().key);
@@ -158,7 +160,7 @@ class Sequences {
  private:
   enum class State {
     settled,
-    joined_late,  ///< The ones before were sent before us, unless the publisher dropped them.
+    joined_late,  ///< Earlier messages were sent before we subscribed, or dropped.
     in_doubt,
   };
   struct Publisher {
@@ -168,24 +170,24 @@ class Sequences {
     std::uint64_t subscription;
     std::uint64_t last;
     State state = State::settled;
-    // Of what is not settled: the numbers between what was heard before and what came.
+    // The messages in doubt: those between the last known one and the first that arrived.
     std::uint64_t from = 0;
     std::uint64_t to = 0;
-    std::optional<time_point> forgotten_at = {};  // another, the last time before this was heard
+    std::optional<time_point> forgotten_at = {};  // when another publisher was last forgotten
   };
-  using List = std::list<Publisher>;  // the one heard of last is in front
+  using List = std::list<Publisher>;  // the most recently heard is in front
   struct Found {
     List::iterator publisher;
     bool is_new;
-    std::uint64_t from = 1;  ///< Of a new one: the first number that may be missing.
-    std::optional<time_point> forgotten_at = {};  ///< Another, the last time before.
+    std::uint64_t from = 1;                       ///< For a new one: the first that may be missing.
+    std::optional<time_point> forgotten_at = {};  ///< When another was last forgotten.
   };
   struct Doubt {
     time_point until;
     std::string key;
   };
 
-  // The first number that is heard of a publisher leaves those before it open.
+  // Called for the first number received from a publisher: whether earlier messages are in doubt.
   void suspect(const Found& found, const ListeningSince& listening, std::uint64_t sequence,
                time_point now) {
     if (found.from >= sequence) return;
@@ -203,7 +205,7 @@ class Sequences {
               const std::optional<SendTimes>& times) {
     const State state = std::exchange(publisher.state, State::settled);
     if (state == State::settled) return;
-    if (times && times->first == publisher.to + 1) {  // the ones before were never sent
+    if (times && times->first == publisher.to + 1) {  // earlier ones were never sent
       return report(publisher, Kind::gap);
     }
     if (state == State::joined_late) return;
@@ -212,7 +214,7 @@ class Sequences {
     report(publisher, is_certain ? Kind::gap : Kind::unknown);
   }
 
-  // What to think of messages of a publisher of which nothing was heard, on an announcement.
+  // Judges messages of a publisher of which only an announcement has arrived.
   static Kind judge_unheard(const Found& found, const ListeningSince& listening,
                             const std::optional<SendTimes>& times) {
     const bool is_doubtful = !listening.is_unbroken || found.forgotten_at >= listening.since;
@@ -285,9 +287,9 @@ class Sequences {
   const Clock::duration patience_;
   List publishers_;
   std::unordered_map<std::string, List::iterator> by_key_;
-  std::deque<Doubt> doubts_;  // in the order of their ends
+  std::deque<Doubt> doubts_;  // ordered by `until`
   std::vector<Report> reports_;
-  std::optional<time_point> forgotten_at_;  // the last time
+  std::optional<time_point> forgotten_at_;  // when a publisher was last forgotten
 };
 
 }  // namespace roost::detail

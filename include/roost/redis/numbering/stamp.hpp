@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -16,28 +17,123 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/clock.hpp"
 #include "roost/base/text/json.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/numbering/sequences.hpp"
-#include "roost/redis/subscribing/announcements.hpp"
+#include "roost/redis/publishing/spool.hpp"
+
+namespace roost::detail {
+
+/// The numbers that this node has sent on a channel.
+struct SentSoFar {
+  std::string channel = {};
+  std::uint64_t epoch = 0;
+  std::uint64_t first = 0;  ///< The first number that was sent; earlier ones were dropped.
+  std::uint64_t last = 0;
+  Clock::time_point first_at = {};  ///< When that was given to `publish`.
+  Clock::time_point last_at = {};
+};
+
+/// Decides when to announce the numbers of sent messages to other replicas: a while after a
+/// message, once for each channel, and again if some may have missed the announcement. Bounded like
+/// the numbering.
+class Announcements {
+ public:
+  Announcements(Clock::duration interval, std::size_t max_channels) noexcept
+      : interval_(interval), max_channels_(max_channels) {}
+
+  /// Notes that a message is sent.
+  /// @param since  when the message was given to `publish`
+  void note_sent(const std::string& channel, Numbering::Number number, Clock::time_point since,
+                 Clock::time_point now) {
+    if (number.epoch != epoch_) begin_epoch(number.epoch);
+    const auto [found, is_new] = channels_.try_emplace(channel);
+    Entry& entry = found->second;
+    if (is_new) {
+      entry.sent = {
+          .channel = channel, .epoch = number.epoch, .first = number.sequence, .first_at = since};
+    }
+    entry.sent.last = number.sequence;
+    entry.sent.last_at = now;
+    tell(entry, now + interval_);
+  }
+
+  /// Announces again, at @p when, the channels with messages sent after @p since: somebody may have
+  /// missed them.
+  void repeat(Clock::time_point since, Clock::time_point when) {
+    for (auto& [channel, entry] : channels_) {
+      if (entry.sent.last_at >= since) tell(entry, when);
+    }
+  }
+
+  /// When the next announcement is due; `never` if there is none.
+  [[nodiscard]] Clock::time_point due() const noexcept { return due_; }
+
+  /// The next channel to announce; `nullopt` if there is none left.
+  [[nodiscard]] std::optional<SentSoFar> take() {
+    if (!old_.empty()) {
+      std::optional<SentSoFar> oldest = std::move(old_.front());
+      old_.pop_front();
+      return oldest;
+    }
+    if (untold_.empty()) {
+      due_ = Timer::never();
+      return std::nullopt;
+    }
+    Entry& entry = channels_.at(untold_.front());
+    untold_.pop_front();
+    entry.is_untold = false;
+    return entry.sent;
+  }
+
+ private:
+  struct Entry {
+    SentSoFar sent;
+    bool is_untold = false;
+  };
+
+  void tell(Entry& entry, Clock::time_point when) {
+    if (!std::exchange(entry.is_untold, true)) untold_.push_back(entry.sent.channel);
+    due_ = std::min(due_, when);
+  }
+  // The numbers of all channels begin anew; the last numbers of the old epoch are still to be
+  // announced.
+  void begin_epoch(std::uint64_t epoch) {
+    for (const std::string& channel : untold_) old_.push_back(channels_.at(channel).sent);
+    while (old_.size() > max_channels_) old_.pop_front();
+    untold_.clear();
+    channels_.clear();
+    epoch_ = epoch;
+  }
+
+  const Clock::duration interval_;
+  const std::size_t max_channels_;
+  std::uint64_t epoch_ = 0;
+  std::unordered_map<std::string, Entry> channels_;  // bounded by the numbering
+  std::deque<std::string> untold_;
+  std::deque<SentSoFar> old_;  // from the last epoch, not announced yet
+  Clock::time_point due_ = Timer::never();
+};
+
+}  // namespace roost::detail
 
 // The fields that this backplane adds to a message, in front of the publisher's own:
 //   {"v": 1, "node": "<32 hex digits>", "epoch": 1764074000000, "seq": 7, "kind": ...}
-// Other replicas may ignore them, and need not send any. And what it says on its control channel:
+// Other replicas may ignore these fields, and need not send any. On the control channel a node
+// announces the last number that it has sent on each of its channels:
 //   {"v": 1, "node": ..., "epoch": ..., "last": {"<channel>": 7, ...}}
-// the last number it has sent on each of the channels. For the channel of a room that is said in
-// that channel. With it comes when, in milliseconds before now: the first number that was sent at
-// all, since when, and how long ago the last one was sent:
+// The channel of a room gets its announcements in that channel. An announcement also has the first
+// number that was sent at all, since when, and when the last one was sent, in milliseconds before
+// now:
 //   "sent": {"<channel>": [1, 60000, 5000], ...}
-// One that was away for a while asks for what it may have missed:
+// A node that was disconnected asks for announcements of what it may have missed:
 //   {"v": 1, "node": ..., "epoch": 0, "ask": <milliseconds>}
 
 namespace roost::detail {
 
 inline constexpr std::array<const char*, 4> stamp_fields = {"v", "node", "epoch", "seq"};
 
-/// The field of a publisher's message that is not its to set; null if there is none.
+/// A field of a message that its publisher must not set; null if there is none.
 [[nodiscard]] inline const char* reserved_field(const nlohmann::json& message) {
   for (const char* field : stamp_fields) {
     if (message.contains(field)) return field;
@@ -65,7 +161,7 @@ inline void append_publish(std::string& out, std::string_view channel, std::stri
   append_argument(out, prefix, text);
 }
 
-/// A number that a field says; nothing if it says anything else.
+/// The number in a field; nullopt if the field has another value.
 [[nodiscard]] inline std::optional<std::uint64_t> read_unsigned(std::string_view json) {
   std::uint64_t number = 0;
   const char* const end = json.data() + json.size();
@@ -73,7 +169,7 @@ inline void append_publish(std::string& out, std::string_view channel, std::stri
   return read.ec == std::errc() && read.ptr == end ? std::optional(number) : std::nullopt;
 }
 
-/// The fields of a stamp in the text of a message: JSON, empty if missing.
+/// The fields of a stamp in the text of a message. Each is JSON, or empty if missing.
 struct StampFields {
   std::string_view version = {};
   std::string_view node = {};
@@ -87,7 +183,7 @@ struct StampFields {
     if (name == "seq") return &sequence;
     return nullptr;
   }
-  /// Who sent it; nothing for messages of others. The number is left out.
+  /// The sender; nullopt for messages without a stamp. The number is left out.
   [[nodiscard]] std::optional<SequenceStamp> sender() const {
     constexpr std::size_t longest_node = 64;
     const std::optional<std::uint64_t> number = read_unsigned(epoch);
@@ -104,7 +200,7 @@ struct StampFields {
   }
 };
 
-/// The fields of a stamp in @p text, wherever they stand.
+/// Finds the fields of a stamp anywhere in @p text.
 [[nodiscard]] inline StampFields find_stamp(std::string_view text) {
   StampFields fields;
   JsonScanner scanner(text);
@@ -116,8 +212,8 @@ struct StampFields {
   return is_object ? fields : StampFields();
 }
 
-/// Takes a stamp off that stands in front, as ours do, and looks no further. Nothing, and no
-/// change, if it stands otherwise: then `find_stamp` may find it.
+/// Removes a stamp from the front of @p text, where our messages have it. Returns nullopt and
+/// changes nothing if the stamp is elsewhere; then `find_stamp` may find it.
 [[nodiscard]] inline std::optional<SequenceStamp> cut_stamp(std::string& text) {
   StampFields fields;
   std::size_t rest_at = 0;
@@ -137,12 +233,11 @@ struct StampFields {
   return stamp;
 }
 
-/// What a node says it has sent last.
+/// The last numbers that a node has sent.
 struct Announcement {
   SequenceStamp sender;
   std::vector<std::pair<std::string, std::uint64_t>> last;
-  std::unordered_map<std::string, SendTimes> times =
-      {};  ///< Of the channels that it tells them of.
+  std::unordered_map<std::string, SendTimes> times = {};  ///< For the channels in `last`.
 };
 
 inline std::int64_t to_ms(Clock::duration duration) {
@@ -159,7 +254,7 @@ inline std::int64_t to_ms(Clock::duration duration) {
   return stamp_prefix(node, sent.epoch) + R"(,"last":)" + last.dump() + R"(,"sent":)" +
          times.dump() + "}";
 }
-/// An announcement among messages.
+/// Whether a message is an announcement.
 [[nodiscard]] inline bool is_announcement(std::string_view text) {
   constexpr std::string_view before_node = R"({"v":1,"node":")";
   constexpr std::string_view before_epoch = R"(","epoch":)";
@@ -181,7 +276,7 @@ inline std::int64_t to_ms(Clock::duration duration) {
   return stamp_prefix(node, epoch) + R"(,"last":)" + last.dump() + "}";
 }
 
-/// Some time ago; nobody remembers more than a year.
+/// Reads an age in milliseconds. An age of more than a year is invalid.
 [[nodiscard]] inline std::optional<Clock::duration> read_age(const nlohmann::json& age) {
   constexpr Clock::duration longest = std::chrono::hours(24 * 365);
   if (!age.is_number_unsigned()) return std::nullopt;
@@ -204,8 +299,9 @@ inline void read_times(const nlohmann::json& object, Clock::time_point now,
   }
 }
 
-/// @param object  of @p sender
-/// @param now     when it came
+/// Reads an announcement.
+/// @param object  sent by @p sender
+/// @param now     when the message arrived
 [[nodiscard]] inline std::optional<Announcement> read_announcement(SequenceStamp sender,
                                                                    const nlohmann::json& object,
                                                                    Clock::time_point now = {}) {
@@ -220,7 +316,7 @@ inline void read_times(const nlohmann::json& object, Clock::time_point now,
   return announcement;
 }
 
-/// For how long a sender was away that asks what was sent meanwhile.
+/// Reads a request for announcements: how long its sender was disconnected.
 [[nodiscard]] inline std::optional<Clock::duration> read_ask(const nlohmann::json& object) {
   const auto age = object.find("ask");
   if (age == object.end()) return std::nullopt;

@@ -19,23 +19,16 @@
 #include <utility>
 #include <vector>
 
-#include "roost/backplane/backplane.hpp"
-#include "roost/base/clock.hpp"
-#include "roost/base/error.hpp"
 #include "roost/redis/connection/reconnecting.hpp"
-#include "roost/redis/connection/session.hpp"
-#include "roost/redis/detail/shared.hpp"
 #include "roost/redis/numbering/stamp.hpp"
-#include "roost/redis/publishing/spool.hpp"
-#include "roost/redis/subscribing/announcements.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// The connection that publishes: what comes in one turn of the loop goes out in one write, answers
-/// come in the order of the commands. What was written is never written again.
+/// The connection that publishes. All messages of one turn of the loop are sent in one write, and
+/// answers arrive in the order of the commands. A message that was sent is never sent again.
 ///
-/// It connects with the first message, and again after each loss, until it is stopped.
+/// The publisher connects with the first message, and reconnects after each loss until it is
+/// stopped.
 class RedisPublisher final : public RedisConnection {
  public:
   explicit RedisPublisher(RedisSharedPtr shared)
@@ -44,7 +37,7 @@ class RedisPublisher final : public RedisConnection {
                Numbering(first_epoch(), max_channels)),
         announcements_(shared_->options().announce_interval, max_channels) {}
 
-  /// Takes a message over. Its outcome is known at once while Redis is down.
+  /// Queues a message. While Redis is down, the outcome is known immediately.
   std::shared_ptr<Outcome> push(std::string channel, std::string text) {
     auto outcome = std::make_shared<Outcome>();
     OutcomePromise promise(outcome);
@@ -56,38 +49,39 @@ class RedisPublisher final : public RedisConnection {
     return outcome;
   }
 
-  /// Asks the others what they have sent since then, as soon as that can be done.
+  /// Asks the other replicas, as soon as possible, which messages they have sent since @p since.
   void ask_since(Clock::time_point since) {
     ask_since_ = ask_since_ ? std::min(*ask_since_, since) : since;
     work_.notify_all();
   }
-  /// Another asks for that. Some that ask at the same time get one answer.
+  /// Announces again which messages were sent since @p since: another replica asks for it. Requests
+  /// within a short time get one answer.
   void answer_since(Clock::time_point since) {
     constexpr Clock::duration gather = std::chrono::milliseconds(500);
     announcements_.repeat(since, shared_->now() + gather);
     work_.notify_all();
   }
-  /// Sends a message to the backplane's own subscription, as soon as that can be done.
+  /// Sends a message to the backplane's own subscription, as soon as possible.
   void send_probe() {
     must_probe_ = true;
     work_.notify_all();
   }
 
-  /// Asks whether the Redis is still a primary: there is a reason to doubt it.
+  /// Asks Redis, as soon as possible, whether it is still a primary.
   void ask_role() {
     ask_role_at_ = std::min(ask_role_at_, shared_->now());
     work_.notify_all();
   }
-  /// Until then what was published and heard went through a primary. Whatever was heard since then
-  /// may have come through a Redis that the others had left.
+  /// The last time at which Redis is known to have been a primary. Messages received later may have
+  /// come from a Redis that other replicas no longer use.
   [[nodiscard]] Clock::time_point last_sure_of_primary() const noexcept { return primary_at_; }
 
-  /// @p hook is called when the Redis turns out to have become one that is of no use.
+  /// Calls @p hook when Redis turns out not to be a primary any more.
   void on_unusable(std::function<void(const std::string& why)> hook) {
     on_unusable_ = std::move(hook);
   }
 
-  /// Connects, if it does not already.
+  /// Connects, unless that has begun.
   void begin() {
     is_stopping_ = false;
     if (phase_ == Phase::idle) {
@@ -98,11 +92,11 @@ class RedisPublisher final : public RedisConnection {
     }
   }
 
-  /// How long what is on its way may take to arrive when the connection is to end.
+  /// How long `stop` waits for messages on their way.
   static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
 
-  /// Ends the connection; first, but only for a moment, what is on its way may arrive.
-  /// @returns what runs until then; may be null.
+  /// Ends the connection after messages on their way have arrived, but at most after `stop_grace`.
+  /// @returns the coroutine that runs until then; may be null.
   ChildPtr stop() {
     if (phase_ != Phase::up) return end();
     is_stopping_ = true;
@@ -129,12 +123,12 @@ class RedisPublisher final : public RedisConnection {
 
   static constexpr std::size_t max_channels = 16'384;
   static constexpr std::size_t burst_bytes = 65'536;
-  // How often it is asked whether the Redis is still a primary: at most, where messages are sent
-  // that would go nowhere; and else.
+  // How often to ask whether Redis is still a primary: before messages, which would be lost
+  // otherwise, and when idle.
   static constexpr Clock::duration role_interval_busy = std::chrono::seconds(1);
   static constexpr Clock::duration role_interval_idle = std::chrono::seconds(5);
 
-  // Later ones of this node are higher.
+  // A restarted node must get a higher epoch.
   static std::uint64_t first_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return static_cast<std::uint64_t>(
@@ -146,14 +140,14 @@ class RedisPublisher final : public RedisConnection {
     phase_ = Phase::up;
     note_primary(shared_->now());
     if (!lost_at_) return;
-    // What was on its way may be lost, and so may be what was announced.
+    // Messages on their way may be lost, and announcements too.
     const RedisOptions& options = shared_->options();
     announcements_.repeat(*lost_at_ - options.announce_interval - options.command_timeout,
                           shared_->now());
     lost_at_.reset();
   }
   void on_down(const std::string&) override {
-    // Since then neither messages nor announcements need have reached anybody.
+    // Messages and announcements sent since then may not have reached anybody.
     if (phase_ == Phase::up) lost_at_ = primary_at_;
     phase_ = Phase::down;
     lose_what_is_in_flight();
@@ -170,7 +164,7 @@ class RedisPublisher final : public RedisConnection {
     lose_what_is_in_flight();
     spool_.clear();
   }
-  // What comes until then is one burst, which nobody could send yet.
+  // All messages of the current turn form one burst, since none could be sent yet.
   void end_turn_later() {
     const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
     boost::asio::post(shared_->executor(), [self] {
@@ -232,7 +226,7 @@ class RedisPublisher final : public RedisConnection {
 
   void on_reply(RedisLink& link, const RedisReply& reply) {
     if (in_flight_.empty()) {
-      throw RedisTrouble("an answer to nothing: " + reply.text);
+      throw RedisTrouble("a reply without a command: " + reply.text);
     }
     InFlight sent = std::move(in_flight_.front());
     in_flight_.pop_front();
@@ -249,7 +243,8 @@ class RedisPublisher final : public RedisConnection {
     }
     if (is_stopping_) work_.notify_all();
   }
-  // It may have been an announcement, without which nobody misses the last messages.
+  // The notice may have been an announcement: without it the loss of the last messages would not be
+  // noticed.
   void note_refused_notice(Clock::time_point since) {
     const RedisOptions& options = shared_->options();
     const auto first = since - options.announce_interval - options.command_timeout;
@@ -258,7 +253,7 @@ class RedisPublisher final : public RedisConnection {
     work_.notify_all();
   }
 
-  // A primary may become a replica, and then hears itself as before.
+  // A primary may become a replica, and then still receives its own messages.
   void check_role(RedisLink& link, const RedisRole& role, Clock::time_point asked_at) {
     if (link.is_usable(role)) return note_primary(asked_at);
     link.close(role.why());
@@ -268,11 +263,11 @@ class RedisPublisher final : public RedisConnection {
     if (on_unusable_) on_unusable_(why);
   }
 
-  /// Appends what is to be sent now, within a bound.
+  /// Appends the commands to send now, up to a limit.
   void take_burst(std::string& burst) {
     const Clock::time_point now = shared_->now();
     const std::size_t before = in_flight_.size();
-    // First, so that messages which go nowhere are not taken for sent.
+    // Before the messages, so that messages which reach nobody are not taken for sent.
     const bool is_due = now >= ask_role_at_ || (!spool_.empty() && now >= ask_role_before_message_);
     if (is_due) {
       note_role_asked(now);
@@ -302,8 +297,8 @@ class RedisPublisher final : public RedisConnection {
     ask_role_before_message_ = now + role_interval_busy;
   }
   void note_primary(Clock::time_point asked_at) noexcept { primary_at_ = asked_at; }
-  // The time for the answers begins when the whole burst is sent, which may take a while.
-  // @param first  the number of its first command
+  // The time limit of the answers begins when the whole burst is sent, which may take a while.
+  // @param first  the number of the burst's first command
   void note_written(std::uint64_t first) {
     const Clock::time_point now = shared_->now();
     const auto gone = answered_ > first ? answered_ - first : 0;
@@ -317,7 +312,7 @@ class RedisPublisher final : public RedisConnection {
     while (burst.size() < burst_bytes) {
       const std::optional<SentSoFar> sent = announcements_.take();
       if (!sent) return;
-      // Those who hear the messages of a room hear this, and nobody else.
+      // An announcement goes to the replicas that get the channel's messages, and to no others.
       const bool is_for_all = sent->channel == shared_->options().channel;
       append_notice(burst, is_for_all ? shared_->control_channel() : sent->channel,
                     announcement_text(shared_->node(), *sent, now), now);
@@ -336,7 +331,7 @@ class RedisPublisher final : public RedisConnection {
     }
     return is_stopping_ ? std::min(next, stop_deadline_) : next;
   }
-  // Of many, each that comes gives the others time.
+  // The time limit restarts with each of many answers.
   [[nodiscard]] Clock::time_point answer_due() const {
     return std::max(in_flight_.front().since, heard_at_) + shared_->options().command_timeout;
   }
@@ -353,17 +348,17 @@ class RedisPublisher final : public RedisConnection {
   std::deque<InFlight> in_flight_;
   bool must_probe_ = false;
   Announcements announcements_;
-  std::optional<Clock::time_point> lost_at_;    // the connection, if it is not up again
-  std::optional<Clock::time_point> ask_since_;  // what may have been missed
-  // Also tells whether a connection that was silent for long still works: without that the next
-  // message would find out.
+  std::optional<Clock::time_point> lost_at_;    // when the connection was lost
+  std::optional<Clock::time_point> ask_since_;  // from then on messages may have been missed
+  // Asking also checks a connection that was silent for long; otherwise the next message would be
+  // lost to find that out.
   Clock::time_point ask_role_at_ = Timer::never();
   Clock::time_point ask_role_before_message_{};
-  Clock::time_point primary_at_ = Clock::time_point::max();  // it was one, when asked then
-  std::optional<Clock::time_point> refused_since_;  // announcements of that time may be unknown
+  Clock::time_point primary_at_ = Clock::time_point::max();  // when last asked as a primary
+  std::optional<Clock::time_point> refused_since_;  // announcements since then may be unknown
   Clock::time_point heard_at_{};
   std::uint64_t answered_ = 0;  // commands
-  std::size_t in_burst_ = 0;    // commands of the last one
+  std::size_t in_burst_ = 0;    // commands in the last burst
   std::function<void(const std::string&)> on_unusable_;
 
   Phase phase_ = Phase::idle;

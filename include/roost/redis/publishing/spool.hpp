@@ -17,13 +17,13 @@
 
 namespace roost::detail {
 
-/// What became of a message that was published, for the one who waits for it.
+/// The outcome of publishing a message, shared with the coroutine that waits for it.
 struct Outcome {
   std::optional<Published> known = {};
   WaitList changed = {};
 };
 
-/// The other end: tells what became of the message, once. Where it goes without a word, Redis could
+/// Sets the outcome of a message, once. If it is destroyed before, the outcome is that Redis could
 /// not be reached.
 class OutcomePromise {
  public:
@@ -52,7 +52,7 @@ class OutcomePromise {
 };
 
 /// Numbers the messages of each channel of this node: 1, 2, 3, ... within an epoch. Bounded: with
-/// too many channels all begin anew, in a new epoch.
+/// too many channels all numbers begin anew, in a new epoch.
 class Numbering {
  public:
   struct Number {
@@ -77,7 +77,7 @@ class Numbering {
   std::unordered_map<std::string, std::uint64_t> last_;
 };
 
-/// A message on its way to Redis.
+/// A message that waits to be sent to Redis.
 struct SpooledMessage {
   std::string channel;
   std::string text;
@@ -91,10 +91,10 @@ struct SpoolLimits {
   Clock::duration age;
 };
 
-/// The messages that are still to be sent, numbered as they come, and bounded by age and by bytes.
-/// While Redis is away the oldest go. While Redis takes messages, a burst of one turn is nobody's
-/// fault and is taken; beyond, at some times the limit, new messages are refused. The numbers tell
-/// the others of both.
+/// The messages that wait to be sent. They are numbered on arrival, and bounded by age and by
+/// bytes. While Redis is away the oldest messages are dropped. While Redis takes messages, a burst
+/// of one turn is accepted at any size; after that, new messages are refused beyond a multiple of
+/// the limit. Other replicas notice both by the missing numbers.
 class Spool {
  public:
   Spool(SpoolLimits limits, Numbering numbering) noexcept
@@ -116,14 +116,14 @@ class Spool {
   }
 
   [[nodiscard]] bool is_over() const noexcept { return bytes_ > limits_.bytes; }
-  /// What comes from now on is not part of the burst that made it so large.
+  /// Ends the turn: later messages do not belong to the burst that exceeded the limit.
   void end_turn() noexcept { is_one_turn_ = !is_over(); }
-  /// Redis is away: drops the oldest down to the limit.
+  /// Drops the oldest messages down to the limit, since Redis is away.
   void shrink() noexcept {
     while (is_over()) drop_oldest();
   }
 
-  /// The oldest message; nothing if there is none.
+  /// Takes the oldest message; `nullopt` if there is none.
   [[nodiscard]] std::optional<SpooledMessage> pop(Clock::time_point now) {
     expire(now);
     if (messages_.empty()) return std::nullopt;
@@ -134,7 +134,7 @@ class Spool {
     return oldest;
   }
 
-  /// Whoever waits for a message is told that Redis cannot be reached; the message stays.
+  /// Tells all that wait for a message that Redis cannot be reached. The messages stay.
   void give_up_waiting() {
     for (SpooledMessage& message : messages_) message.outcome.give_up();
   }
@@ -145,11 +145,11 @@ class Spool {
   [[nodiscard]] bool empty() const noexcept { return messages_.empty(); }
   [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-  /// How many were never sent.
+  /// How many messages were dropped or refused.
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
 
  private:
-  // What it costs in memory, nearly: small messages must not make it large.
+  // About the memory of a message: many small messages must count fully.
   static std::size_t size_of(const SpooledMessage& message) noexcept {
     return message.text.size() + message.channel.size() + sizeof(SpooledMessage);
   }
@@ -166,7 +166,7 @@ class Spool {
   static constexpr std::size_t times_while_sending = 4;
 
   const SpoolLimits limits_;
-  bool is_one_turn_ = true;  // what is over the limit came in this turn
+  bool is_one_turn_ = true;  // excess over the limit came in this turn
   Numbering numbering_;
   std::deque<SpooledMessage> messages_;
   std::size_t bytes_ = 0;

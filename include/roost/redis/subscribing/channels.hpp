@@ -12,24 +12,23 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/clock.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 
 namespace roost::detail {
 
-/// Which channels are wanted, which Redis has been asked for on this connection, and how much of
-/// that it has acknowledged: in the order of the commands.
+/// The channels that are wanted, the channels that Redis was asked for on this connection, and how
+/// many of these it has acknowledged, in the order of the commands.
 class Channels {
  public:
-  static constexpr std::size_t batch = 512;  // channels of one command
+  static constexpr std::size_t batch = 512;  // channels per command
 
   struct Channel {
     std::size_t users = 0;
-    std::uint64_t subscription = 0;  ///< Another each time that it is wanted anew.
-    std::size_t pending = 0;         ///< Not acknowledged.
-    Clock::time_point since = {};    ///< When Redis acknowledged the subscription first.
-    std::uint64_t connection = 0;    ///< On which one that was.
+    std::uint64_t subscription = 0;  ///< Changes each time it is wanted anew.
+    std::size_t pending = 0;         ///< Commands without an answer.
+    Clock::time_point since = {};    ///< When Redis acknowledged it first.
+    std::uint64_t connection = 0;    ///< The connection on which it did.
     bool is_acknowledged = false;
   };
 
@@ -47,7 +46,7 @@ class Channels {
     wanted_.erase(found);
     note_change(name);
   }
-  /// Null if it is not wanted.
+  /// A wanted channel; null if it is not wanted.
   [[nodiscard]] const Channel* find(const std::string& name) const {
     const auto found = wanted_.find(name);
     return found == wanted_.end() ? nullptr : &found->second;
@@ -56,7 +55,7 @@ class Channels {
   [[nodiscard]] ListeningSince listening(const Channel& channel) const noexcept {
     return {channel.subscription, channel.since, channel.connection == connection_};
   }
-  /// What is wanted will be subscribed anew, on purpose.
+  /// Marks all wanted channels as to be subscribed anew, on purpose.
   void renew() noexcept {
     for (auto& [name, channel] : wanted_) {
       channel.subscription = ++last_subscription_;
@@ -64,7 +63,7 @@ class Channels {
     }
   }
 
-  /// There is a new connection: everything is to be asked for again.
+  /// Begins a new connection, on which all wanted channels must be asked for again.
   void connect() {
     disconnect();
     is_connected_ = true;
@@ -79,7 +78,7 @@ class Channels {
     for (auto& [name, channel] : wanted_) channel.pending = 0;
   }
 
-  /// Appends the commands for what has changed, @p most channels of it: the first that did.
+  /// Appends commands for changed channels, at most @p most of them, the oldest changes first.
   void flush(std::string& out, std::size_t most = SIZE_MAX) {
     const auto count = static_cast<std::ptrdiff_t>(std::min(most, changed_.size()));
     if (count == 0) return;
@@ -103,6 +102,11 @@ class Channels {
     append_batches(out, "SUBSCRIBE", subscribe);
     changed_.erase(changed_.begin(), end);
   }
+  /// Whether Redis has acknowledged the subscription of a channel on this connection.
+  [[nodiscard]] bool is_listening(const std::string& name) const {
+    const Channel* const channel = find(name);
+    return channel && channel->pending == 0 && asked_.contains(name);
+  }
   [[nodiscard]] bool has_changes() const noexcept { return !changed_.empty(); }
   void acknowledge(const std::string& name, Clock::time_point now = {}) {
     ++acknowledged_;
@@ -115,15 +119,15 @@ class Channels {
     channel.connection = connection_;
   }
   void acknowledge_end() noexcept { leaving_ -= std::min<std::uint64_t>(leaving_, 1); }
-  /// Commands that Redis has not answered, by their channels.
+  /// How many channels have commands that Redis has not answered.
   [[nodiscard]] std::size_t outstanding() const noexcept {
     return static_cast<std::size_t>(requested_ - acknowledged_ + leaving_);
   }
   /// How many changes there were on this connection.
   [[nodiscard]] std::uint64_t noted() const noexcept { return noted_; }
-  /// How many of them have been asked for, or need not be.
+  /// How many of the changes were sent to Redis, or cancelled out.
   [[nodiscard]] std::uint64_t flushed() const noexcept { return flushed_; }
-  /// How many subscriptions were asked for, and acknowledged, on this connection.
+  /// How many subscriptions were requested on this connection. `acknowledged` counts the answers.
   [[nodiscard]] std::uint64_t requested() const noexcept { return requested_; }
   [[nodiscard]] std::uint64_t acknowledged() const noexcept { return acknowledged_; }
 
@@ -149,7 +153,7 @@ class Channels {
   std::deque<std::string> changed_;
   bool is_connected_ = false;
   std::uint64_t last_subscription_ = 0;
-  std::uint64_t connection_ = 0;  // another for each
+  std::uint64_t connection_ = 0;  // changes with each connection
   std::uint64_t requested_ = 0;
   std::uint64_t acknowledged_ = 0;
   std::uint64_t leaving_ = 0;  // unsubscribed, and not acknowledged

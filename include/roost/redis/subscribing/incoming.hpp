@@ -14,18 +14,14 @@
 
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/detail/wire_message.hpp"
-#include "roost/base/clock.hpp"
-#include "roost/base/text/json.hpp"
 #include "roost/redis/detail/shared.hpp"
-#include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/numbering/stamp.hpp"
 #include "roost/redis/subscribing/channels.hpp"
-#include "roost/socket/detail/encode.hpp"
 
 namespace roost::detail {
 
-/// What comes over the channels: each message goes to the handlers once, what did not come is
-/// reported, and what is no message is skipped.
+/// Handles messages from the channels: each goes to the handlers once. Lost messages are reported,
+/// and texts that are not a message are skipped.
 class RedisIncoming {
  public:
   using LossHook = std::function<void(const RedisLoss&)>;
@@ -37,10 +33,11 @@ class RedisIncoming {
                    shared_->options().announce_interval + shared_->options().command_timeout) {}
 
   void on_loss(LossHook hook) { loss_hooks_.push_back(std::move(hook)); }
-  /// Forgets which messages have come.
+  /// Forgets which messages have arrived.
   void clear() noexcept { sequences_.clear(); }
 
-  /// @param now  when it came
+  /// Handles a message.
+  /// @param now  when the message arrived
   void on_message(const std::string& channel, const ListeningSince& listening, std::string& text,
                   Clock::time_point now = {}) {
     std::optional<SequenceStamp> stamp = cut_stamp(text);
@@ -65,22 +62,22 @@ class RedisIncoming {
     inbound_->collect(parcel);
   }
 
-  /// After some messages: calls the handlers.
+  /// Calls the handlers for the messages so far.
   void flush() { inbound_->flush(); }
 
-  /// Whether handlers had better have a turn before more is read: what is not read here waits at
-  /// Redis, and in the sockets.
+  /// Whether handlers should have a turn before more is read. Meanwhile messages wait at Redis and
+  /// in the sockets.
   [[nodiscard]] bool is_crowded() { return inbound_->is_crowded(); }
 
-  /// When what is in doubt is to be reported.
+  /// When the next message in doubt must be reported.
   [[nodiscard]] Clock::time_point next_expiry() const noexcept { return sequences_.next_expiry(); }
   void expire() {
     sequences_.expire(shared_->now());
     report_others();
   }
 
-  /// Others tell the numbers of their last messages; or one asks for them.
-  /// @returns for how long that one was away.
+  /// Handles a message of the control channel: an announcement, or a request for announcements.
+  /// @returns how long the sender of a request was disconnected.
   std::optional<Clock::duration> on_control(const std::string& text, const Channels& channels) {
     const auto sender = find_stamp(text).sender();
     if (!sender || sender->node == shared_->node()) return std::nullopt;
@@ -111,7 +108,7 @@ class RedisIncoming {
     }
   }
 
-  // Its handlers have the message already.
+  // Counts a message of our own; the handlers have it already.
   void note_echo() noexcept { ++shared_->stats.echoes; }
 
   void report(const std::string& channel, const std::string& node, const SequenceVerdict& verdict) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -13,45 +14,40 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/base/clock.hpp"
-#include "roost/redis/connection/reconnecting.hpp"
-#include "roost/redis/connection/session.hpp"
-#include "roost/redis/detail/shared.hpp"
-#include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/detail/historian.hpp"
+#include "roost/redis/detail/presence_part.hpp"
+#include "roost/redis/detail/registrar.hpp"
 #include "roost/redis/publishing/publisher.hpp"
-#include "roost/redis/subscribing/channels.hpp"
 #include "roost/redis/subscribing/incoming.hpp"
-#include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
-/// When to ask whether a silent subscription still works, and what to think of no answer.
+/// Decides when to probe a silent subscription, and what a missing answer means.
 class Probe {
  public:
   enum class Action { wait, send, suspect, lost };
   struct Step {
     Action action;
-    Clock::time_point until = {};  ///< For `wait`.
+    Clock::time_point until = {};  ///< Set for `wait`.
   };
 
-  /// @param interval  of silence, after which a probe is sent
-  /// @param timeout   of silence after the probe; it gets two of them
+  /// @param interval  silence after which a probe is sent
+  /// @param timeout   how long each of two probes may take
   Probe(Clock::duration interval, Clock::duration timeout, Clock::time_point now) noexcept
       : interval_(interval), timeout_(timeout), due_(now + interval) {}
 
-  /// Something came: whatever it was, the subscription works.
+  /// Notes that something arrived: the subscription works.
   void heard(Clock::time_point now) noexcept {
     sent_ = 0;
     due_ = now + interval_;
   }
   [[nodiscard]] bool is_suspect() const noexcept { return sent_ > 1; }
 
-  /// `send` and `suspect`: a probe is to be sent now.
+  /// The next step. `send` and `suspect` mean that a probe is to be sent now.
   [[nodiscard]] Step next(Clock::time_point now) noexcept {
     if (now < due_) return {Action::wait, due_};
     due_ = now + timeout_;
@@ -69,8 +65,7 @@ class Probe {
   int sent_ = 0;
 };
 
-/// The connection that listens: subscribed again after each loss, and asked whether it still works
-/// while it is silent.
+/// The connection that subscribes. It reconnects after each loss, and is probed while it is silent.
 class RedisSubscriber final : public RedisConnection {
  public:
   using StateHook = std::function<void(RedisState)>;
@@ -85,21 +80,22 @@ class RedisSubscriber final : public RedisConnection {
     channels_.enter(shared_->probe_channel());
   }
 
-  /// From any thread.
+  /// The state. From any thread.
   [[nodiscard]] RedisState state() const noexcept { return state_; }
   [[nodiscard]] bool hears() const noexcept {
     return state_ == RedisState::subscribed || state_ == RedisState::suspect;
   }
-  /// Why it is down.
+  /// Why the connection is down.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
 
-  /// @pre it is stopped
+  /// Begins to connect.
+  /// @pre the subscriber is stopped
   void begin() {
     set_state(RedisState::connecting);
     begin_connecting();
   }
 
-  /// A channel of a room is wanted, or not any more. Once for each user of it.
+  /// Subscribes to the channel of a room, until `leave` was called as often as this.
   void enter(const std::string& channel) {
     channels_.enter(channel, shared_->now());
     work_.notify_all();
@@ -108,15 +104,11 @@ class RedisSubscriber final : public RedisConnection {
     channels_.leave(channel);
     work_.notify_all();
   }
-  /// The Redis is of no use any more.
-  void drop_connection(const std::string& why) {
-    if (const RedisLink::Ptr link = link_.lock()) link->close(why);
-    work_.notify_all();
-  }
-  /// Waits until Redis has acknowledged all that is wanted now; not while it is not heard.
+  /// Waits until Redis has acknowledged all channels wanted now. Does not wait while the connection
+  /// is down.
   static boost::asio::awaitable<void> settled(std::shared_ptr<RedisSubscriber> self,
                                               boost::asio::any_io_executor executor) {
-    co_await next_turn();  // after what was posted before
+    co_await next_turn();  // after calls that were posted before
     if (!self->hears()) co_return;
     self->work_.notify_all();
     const std::uint64_t connection = self->connection_;
@@ -130,6 +122,15 @@ class RedisSubscriber final : public RedisConnection {
     }
   }
 
+  /// Tells of subscriptions and messages.
+  void tell(const std::shared_ptr<RedisHistorian>& historian) { historian_ = historian; }
+  void tell(const std::shared_ptr<RedisRegistrar>& registrar) { registrar_ = registrar; }
+  void tell(const std::shared_ptr<RedisPresencePart>& presence) { presence_ = presence; }
+  /// Whether Redis has acknowledged the subscription of @p channel on this connection.
+  [[nodiscard]] bool is_listening(const std::string& channel) const {
+    return channels_.is_listening(channel);
+  }
+
   void on_state(StateHook hook) { state_hooks_.push_back(std::move(hook)); }
   void on_loss(RedisIncoming::LossHook hook) { incoming_.on_loss(std::move(hook)); }
 
@@ -137,8 +138,8 @@ class RedisSubscriber final : public RedisConnection {
   WaitList changed;
 
  private:
-  // How many channels are asked for before the answers are awaited: those of all at once would be
-  // more than Redis keeps for a client.
+  // How many channels may wait for their answers. The answers for all channels together could
+  // exceed the output buffer that Redis has for a client.
   static constexpr std::size_t window = 4 * Channels::batch;
 
   void set_state(RedisState state) {
@@ -149,7 +150,6 @@ class RedisSubscriber final : public RedisConnection {
 
   boost::asio::awaitable<void> prepare(RedisLink::Ptr link) override {
     const std::uint64_t its_generation = generation();
-    link_ = link;
     channels_.connect();
     while (channels_.has_changes() && generation() == its_generation) {
       channels_.flush(link->outgoing(), window);
@@ -164,7 +164,7 @@ class RedisSubscriber final : public RedisConnection {
       }
     }
   }
-  // Each piece that gets through has the time anew: how long all takes depends on their number.
+  // The limit applies to each part that arrives: the total time depends on the number of channels.
   boost::asio::awaitable<void> in_time(boost::asio::awaitable<void> step) {
     return with_deadline(std::move(step), shared_->executor(), shared_->clock(),
                          shared_->options().command_timeout);
@@ -179,7 +179,7 @@ class RedisSubscriber final : public RedisConnection {
     why_ = why;
     set_state(RedisState::down);
   }
-  // The other connection may still be one to the same Redis.
+  // The publisher may be connected to the same Redis.
   void on_unusable_redis(const std::string&) override { publisher_->ask_role(); }
   void on_end() override {
     probe_.reset();
@@ -192,6 +192,8 @@ class RedisSubscriber final : public RedisConnection {
   void disconnect() {
     ++connection_;
     channels_.disconnect();
+    if (const auto historian = historian_.lock()) historian->on_disconnected();
+    if (const auto presence = presence_.lock()) presence->on_disconnected();
     asked_at_.reset();
     acknowledged_.notify_all();
   }
@@ -217,7 +219,7 @@ class RedisSubscriber final : public RedisConnection {
         incoming_.expire();
         if (shared_->now() >= answer_due()) link->close("SUBSCRIBE is not answered");
       } else if (step.action == Probe::Action::lost) {
-        link->close("no probe comes back");
+        link->close("no probe came back");
       } else {
         if (step.action == Probe::Action::suspect) suspect();
         publisher_->send_probe();
@@ -231,7 +233,7 @@ class RedisSubscriber final : public RedisConnection {
     const bool was_answered = channels_.acknowledged() == channels_.requested();
     channels_.flush(commands, window - outstanding);
     if (was_answered) asked_at_ = shared_->now();
-    acknowledged_.notify_all();  // what changed back needs no answer
+    acknowledged_.notify_all();  // a change that was undone needs no answer
   }
   [[nodiscard]] Clock::time_point answer_due() const {
     const bool is_answered = channels_.acknowledged() == channels_.requested();
@@ -278,19 +280,33 @@ class RedisSubscriber final : public RedisConnection {
       channels_.acknowledge(channel, shared_->now());
       asked_at_.reset();
       if (channels_.acknowledged() < channels_.requested()) asked_at_ = shared_->now();
-      if (channels_.has_changes()) work_.notify_all();  // there may be room for the next ones
+      if (channels_.has_changes()) work_.notify_all();  // room for the next commands
       acknowledged_.notify_all();
+      const auto historian = historian_.lock();
+      if (historian && channels_.is_listening(channel)) historian->on_subscribed(channel);
+      const auto presence = presence_.lock();
+      if (presence && channels_.is_listening(channel)) presence->on_subscribed(channel);
     } else if (kind == "unsubscribe") {
       channels_.acknowledge_end();
       if (channels_.has_changes()) work_.notify_all();
-    } else if (kind != "message" || channel == shared_->probe_channel()) {
+    } else if (kind != "message") {
       return;
+    } else if (channel == shared_->probe_channel()) {
+      if (const auto registrar = registrar_.lock()) registrar->on_message(reply.elements[2].text);
     } else if (channel == shared_->control_channel()) {
+      const auto historian = historian_.lock();
+      if (historian && historian->on_message(reply.elements[2].text)) return;
+      const auto registrar = registrar_.lock();
+      if (registrar && registrar->on_message(reply.elements[2].text)) return;
       on_control(reply.elements[2].text);
     } else if (const Channels::Channel* wanted = channels_.find(channel)) {
       std::string& text = reply.elements[2].text;
+      const auto presence = presence_.lock();
+      if (presence && presence->on_message(channel, text)) return;
       const bool may_be_control = shared_->options().routing == Routing::per_room;
       if (may_be_control && is_announcement(text)) return on_control(text);
+      const auto historian = historian_.lock();
+      if (historian && historian->on_message(text)) return;
       incoming_.on_message(channel, channels_.listening(*wanted), text, heard_at_);
     }
   }
@@ -300,20 +316,62 @@ class RedisSubscriber final : public RedisConnection {
   }
 
   const std::shared_ptr<RedisPublisher> publisher_;
+  std::weak_ptr<RedisHistorian> historian_;
+  std::weak_ptr<RedisRegistrar> registrar_;
+  std::weak_ptr<RedisPresencePart> presence_;
   RedisIncoming incoming_;
   std::vector<StateHook> state_hooks_;
 
   std::atomic<RedisState> state_ = RedisState::stopped;
   std::string why_;
   Channels channels_;
-  std::uint64_t connection_ = 0;  // another for each
-  std::weak_ptr<RedisLink> link_;
+  std::uint64_t connection_ = 0;  // changes with each connection
   std::optional<Clock::time_point> asked_at_;
-  WaitList acknowledged_;  // notified when something is or was sent, or is not waited for any more
+  WaitList acknowledged_;  // notified after commands and answers, and on disconnect
   WaitList work_;
   Clock::time_point heard_at_{};
-  std::optional<Clock::time_point> lost_at_;  // since when messages may be missed
+  std::optional<Clock::time_point> lost_at_;  // from then on messages may be missed
   std::optional<Probe> probe_;
+};
+
+inline std::string room_channel(const RedisOptions& options, std::string_view room) {
+  return options.channel + ":room:" + std::string(room);
+}
+
+/// Forwards the rooms of bound managers, from any thread, to the subscriber.
+class RedisRooms final : public RoomRouting {
+ public:
+  RedisRooms(RedisSharedPtr shared, std::shared_ptr<RedisSubscriber> subscriber)
+      : shared_(std::move(shared)), subscriber_(std::move(subscriber)) {}
+
+  void enter(std::string_view room) override { post(&RedisSubscriber::enter, room); }
+  void leave(std::string_view room) noexcept override {
+    try {
+      post(&RedisSubscriber::leave, room);
+    } catch (...) {  // the room stays subscribed, which is harmless
+    }
+  }
+  boost::asio::awaitable<void> settled() override {
+    const boost::asio::any_io_executor executor = shared_->executor();
+    if (!executor) return nothing();
+    return on_executor(executor, RedisSubscriber::settled(subscriber_, executor));
+  }
+
+ private:
+  using Member = void (RedisSubscriber::*)(const std::string&);
+
+  void post(Member member, std::string_view room) {
+    const boost::asio::any_io_executor executor = shared_->executor();
+    if (!executor) return;
+    boost::asio::post(executor, [subscriber = subscriber_, member,
+                                 channel = room_channel(shared_->options(), room)] {
+      ((*subscriber).*member)(channel);
+    });
+  }
+  static boost::asio::awaitable<void> nothing() { co_return; }
+
+  const RedisSharedPtr shared_;
+  const std::shared_ptr<RedisSubscriber> subscriber_;
 };
 
 }  // namespace roost::detail

@@ -26,12 +26,11 @@
 #include <variant>
 #include <vector>
 
-#include "roost/base/build/config.hpp"
 #include "roost/runtime/running.hpp"
 
 namespace roost::detail {
 
-/// A flag that is set, or a pointer that points, for the life of this.
+/// Assigns a value to a variable, and resets the variable to `T{}` when this is destroyed.
 template <class T>
 class ScopedValue {
  public:
@@ -44,7 +43,7 @@ class ScopedValue {
   T& place_;
 };
 
-// Results need a default on their way between executors.
+// A result that crosses executors must be default-constructible.
 template <class T>
 using Boxed = std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>>;
 
@@ -58,10 +57,11 @@ boost::asio::awaitable<Boxed<T>> boxed(boost::asio::awaitable<T> operation) {
   }
 }
 
-/// Spawns @p operation on @p executor and completes where it was called from.
+/// Spawns @p operation on @p executor and completes on the caller's executor.
 ///
-/// What `co_spawn(executor, operation, use_awaitable)` does, but safe to cancel: Boost 1.81 sends
-/// the cancellation over with a pointer into the caller, who may be gone when it arrives.
+/// Does what `co_spawn(executor, operation, use_awaitable)` does, but is safe to cancel: Boost 1.81
+/// forwards the cancellation with a pointer to the caller's state, which may be gone when it
+/// arrives.
 template <class T>
 boost::asio::awaitable<Boxed<T>> run_there(const boost::asio::any_io_executor& executor,
                                            boost::asio::awaitable<T> operation) {
@@ -77,7 +77,7 @@ boost::asio::awaitable<Boxed<T>> run_there(const boost::asio::any_io_executor& e
     auto finish = [signal, running = std::make_optional<Running>(executor), work = std::move(work),
                    handler = std::move(handler)](std::exception_ptr error,
                                                  Boxed<T> result) mutable {
-      running.reset();  // the caller may look at once
+      running.reset();  // before the caller resumes: it may read the count immediately
       asio::post(work.get_executor(),
                  [error, result = std::move(result), handler = std::move(handler)]() mutable {
                    std::move(handler)(error, std::move(result));
@@ -91,8 +91,8 @@ boost::asio::awaitable<Boxed<T>> run_there(const boost::asio::any_io_executor& e
       std::move(start), asio::use_awaitable);
 }
 
-/// Runs @p operation on @p executor, whichever executor awaits it. (`dispatch` does not move an
-/// awaitable to another executor.)
+/// Runs @p operation on @p executor, and resumes on the executor of the coroutine that awaits it.
+/// (`dispatch` does not move an awaitable to another executor.)
 template <class T>
 boost::asio::awaitable<T> on_executor(boost::asio::any_io_executor executor,
                                       boost::asio::awaitable<T> operation) {
@@ -102,8 +102,8 @@ boost::asio::awaitable<T> on_executor(boost::asio::any_io_executor executor,
   if constexpr (!std::is_void_v<T>) co_return std::move(*result);
 }
 
-/// What wants to be told that its `io_context` is being destroyed, so that it can let go of the
-/// sockets while these can still be destroyed.
+/// The base of objects that must release their sockets before their `io_context` is destroyed:
+/// `on_context_destroyed` is called when the destruction begins.
 class ContextGuard {
  public:
   explicit ContextGuard(boost::asio::execution_context& context);
@@ -122,9 +122,10 @@ class ContextGuard {
   Service* service_;
 };
 
-/// One object for all who share an executor, and what else it is made of, which `is_for` compares:
-/// made when the first asks, gone with the last. It has a `get_executor`; none is kept here, for
-/// that may be work for its context.
+/// Keeps one shared `T` per executor and constructor arguments, which `T::is_for` compares. The
+/// first caller makes the object; it is destroyed with its last owner. `T` must have a
+/// `get_executor`. No executor is stored here, because an executor can count as outstanding work of
+/// its context.
 template <class T>
 class PerExecutor final : public boost::asio::execution_context::service {
  public:
@@ -133,7 +134,7 @@ class PerExecutor final : public boost::asio::execution_context::service {
   explicit PerExecutor(boost::asio::execution_context& context)
       : boost::asio::execution_context::service(context) {}
 
-  /// From any thread.
+  /// Returns the object of @p executor, and makes it if there is none. Any thread may call this.
   template <class... Args>
   static std::shared_ptr<T> of(const boost::asio::any_io_executor& executor, Args&... args) {
     auto& context = boost::asio::query(executor, boost::asio::execution::context);
@@ -163,12 +164,55 @@ class PerExecutor final : public boost::asio::execution_context::service {
   }
   void shutdown() noexcept override {}
 
-  std::mutex mutex_;  // sockets are made from several threads
+  std::mutex mutex_;  // sockets are made on several threads
   std::vector<std::weak_ptr<T>> objects_;
 };
 
-}  // namespace roost::detail
+class ContextGuard::Service final : public boost::asio::execution_context::service {
+ public:
+  using key_type = Service;
+  static inline boost::asio::execution_context::id id;
+  explicit Service(boost::asio::execution_context& context)
+      : boost::asio::execution_context::service(context) {}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/runtime/detail/executor.ipp"
-#endif
+  void add(ContextGuard& guard) {
+    const std::lock_guard lock(mutex_);
+    guards_.push_back(&guard);
+  }
+  void remove(ContextGuard& guard) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase(guards_, &guard);
+  }
+
+ private:
+  void shutdown() noexcept override {
+    // One at a time: a guard may destroy other guards.
+    while (ContextGuard* const guard = take_first()) guard->on_context_destroyed();
+  }
+  ContextGuard* take_first() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (guards_.empty()) return nullptr;
+    ContextGuard* const guard = guards_.front();
+    guards_.erase(guards_.begin());
+    guard->service_ = nullptr;
+    return guard;
+  }
+
+  // Managers on different strands of one context may be made on several threads.
+  std::mutex mutex_;
+  std::vector<ContextGuard*> guards_;
+};
+
+inline ContextGuard::ContextGuard(boost::asio::execution_context& context)
+    : service_(&boost::asio::use_service<Service>(context)) {
+  service_->add(*this);
+}
+
+inline ContextGuard::~ContextGuard() { leave_context(); }
+
+inline void ContextGuard::leave_context() noexcept {
+  if (service_) service_->remove(*this);
+  service_ = nullptr;
+}
+
+}  // namespace roost::detail

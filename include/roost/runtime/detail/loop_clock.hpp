@@ -13,13 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {
 
-/// Is told that a loop was late, on the loop.
+/// Is called on the loop when the loop was late.
 class LateListener {
  public:
   virtual void on_late(Clock::duration by) noexcept = 0;
@@ -28,36 +27,38 @@ class LateListener {
   ~LateListener() = default;
 };
 
-/// The time of one event loop: another clock's, without the time in which the loop did not run,
-/// because the process was stopped or a handler blocked. All deadlines of a loop go by it, so that
-/// no peer pays for what the server did not do.
+/// The clock of one event loop: the time of another clock, less the time in which the loop did not
+/// run because the process was stopped or a handler blocked. All deadlines of a loop use its clock,
+/// so that no peer is dropped because the server stalled.
 ///
-/// The loop is watched by a timer that ticks while any deadline is pending, and by a handler that
-/// is posted where the time is read without one. Until the loop shows that it turns, its time goes
-/// on for `max_gap` at most; what it takes longer did not pass. With nothing pending nothing ticks:
-/// `io_context::run` returns as it would without.
+/// While a deadline is pending, a timer that ticks watches the loop; when the time is read without
+/// a pending deadline, a posted handler does. Until the loop shows that it turns, its time advances
+/// by at most `max_gap`; the rest of the gap does not count. With nothing pending nothing ticks, so
+/// `io_context::run` returns as it would without this clock.
 ///
-/// @par Thread safety  the time may be read from any thread.
+/// @par Thread safety  Any thread may read the time.
 class LoopClock final : public Clock,
                         public std::enable_shared_from_this<LoopClock>,
                         private ContextGuard {
  public:
   static constexpr duration tick = std::chrono::milliseconds(100);
-  /// A tick that comes later than this is no everyday jitter.
+  /// A tick that is later than this is a stall, not ordinary jitter.
   static constexpr duration max_gap = 2 * tick;
-  /// How long a loop that was late reads what came meanwhile, before anything is over.
+  /// How long a loop that was late reads the bytes that arrived meanwhile, before any deadline
+  /// passes.
   static constexpr duration catching_up = std::chrono::milliseconds(250);
-  /// From here on, a stall is told to the listeners.
+  /// The shortest stall that is reported to the listeners.
   static constexpr duration worth_telling = std::chrono::seconds(1);
 
-  /// For `of`.
+  /// Called by `of`.
   LoopClock(const boost::asio::any_io_executor& executor, Clock& base);
   ~LoopClock() override;
 
-  /// The one of @p executor that goes by @p clock, or by what that goes by. From any thread.
+  /// Returns the loop clock of @p executor that is based on @p clock, or on its base if @p clock is
+  /// itself a loop clock. Any thread may call this.
   static std::shared_ptr<LoopClock> of(const boost::asio::any_io_executor& executor, Clock& clock);
 
-  /// @p options with their `clock` replaced by that of the loop, which they own.
+  /// Returns @p options with their `clock` replaced by the loop's clock, which they keep alive.
   template <class Options>
   static std::shared_ptr<const Options> own(const boost::asio::any_io_executor& executor,
                                             Options options, Clock* Options::*clock) {
@@ -71,20 +72,22 @@ class LoopClock final : public Clock,
     return {owned, &owned->options};
   }
 
-  /// How long the loop has not run, in all.
+  /// Returns the total time in which the loop did not run.
   [[nodiscard]] duration stalled() const noexcept override {
     return duration(stalled_.load(std::memory_order_acquire));
   }
-  /// What the clock of the application showed at @p time of @p clock. Applications get to see no
-  /// other time. Exact as far as recent stalls go.
+  /// Converts @p time of @p clock to the time that the application's clock showed then.
+  /// Applications see only such times. The result is exact for times since the last `max_recent`
+  /// stalls.
   static time_point shown(const Clock& clock, time_point time) noexcept {
     return clock.to_base(time);
   }
   [[nodiscard]] time_point to_base(time_point time) const noexcept override;
-  /// The reverse.
+  /// Converts a time of the application's clock to the time of this clock: the reverse of
+  /// `to_base`.
   [[nodiscard]] time_point from_base(time_point time) const noexcept;
 
-  /// What the clock of the application shows now, even where a stall is not known yet.
+  /// Returns what the application's clock shows now, also during a stall that is not noticed yet.
   [[nodiscard]] time_point base_now() const noexcept { return base_->now(); }
 
   [[nodiscard]] boost::asio::any_io_executor get_executor() const;
@@ -94,7 +97,7 @@ class LoopClock final : public Clock,
 
   void listen(std::weak_ptr<LateListener> listener);
 
-  /// The loop did not run for so long, as somebody knows who moves a clock by hand.
+  /// Records that the loop did not run for the time @p by. Called by a manual clock.
   void stall(duration by);
 
  private:
@@ -116,14 +119,14 @@ class LoopClock final : public Clock,
   void on_turn();
   void start_tick();
   void on_tick();
-  /// The loop turns. @returns how late it is
+  /// Notes that the loop turns. @returns how late the loop is
   duration note_turn() noexcept;
   void tell(duration late_by);
   void record(time_point end, duration length) noexcept;
 
   struct Stall {
-    time_point end;   // in the time of the base
-    time_point when;  // in that of the loop
+    time_point end;   // on the base clock
+    time_point when;  // on this clock
     duration length;
   };
   static constexpr std::size_t max_recent = 16;
@@ -131,12 +134,12 @@ class LoopClock final : public Clock,
   Clock* const base_;
   const bool is_manual_;
   std::atomic<rep> stalled_{0};
-  std::atomic<rep> limit_{not_watched};  // its time, until it shows that it turns
-  std::atomic<rep> caught_up_{0};        // in the time of the base
+  std::atomic<rep> limit_{not_watched};  // where this clock stops until the loop turns
+  std::atomic<rep> caught_up_{0};        // on the base clock
 
   mutable std::mutex mutex_;
-  std::optional<boost::asio::steady_timer> tick_;  // none once the context is gone
-  std::size_t pending_ = 0;                        // deadlines
+  std::optional<boost::asio::steady_timer> tick_;  // empty once the context is gone
+  std::size_t pending_ = 0;                        // number of pending deadlines
   bool is_turn_posted_ = false;
   std::vector<std::weak_ptr<LateListener>> listeners_;
   std::array<Stall, max_recent> recent_{};  // stalls, the latest first

@@ -2,11 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <boost/asio/query.hpp>
 #include <boost/system/error_code.hpp>
 
-#include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::detail {
@@ -37,10 +34,11 @@ ROOST_DECL boost::asio::any_io_executor LoopClock::get_executor() const {
 ROOST_DECL LoopClock::time_point LoopClock::now() const noexcept {
   const time_point time = base_->now();
   if (is_manual_) return without_stalls(time);
-  // The limit first: it is written last, so that a stall which it allows for is seen too.
+  // Read the limit before the stalls: it is written after them, so the stall that raised it is seen
+  // too.
   const rep limit = limit_.load(std::memory_order_acquire);
-  // A look at the time is what begins the watch, so that what is done next in this turn of the
-  // loop takes `max_gap` at most, however long it takes.
+  // Reading the time starts the watch. The rest of this turn of the loop therefore advances the
+  // clock by at most `max_gap`, however long it takes.
   if (limit == not_watched) return const_cast<LoopClock*>(this)->watch_turn(time);
   return std::min(without_stalls(time), time_point(duration(limit)));
 }
@@ -74,7 +72,7 @@ ROOST_DECL void LoopClock::disarm(Timer& timer) noexcept {
   const std::lock_guard lock(mutex_);
   if (--pending_ > 0) return;
   if (!is_turn_posted_) limit_ = not_watched;
-  if (tick_) tick_->cancel();  // the context may have nothing else to run for
+  if (tick_) tick_->cancel();  // the tick may be the last thing that keeps `run` from returning
 }
 
 ROOST_DECL LoopClock::time_point LoopClock::catches_up_at() const noexcept {
@@ -99,7 +97,7 @@ ROOST_DECL LoopClock::time_point LoopClock::watch_turn(time_point time) noexcept
       boost::asio::post(tick_->get_executor(), [self] { self->on_turn(); });
       is_turn_posted_ = true;
       note_turn();
-    } catch (...) {  // there is no memory: then this turn is not watched
+    } catch (...) {  // no memory: this turn is not watched
     }
   }
   return std::min(without_stalls(time), time_point(duration(limit_)));
@@ -146,7 +144,7 @@ ROOST_DECL LoopClock::duration LoopClock::note_turn() noexcept {
   return late_by;
 }
 
-// Those of an overloaded loop, which is late again and again, count as one.
+// Stalls less than a second apart count as one: an overloaded loop is late again and again.
 ROOST_DECL void LoopClock::record(time_point end, duration length) noexcept {
   stalled_ += length.count();
   Stall& last = recent_.front();
@@ -193,7 +191,7 @@ ROOST_DECL void LoopClock::tell(duration late_by) {
 }
 
 ROOST_DECL void LoopClock::on_context_destroyed() noexcept {
-  const auto self = weak_from_this().lock();  // what ticks may be all that keeps it
+  const auto self = weak_from_this().lock();  // the pending tick may be the only owner
   const std::lock_guard lock(mutex_);
   if (tick_) base_->detach(*this);
   tick_.reset();

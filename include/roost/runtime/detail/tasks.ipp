@@ -2,17 +2,14 @@
 #pragma once
 
 #include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/dispatch.hpp>
-#include <utility>
 #include <vector>
 
 #include "roost/runtime/detail/tasks.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
 ROOST_WHEN_USED_DEF void TaskGroup::cancel(const boost::asio::any_io_executor& executor) {
-  std::vector<std::weak_ptr<Task>> running;  // each may end, and others begin, meanwhile
+  std::vector<std::weak_ptr<Task>> running;  // cancelling one task may end it and begin others
   running.reserve(size_);
   for (Task& task : tasks_) running.push_back(task.weak_from_this());
   boost::asio::dispatch(executor, [running = std::move(running)] {
@@ -35,7 +32,7 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> TaskGroup::wait_idle(
 }
 
 ROOST_DECL TaskGroup::Task::Task(TaskGroup& g, const boost::asio::any_io_executor& executor)
-    : group(g), running(executor) {
+    : group(g), running(g.counter_ ? g.counter_ : g.counter_ = Running::counter(executor)) {
   group.tasks_.push_back(*this);
   ++group.size_;
   ++group.changes_;

@@ -17,36 +17,33 @@
 
 namespace roost::detail {
 
-/// Whoever awaits it goes on in a later turn of its executor: what is under way now comes first.
+/// Suspends the caller until a later turn of its executor: handlers that are ready now run first.
 ROOST_WHEN_USED boost::asio::awaitable<void> next_turn();
 
 class WaitList;
 
-/// Something that waits in a `WaitList`; leaves it when destroyed.
+/// An entry of a `WaitList`. It leaves the list when it is destroyed.
 class Waiter {
  public:
   Waiter() = default;
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
-  [[nodiscard]] bool is_woken() const noexcept { return woken_; }
-
- protected:
-  virtual ~Waiter() { unlink(); }
-
- private:
-  friend class WaitList;
   virtual void wake() = 0;
 
   void unlink() noexcept;
 
-  Waiter** previous_ = nullptr;  // the pointer that points here
-  Waiter* next_ = nullptr;
-  bool woken_ = false;
+  // Used by the list.
+  Waiter** previous = nullptr;  ///< The pointer that points here.
+  Waiter* next = nullptr;
+  bool is_woken = false;
+
+ protected:
+  virtual ~Waiter() { unlink(); }
 };
 
-/// Who waits for something to happen. Holds pointers only, no I/O object of its own: its owner
-/// may outlive the `io_context`.
+/// The waiters for one event. The list holds only pointers and no I/O object, so its owner may
+/// outlive the `io_context`.
 class WaitList {
  public:
   WaitList() = default;
@@ -58,14 +55,14 @@ class WaitList {
 
   void add(Waiter& waiter) noexcept;
 
-  /// Wakes all; they run later, on their executors.
+  /// Wakes all waiters. They resume later, each on its own executor.
   void notify_all();
 
  private:
   Waiter* head_ = nullptr;
 };
 
-/// A waiter with a deadline; the timer is how it sleeps and how it is woken.
+/// A waiter with a deadline. It sleeps on its timer, and is woken by cancelling the timer.
 class TimedWaiter final : public Waiter {
  public:
   TimedWaiter(const boost::asio::any_io_executor& executor, Clock& clock,
@@ -74,31 +71,27 @@ class TimedWaiter final : public Waiter {
     timer.expires_at(deadline);
   }
 
-  /// What a coroutine awaits to sleep: no coroutine itself, which would cost a frame.
+  /// Returns what a coroutine awaits to sleep. This is not a coroutine, which would cost a frame.
   [[nodiscard]] auto sleep() {
     return boost::asio::async_initiate<const boost::asio::deferred_t, void()>(
         [](auto handler, TimedWaiter* self) {
           self->timer.async_wait(
-              boost::asio::redirect_error(std::move(handler), self->how_it_woke_));
+              boost::asio::redirect_error(std::move(handler), self->how_it_woke));
         },
         boost::asio::deferred, this);
   }
 
-  /// Whether it must sleep again: nobody woke it, and the time is not over.
-  [[nodiscard]] bool sleeps_on() { return !is_woken() && timer.goes_on(how_it_woke_); }
+  /// Returns whether it must sleep again: it was not woken, and the deadline has not passed.
+  [[nodiscard]] bool sleeps_on() { return !is_woken && timer.goes_on(how_it_woke); }
+
+  void wake() override { timer.cancel(); }
 
   Timer timer;
-
- private:
-  template <class F>
-  friend struct Notified;
-  void wake() override;
-
-  boost::system::error_code how_it_woke_;
+  boost::system::error_code how_it_woke;  ///< The result of the timer's wait.
 };
 
-/// Waits until @p list is notified (true) or until @p deadline (false).
-/// @par Cancellation  throws `operation_aborted`; the list forgets the waiter.
+/// Waits until @p list is notified, or until @p deadline. @returns false if the deadline passed
+/// @par Cancellation  Throws `operation_aborted`; the waiter leaves the list.
 ROOST_WHEN_USED boost::asio::awaitable<bool> wait(WaitList& list,
                                                   boost::asio::any_io_executor executor,
                                                   Clock& clock,
@@ -107,13 +100,13 @@ ROOST_WHEN_USED boost::asio::awaitable<bool> wait(WaitList& list,
 /// The operation of `when_notified`.
 template <class F>
 struct Notified {
-  F f;  // may own the clock, so it goes last
+  F f;  // may own the clock, so it is destroyed last
   std::unique_ptr<TimedWaiter> waiter;
 
   void operator()(boost::system::error_code error) {
-    waiter->how_it_woke_ = error;
+    waiter->how_it_woke = error;
     if (waiter->sleeps_on()) return start(std::move(*this));
-    const bool is_woken = waiter->is_woken();
+    const bool is_woken = waiter->is_woken;
     waiter.reset();
     f(is_woken);
   }
@@ -123,8 +116,8 @@ struct Notified {
   }
 };
 
-/// The same for code that is no coroutine: calls @p f with what `wait` would return. What @p f owns
-/// lives in the operation, and goes with the `io_context`.
+/// Does the work of `wait` for code that is not a coroutine: calls @p f with what `wait` would
+/// return. The operation owns @p f, and is destroyed with the `io_context`.
 template <class F>
 void when_notified(WaitList& list, const boost::asio::any_io_executor& executor, Clock& clock,
                    Clock::time_point deadline, F f) {

@@ -15,29 +15,27 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<void> next_turn() {
 }
 
 ROOST_DECL void Waiter::unlink() noexcept {
-  if (!previous_) return;
-  *previous_ = next_;
-  if (next_) next_->previous_ = previous_;
-  previous_ = nullptr;
-  next_ = nullptr;
+  if (!previous) return;
+  *previous = next;
+  if (next) next->previous = previous;
+  previous = nullptr;
+  next = nullptr;
 }
 
 ROOST_DECL void WaitList::add(Waiter& waiter) noexcept {
-  waiter.next_ = head_;
-  waiter.previous_ = &head_;
-  if (head_) head_->previous_ = &waiter.next_;
+  waiter.next = head_;
+  waiter.previous = &head_;
+  if (head_) head_->previous = &waiter.next;
   head_ = &waiter;
 }
 
 ROOST_DECL void WaitList::notify_all() {
   while (Waiter* waiter = head_) {
     waiter->unlink();
-    waiter->woken_ = true;
+    waiter->is_woken = true;
     waiter->wake();
   }
 }
-
-ROOST_DECL void TimedWaiter::wake() { timer.cancel(); }
 
 ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> wait(WaitList& list,
                                                       boost::asio::any_io_executor executor,
@@ -49,7 +47,7 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<bool> wait(WaitList& list,
     co_await waiter.sleep();
     sleeps = waiter.sleeps_on();
   }
-  if (waiter.is_woken()) co_return true;
+  if (waiter.is_woken) co_return true;
   if (!waiter.timer.is_over())
     throw boost::system::system_error(boost::asio::error::operation_aborted);
   co_return false;

@@ -30,15 +30,15 @@
 
 namespace roost::detail {
 
-/// The next of the signals of @p set; nothing if the set is cancelled.
+/// Waits for the next signal of @p set; nullopt if the set is cancelled.
 ROOST_WHEN_USED boost::asio::awaitable<std::optional<int>> next_signal(
     boost::asio::signal_set& set);
 
-/// Keeps signals from having their default effect, without waiting for them, until the context is
-/// destroyed. On the executor of @p set.
+/// Keeps suppressing the default effect of the signals in @p set, without waiting for them, until
+/// the context is destroyed. On the executor of @p set.
 ROOST_WHEN_USED void keep_watched(std::unique_ptr<boost::asio::signal_set> set);
 
-/// What a `Service` shares with its coroutines.
+/// The state that a `Service` shares with its coroutines.
 template <class Ws>
 class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   using Manager = ConnectionManager<Ws>;
@@ -66,7 +66,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
   [[nodiscard]] const Cluster& cluster() const noexcept { return cluster_; }
 
-  /// Starts what can be started at once, and the rest in the background.
+  /// Starts the heartbeat, and the backplane in the background.
   void begin() {
     if (heartbeat_) heartbeat_->start();
     if (owns_backplane()) spawn("backplane_start_failed", options_.backplane.start_anyway());
@@ -83,7 +83,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   void watch_signals(std::initializer_list<int> signals) {
-    if (shutdown_) return;  // it is what they would ask for
+    if (shutdown_) return;  // the shutdown has begun already
     if (signals_) {
       for (const int signal : signals) signals_->add(signal);
       return;
@@ -104,11 +104,11 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     co_return;
   }
 
-  /// It happens once, and all who ask for it get its result.
+  /// Begins the shutdown, once. All callers get its result.
   void begin_shutdown() {
     if (shutdown_) return;
     boost::system::error_code ignored;
-    if (signals_) signals_->remove(SIGINT, ignored);  // who presses Ctrl-C again need not wait
+    if (signals_) signals_->remove(SIGINT, ignored);  // a second Ctrl-C ends the process
     shutdown_ =
         Child<DrainReport>::start(state_->executor(), run_shutdown(this->shared_from_this()));
   }
@@ -118,7 +118,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   static boost::asio::awaitable<DrainReport> run_shutdown(Self self) {
-    co_await next_turn();  // whoever asks next finds it
+    co_await next_turn();  // so that `shutdown_` is set before anybody else asks
     DrainReport report;
     std::exception_ptr failure;
     try {
@@ -143,12 +143,12 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
     co_return report;
   }
 
-  /// The signals stay watched to the end: whoever stops a process may say so more than once, and
-  /// the clients are still to be told.
+  /// Shuts down at the first signal. The signals stay watched to the end: a process may be told to
+  /// terminate more than once, and its clients are still to be told.
   static boost::asio::awaitable<void> shut_down_at_signal(
       Self self, std::unique_ptr<boost::asio::signal_set> set) {
     {
-      const ScopedValue in_use(self->signals_, set.get());  // it goes with the context
+      const ScopedValue in_use(self->signals_, set.get());  // the context may destroy it
       std::optional<int> signal = co_await next_signal(*set);
       while (signal) {
         self->state_->log(Severity::info, "signal", {{"number", std::to_string(*signal)}});
@@ -170,7 +170,7 @@ class Serving : public std::enable_shared_from_this<Serving<Ws>> {
   }
 
   std::unique_ptr<Manager> owned_;
-  Manager& manager_;  // one that was handed in may be gone; its state is not
+  Manager& manager_;  // a manager that was handed in may be gone; `state_` is not
   const std::shared_ptr<ManagerState<Ws>> state_;
   const ServiceOptions options_;
   std::optional<HeartbeatMonitor<Ws>> heartbeat_;
@@ -189,14 +189,14 @@ class Service;
 
 namespace detail {
 
-/// How Asio keeps a `Service`, for the life of its context.
+/// Makes a `Service` a service of Asio, for the life of its context.
 template <class Ws>
 class Attached final : public boost::asio::execution_context::service {
  public:
   using key_type = Attached;
   static inline boost::asio::execution_context::id id;
 
-  /// What Asio calls for a context that has none.
+  /// Called by Asio for a context without a `Service`: throws `errc::not_attached`.
   explicit Attached(boost::asio::execution_context& context)
       : boost::asio::execution_context::service(context) {
     throw Error(errc::not_attached, "init_websockets was not called for this context");
@@ -208,7 +208,7 @@ class Attached final : public boost::asio::execution_context::service {
   [[nodiscard]] Service<Ws>& service() noexcept { return *service_; }
 
  private:
-  // Manager and monitor let go of the context by themselves.
+  // Manager and monitor release the context by themselves.
   void shutdown() noexcept override {}
 
   const std::unique_ptr<Service<Ws>> service_;

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/system/error_code.hpp>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "roost/service/detail/service_state.hpp"
 
 namespace roost::detail {
 
-/// The sets of a context that nobody waits for any more.
+/// The signal sets of a context that no coroutine waits for any more.
 class WatchedSignals final : public boost::asio::execution_context::service {
  public:
   using key_type = WatchedSignals;

@@ -10,25 +10,22 @@
 #include <string_view>
 
 #include "roost/base/clock.hpp"
-#include "roost/socket/disconnect.hpp"
-#include "roost/socket/frame.hpp"
-#include "roost/socket/socket_observer.hpp"
 #include "roost/socket/websocket_like.hpp"
 
-/// The members that a socket need not have, see `WebSocketLike` and `TakesFrames`: each is called
-/// where there is one, and here it says what holds where there is none.
+/// Calls the optional members of a socket (see `WebSocketLike` and `TakesFrames`) if it has them,
+/// and says what happens if it does not.
 namespace roost::detail::if_able {
 
 template <class Ws>
 inline constexpr bool can_abort = requires(Ws& socket) { socket.abort(); };
 
-/// Ends the transport now; else nothing.
+/// Ends the transport immediately. Does nothing if the socket cannot.
 template <class Ws>
 void abort([[maybe_unused]] Ws& socket) noexcept {
   if constexpr (can_abort<Ws>) socket.abort();
 }
 
-/// Closes with a reason, and in time; else without.
+/// Closes with a reason and a timeout, or without them if the socket does not take them.
 template <class Ws>
 boost::asio::awaitable<void> close(Ws& socket, std::uint16_t code,
                                    [[maybe_unused]] std::string_view reason,
@@ -43,7 +40,7 @@ boost::asio::awaitable<void> close(Ws& socket, std::uint16_t code,
   }
 }
 
-/// How the conversation ended; nothing while it goes on, or where the socket cannot tell.
+/// Returns how the conversation ended; nothing while it goes on, or if the socket does not say.
 template <class Ws>
 [[nodiscard]] std::optional<Disconnect> ended([[maybe_unused]] const Ws& socket) {
   if constexpr (requires { std::optional<Disconnect>(socket.ended()); }) {
@@ -53,7 +50,7 @@ template <class Ws>
   }
 }
 
-/// Where it lives; none where it cannot tell.
+/// Returns the executor of the socket, or an empty one if the socket does not say.
 template <class Ws>
 [[nodiscard]] boost::asio::any_io_executor executor_of([[maybe_unused]] const Ws& socket) {
   if constexpr (requires { boost::asio::any_io_executor(socket.get_executor()); }) {
@@ -63,7 +60,7 @@ template <class Ws>
   }
 }
 
-/// When it was last heard of; never where it cannot tell.
+/// Returns when the peer was last heard from, or `time_point::min()` if the socket does not say.
 template <class Ws>
 [[nodiscard]] Clock::time_point last_activity([[maybe_unused]] const Ws& socket) noexcept {
   if constexpr (requires { Clock::time_point(socket.last_activity()); }) {
@@ -73,19 +70,21 @@ template <class Ws>
   }
 }
 
-/// Stops reading a message at @p n bytes, 0: no limit; else it is up to who takes the message.
+/// Limits inbound messages to @p n bytes; 0: no limit. If the socket cannot, `receive` checks the
+/// size afterwards.
 template <class Ws>
 void set_max_message_bytes([[maybe_unused]] Ws& socket, [[maybe_unused]] std::size_t n) {
   if constexpr (requires { socket.set_max_message_bytes(n); }) socket.set_max_message_bytes(n);
 }
 
-/// Tells the observer from now on; else nobody is told.
+/// Sets the observer of the socket. Does nothing if it does not support one.
 template <class Ws>
 void observe([[maybe_unused]] Ws& socket, [[maybe_unused]] const OutboxWatch& watch) {
   if constexpr (requires { socket.observe(watch); }) socket.observe(watch);
 }
 
-/// Writes what is queued. @returns whether that was something; false where it does so by itself
+/// Writes queued bytes now. @returns whether any could be written, or are being written; false if
+/// the socket has no `flush`
 template <class Ws>
 bool flush([[maybe_unused]] Ws& socket) {
   if constexpr (requires {
@@ -97,7 +96,7 @@ bool flush([[maybe_unused]] Ws& socket) {
   }
 }
 
-/// Where its frames go; else to itself.
+/// Returns the frame sink of the socket, or the socket if it has none.
 template <class Ws>
 [[nodiscard]] auto* frame_sink(Ws& socket) noexcept {
   if constexpr (TakesFrames<Ws> && requires(const Frame& frame) {
@@ -110,14 +109,14 @@ template <class Ws>
   }
 }
 
-/// Whether frames may be dropped or replaced in the outbox of a socket or its sink.
+/// Whether a socket or sink can drop and replace frames in its outbox.
 template <class Sink>
 inline constexpr bool offers_frames =
     requires(Sink& sink, const Frame& frame, const FramePolicy& policy) {
       { sink.offer(frame, policy) } -> std::same_as<Queueing>;
     };
 
-/// Whether it wants frames in another form than they have.
+/// Whether a socket can ask for frames in another form, such as compressed.
 template <class Ws>
 inline constexpr bool forms_frames =
     TakesFrames<Ws> && requires(const Ws& socket, const Frame& frame, FrameForm form) {
@@ -125,7 +124,7 @@ inline constexpr bool forms_frames =
       { Ws::in_form(frame, form) } -> std::same_as<Frame>;
     };
 
-/// The form that it wants; else as they are.
+/// Returns the form in which the socket wants frames; 0 (unchanged) if it has no preference.
 template <class Ws>
 [[nodiscard]] FrameForm frame_form([[maybe_unused]] const Ws& socket) {
   if constexpr (forms_frames<Ws>) {

@@ -11,28 +11,27 @@
 #include <utility>
 #include <vector>
 
-#include "roost/base/build/config.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"
 #include "roost/socket/socket_observer.hpp"
 
 namespace roost::detail {
 
-/// The frames still to be written to one connection, in order. It decides nothing about time or
-/// I/O: whoever owns it gathers, writes and consumes.
+/// The frames still to be written to one connection, in order. It does no I/O and reads no clock:
+/// its owner calls `gather`, writes the bytes and calls `consume`.
 class Outbox {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  /// What an overflow policy may drop, and what it may not.
+  /// What an overflow policy may do with an entry: only `lossy` ones may be dropped.
   enum class EntryClass : std::uint8_t { message, lossy, control };
 
   struct Entry {
     Frame frame;
     time_point queued_at;
-    std::uint32_t key_hash = 0;  ///< A frame of the same key may replace it; 0: none may.
+    std::uint32_t key_hash = 0;  ///< Hash of its key; 0: no key, never replaced.
     EntryClass entry_class = EntryClass::message;
-    bool started = false;  ///< Some of it may be on the wire: it must be finished.
+    bool started = false;  ///< Part of it may be on the wire, so it must be completed.
   };
 
   Outbox() = default;
@@ -40,15 +39,15 @@ class Outbox {
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox() { watch({}); }
 
-  /// Sets who is told of the marks and where the bytes are added up. What is queued already
-  /// counts from now on, and the observer is told how things stand.
+  /// Sets the observer and the total that the bytes are added to. Frames queued already are
+  /// included, and the observer is told the current state.
   void watch(OutboxWatch watch);
 
-  /// From now on an entry may be several frames that lie side by side in memory.
+  /// Lets an entry hold several frames that are adjacent in memory, from now on.
   void coalesce_frames() noexcept { coalesces_frames_ = true; }
 
   /// Queues a frame.
-  /// @returns whether the outbox was empty: nobody has been asked to flush it yet.
+  /// @returns whether the outbox was empty: then a flush must be requested
   bool push(const Frame& frame, time_point now, EntryClass entry_class = EntryClass::message) {
     const bool was_empty = empty();
     if (entry_class == EntryClass::message && watch_.is_lossy) entry_class = EntryClass::lossy;
@@ -57,13 +56,15 @@ class Outbox {
     return was_empty;
   }
 
-  /// Queues a frame that may be dropped, or takes the place of one with its key: where that stands,
-  /// so that a key which changes often is not behind all others each time.
+  /// Queues a frame that may be dropped, or replaces a queued frame with its key. The new frame
+  /// keeps the position of the old one, so that a key which changes often does not move to the end
+  /// each time.
   ///
-  /// Before a flush was tried nothing is dropped: a burst of the server is not the peer's slowness.
+  /// Nothing is dropped before a flush was tried: until then the queue does not show a slow peer.
   ///
-  /// What it makes less is told when bytes are written: whoever offers may be walking over many.
-  /// @param on_removed  called with the position of each frame that is dropped for it
+  /// If the outbox shrinks, the observer is told only when bytes are written, because the caller
+  /// may be iterating over many connections.
+  /// @param on_removed  called with the position of each frame that is dropped to make room
   template <class OnRemoved>
   Queueing offer(const Frame& frame, time_point now, const FramePolicy& policy,
                  OnRemoved on_removed) {
@@ -74,7 +75,7 @@ class Outbox {
     }
     if (!policy.may_queue) return {.result = Result::dropped};
     std::size_t displaced = 0;
-    // What no flush was tried for says nothing about the peer.
+    // Without a failed flush a full outbox says nothing about the peer.
     if (blocked_ && bytes_ >= watch_.high_water) {
       if (policy.overflow == Overflow::drop_newest) return {.result = Result::dropped};
       if (policy.overflow == Overflow::drop_oldest) {
@@ -89,8 +90,8 @@ class Outbox {
     return {.displaced = displaced};
   }
 
-  /// The next bytes to write, as many buffers as fit into @p out.
-  /// @returns how many were filled in. They stay valid until consumed.
+  /// Fills @p out with the next buffers to write, as many as fit.
+  /// @returns how many buffers there are. They stay valid until they are consumed.
   std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
     std::size_t count = 0;
     for (std::size_t i = head_; i < entries_.size() && count < out.size(); ++i, ++count) {
@@ -100,34 +101,34 @@ class Outbox {
     return count;
   }
 
-  /// @p n bytes of what was gathered are written.
+  /// Removes @p n bytes that were gathered and written.
   void consume(std::size_t n);
 
-  /// The peer did not take everything: from now on the age of the oldest byte counts.
+  /// Notes that the peer did not take everything: from now on the age of the oldest byte counts.
   void mark_blocked();
 
-  /// Some of the frame in front may be on the wire.
+  /// Notes that part of the first frame may be on the wire.
   void start_front() noexcept { entries_[head_].started = true; }
 
-  /// After a close frame nothing may follow (RFC 6455, section 5.5.1).
+  /// Refuses further frames: none may follow a close frame (RFC 6455, section 5.5.1).
   void seal() noexcept { sealed_ = true; }
   [[nodiscard]] bool is_sealed() const noexcept { return sealed_; }
 
-  /// Forgets all, and takes nothing any more.
+  /// Drops all frames, and refuses further ones.
   void discard() noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-  /// Bytes consumed so far; with `bytes`, where what is pushed next begins.
+  /// Returns how many bytes were consumed so far. The next frame begins at `consumed() + bytes()`.
   [[nodiscard]] std::uint64_t consumed() const noexcept { return consumed_; }
-  /// What it costs in memory, about: small frames cost more than their bytes.
+  /// Returns about how much memory the outbox uses: small frames cost more than their bytes.
   [[nodiscard]] std::size_t cost() const noexcept {
     return std::max(bytes_, count() * sizeof(Entry));
   }
   [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
   [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
 
-  /// When the oldest byte that is not written yet was queued.
+  /// Returns when the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<time_point> oldest() const noexcept {
     if (empty()) return std::nullopt;
     return front().queued_at;
@@ -167,7 +168,8 @@ class Outbox {
     add_up(0, 1);
   }
 
-  // All of an entry is of one age and one class; what may be dropped is dropped one by one.
+  // All frames of an entry have one age and one class. Lossy frames are dropped one by one, so they
+  // are not coalesced.
   bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
     Entry& last = entries_.back();
     return coalesces_frames_ && last.queued_at == now && last.entry_class == entry_class &&
@@ -176,14 +178,14 @@ class Outbox {
 
   [[nodiscard]] Entry* find_replaceable(const Frame& frame, const FramePolicy& policy) noexcept;
 
-  // It is as old as what it replaces: the peer has taken nothing since.
+  // The entry keeps its age: the peer has taken nothing since.
   void replace(Entry& entry, const Frame& frame);
 
   [[nodiscard]] static bool may_drop(const Entry& entry) noexcept {
     return entry.entry_class == EntryClass::lossy && !entry.started;
   }
 
-  // Until the outbox is below its mark; none where all would not be enough.
+  // Drops lossy frames until the outbox is below its mark; none if dropping all would not suffice.
   template <class OnRemoved>
   std::size_t make_room(OnRemoved& on_removed) {
     std::size_t left = bytes_;
@@ -207,7 +209,7 @@ class Outbox {
     return removed;
   }
 
-  // An idle connection keeps next to nothing.
+  // Keeps the memory of idle connections small.
   void release_storage() noexcept;
 
   void notify(OutboxEvent event) {
@@ -215,8 +217,8 @@ class Outbox {
   }
 
   std::vector<Entry> entries_;
-  std::size_t head_ = 0;     // the first entry that is not written completely
-  std::size_t written_ = 0;  // how much of it is
+  std::size_t head_ = 0;     // index of the first entry that is not written completely
+  std::size_t written_ = 0;  // how many of its bytes are written
   std::size_t bytes_ = 0;
   std::uint64_t consumed_ = 0;
   OutboxWatch watch_;
@@ -224,7 +226,7 @@ class Outbox {
   bool above_high_ = false;
   bool above_low_ = false;
   bool blocked_ = false;
-  bool busy_ = false;  // the observer waits for `emptied`
+  bool busy_ = false;  // the observer must be told `emptied`
   bool sealed_ = false;
 };
 

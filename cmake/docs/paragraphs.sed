@@ -1,2 +1,0 @@
-s/@par Thread safety +/@threadsafety /
-s/@par (Errors|Suspends|Cancellation|Lifetime|Arguments) +/@\L\1 /

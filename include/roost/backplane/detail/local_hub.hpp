@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "roost/backplane/control/local_line.hpp"
+#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/history.hpp"
+#include "roost/backplane/history/hub_history.hpp"
+#include "roost/backplane/local_backplane.hpp"
+#include "roost/backplane/presence/local_place.hpp"
+#include "roost/base/text/text.hpp"
+
+namespace roost::detail {
+
+/// The backplanes of this process that have started, by channel.
+///
+/// The mutex is there because they are on several threads. It also makes publishing one step: all
+/// receivers of a channel see the same order, and a backplane that has left gets nothing.
+class LocalHubState {
+ public:
+  LocalHubState() = default;
+  LocalHubState(HistoryOptions options, Clock& clock)
+      : history_(std::in_place, std::move(options), clock) {}
+
+  /// The options of the histories; null if the hub has none.
+  [[nodiscard]] std::shared_ptr<const HistoryOptions> history_options() const noexcept {
+    return history_ ? history_->options() : nullptr;
+  }
+
+  /// Adds a backplane to the channel.
+  /// @returns false if the backplane is closed.
+  bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound) {
+    const std::lock_guard lock(mutex_);
+    if (!inbound->is_open()) return false;
+    std::vector<std::shared_ptr<Inbound>>& members = channels_[channel];
+    if (std::find(members.begin(), members.end(), inbound) == members.end()) {
+      // It has missed the messages that were recorded meanwhile. It learns so before anything else.
+      if (history_) inbound->deliver_news(nullptr, {});
+      aside_.erase(inbound.get());
+      members.push_back(inbound);
+    }
+    return true;
+  }
+
+  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept {
+    const std::lock_guard lock(mutex_);
+    aside_.erase(inbound.get());
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return;
+    std::erase(found->second, inbound);
+    if (found->second.empty()) channels_.erase(found);
+  }
+
+  /// Notes that a manager has members in a room with a history, or has none any more.
+  void enter(std::string_view channel, const std::string& room, const Inbound& own) {
+    const std::lock_guard lock(mutex_);
+    take_time(own);
+    history_->enter(channel, room);
+  }
+  void leave(std::string_view channel, const std::string& room, const Inbound& own) noexcept {
+    const std::lock_guard lock(mutex_);
+    take_time(own);
+    history_->leave(channel, room);
+  }
+
+  /// Records a message and publishes it. The publisher's members get the message also if the
+  /// publisher has not started. They get it here, since they must not get it before it is recorded.
+  Published record(std::string_view channel, const std::string& room,
+                   const std::shared_ptr<Parcel>& parcel, Inbound& own, const PublishedBy& by) {
+    const std::lock_guard lock(mutex_);
+    take_time(own);
+    const std::string before = history_->record(channel, room, parcel);
+    Published published = deliver(channel, parcel, own, by);
+    published.at = parcel->position();
+    if (has_joined(channel, own)) return published;
+    bring_up(own, room, before);
+    aside_[&own][room] = parcel->position();
+    const Delivered delivered = own.deliver_to_members(parcel, by);
+    published.local = delivered.taken;
+    published.missed += delivered.missed;
+    if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
+    return published;
+  }
+  void recover(std::string_view channel, const std::string& room,
+               std::vector<RecoveryRequest> requests, Inbound& own, const void* member) {
+    const std::lock_guard lock(mutex_);
+    take_time(own);
+    HistoryNews answer = history_->recover(channel, room, std::move(requests));
+    if (!has_joined(channel, own)) bring_up(own, room, answer.position);
+    own.deliver_news(member, std::move(answer));
+  }
+  void forget(std::string_view channel, const std::string& room, Inbound& own) {
+    const std::lock_guard lock(mutex_);
+    take_time(own);
+    const HistoryNews news = history_->forget(channel, room);
+    const auto found = channels_.find(channel);
+    if (!has_joined(channel, own)) {
+      own.deliver_news(nullptr, news);
+      aside_[&own][room] = news.position;
+    }
+    if (found == channels_.end()) return;
+    for (const std::shared_ptr<Inbound>& inbound : found->second) {
+      inbound->deliver_news(nullptr, news);
+    }
+  }
+
+  /// Makes the presence of a backplane; null if it has none.
+  std::shared_ptr<LocalPresence> make_presence(const boost::asio::any_io_executor& executor,
+                                               const LocalBackplaneOptions& options) {
+    if (!options.presence) return nullptr;
+    const std::lock_guard lock(mutex_);
+    return options.presence->make(executor, *options.clock, options.logger, options.channel,
+                                  presence_);
+  }
+
+  [[nodiscard]] LogTotals totals() {
+    const std::lock_guard lock(mutex_);
+    if (!history_) return {};
+    history_->look_at_clock();
+    return history_->totals();
+  }
+
+  /// Whether a backplane has started.
+  [[nodiscard]] bool is_started(std::string_view channel, const Inbound& inbound) {
+    const std::lock_guard lock(mutex_);
+    return has_joined(channel, inbound);
+  }
+  [[nodiscard]] const std::shared_ptr<LocalLines>& lines() const noexcept { return lines_; }
+
+  /// @param own  the queues of the publisher
+  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
+                    const PublishedBy& by) {
+    const std::lock_guard lock(mutex_);
+    return deliver(channel, parcel, own, by);
+  }
+
+ private:
+  // With the mutex held.
+  /// @param own  of the backplane that calls; its `close` waits for the mutex
+  void take_time(const Inbound& own) noexcept {
+    if (own.is_open()) history_->look_at_clock();
+  }
+  [[nodiscard]] bool has_joined(std::string_view channel, const Inbound& inbound) const {
+    const auto found = channels_.find(channel);
+    return found != channels_.end() &&
+           std::any_of(found->second.begin(), found->second.end(),
+                       [&](const auto& member) { return member.get() == &inbound; });
+  }
+  // Tells the members of one that has not started, who get only what they publish themselves, if
+  // they have missed something before @p position.
+  void bring_up(Inbound& own, const std::string& room, const std::string& position) {
+    std::string& known = aside_[&own][room];
+    if (std::exchange(known, position) == position) return;
+    own.deliver_news(nullptr,
+                     {.kind = HistoryNews::Kind::lost, .room = room, .position = position});
+  }
+  Published deliver(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
+                    const PublishedBy& by) {
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return {.receivers = 0};
+    Published published{.receivers = found->second.size()};
+    for (const std::shared_ptr<Inbound>& inbound : found->second) {
+      const Delivered delivered = inbound->deliver(parcel, by);
+      if (inbound.get() == &own) published.local = delivered.taken;
+      published.missed += delivered.missed;
+    }
+    if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
+    return published;
+  }
+
+  const std::shared_ptr<LocalLines> lines_ = std::make_shared<LocalLines>();
+  std::mutex mutex_;
+  std::optional<HubHistory> history_;
+  std::shared_ptr<void> presence_;  // what the presences of the backplanes have in common
+  // Where the members of those that have not started are, by room.
+  std::unordered_map<const Inbound*, std::unordered_map<std::string, std::string>> aside_;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<Inbound>>, StringHash,
+                     std::equal_to<>>
+      channels_;
+};
+
+}  // namespace roost::detail

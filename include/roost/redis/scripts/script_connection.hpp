@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "roost/base/error.hpp"
+#include "roost/redis/connection/reconnecting.hpp"
+#include "roost/redis/connection/session.hpp"
+#include "roost/redis/detail/scripting.hpp"
+#include "roost/redis/scripts/call_queue.hpp"
+#include "roost/redis/scripts/refusal.hpp"
+#include "roost/redis/scripts/runs.hpp"
+#include "roost/redis/scripts/script_user.hpp"
+#include "roost/runtime/detail/wait.hpp"
+
+namespace roost::detail {
+
+/// The connection that runs the scripts of all its users, one after the other.
+///
+/// How a part of a backplane uses it: it derives from `RedisScriptUser`, and its factory calls
+/// `add` once, before the backplane starts, with the `RedisScripting` that all share:
+/// @code
+/// auto scripts = std::static_pointer_cast<RedisScriptConnection>(scripting);
+/// user->use(scripts, scripts->add(user));  // keeps the connection; the connection does not own it
+/// scripts->call(number, {.script = 0, .arguments = {key, value}, .done = done, .keys = 1});
+/// @endcode
+/// The users hold the connection, never the other way round.
+class RedisScriptConnection final : public RedisConnection, public RedisScripting {
+ public:
+  using RedisScripting::ChildPtr;
+  using Unusable = std::function<void(const std::string& why)>;
+
+  /// @param name      the name of the connection in the log
+  /// @param unusable  called when its Redis is not a primary any more
+  RedisScriptConnection(RedisSharedPtr shared, std::string_view name, Unusable unusable)
+      : RedisConnection(std::move(shared), name),
+        calls_({shared_->options().max_spool_bytes, shared_->options().max_spool_age}),
+        unusable_(std::move(unusable)) {}
+
+  /// Adds a user. @pre the connection has not begun
+  /// @returns the number of the user, for its calls
+  std::size_t add(const std::shared_ptr<RedisScriptUser>& user) {
+    const RedisScriptSet scripts = user->scripts();
+    users_.push_back({user, scripts, std::vector<std::string>(scripts.texts.size())});
+    beat_interval_ = std::min(beat_interval_, user->beat_interval());
+    return users_.size() - 1;
+  }
+
+  void begin_anew() override {
+    why_down_.clear();
+    begin();
+  }
+  /// Begins to connect, unless that has begun.
+  void begin() {
+    is_stopping_ = false;
+    for_users([](RedisScriptUser& user) { user.on_begin(); });
+    if (phase_ != Phase::idle) return;
+    phase_ = Phase::down;
+    begin_connecting();
+  }
+  ChildPtr stop() override {
+    if (phase_ == Phase::up) for_users([](RedisScriptUser& user) { user.on_stopping(); });
+    if (phase_ != Phase::up || !calls_.has_messages()) return end();
+    is_stopping_ = true;
+    stop_deadline_ = shared_->now() + stop_grace;
+    work_.notify_all();
+    return child();
+  }
+  void drop_scripts(const std::string& why) override { drop_connection(why); }
+  ChildPtr end_scripts() override { return end(); }
+  void release_scripts() override { release(); }
+  [[nodiscard]] bool is_up() const noexcept override { return phase_ == Phase::up; }
+  [[nodiscard]] bool has_begun() const noexcept override { return phase_ != Phase::idle; }
+  [[nodiscard]] bool is_unused() const noexcept override { return calls_.is_unused(); }
+  [[nodiscard]] const std::string& why_down() const noexcept override { return why_down_; }
+  void fill(RedisStats& stats) const override { calls_.fill(stats); }
+  void check() override {
+    if (phase_ != Phase::up) return;
+    beat_at_ = std::min(beat_at_, shared_->now());
+    work_.notify_all();
+  }
+
+  /// Takes a call over that waits for Redis: it is sent as soon as that can be done.
+  void call(std::size_t user, RedisCall call) {
+    call.user = user;
+    calls_.push(std::move(call), shared_->now());
+    work_.notify_all();
+  }
+  /// Takes a call over that is dropped if the connection is lost, or is down already: a call that
+  /// was not sent by then is dropped without telling its `done`.
+  void call_if_up(std::size_t user, RedisCall call) {
+    if (phase_ != Phase::up) return;
+    call.user = user;
+    calls_.push_question(std::move(call));
+    work_.notify_all();
+  }
+  /// There are questions, see `RedisScriptUser`.
+  void ask() { work_.notify_all(); }
+  /// Nobody waits any longer for what has waited for too long. A call that was sent may still run.
+  void expire_all() { calls_.expire_all(shared_->now()); }
+
+ private:
+  struct User {
+    std::weak_ptr<RedisScriptUser> user;
+    RedisScriptSet scripts;
+    std::vector<std::string> shas;
+  };
+  enum class Phase { idle, down, up };
+  static constexpr std::size_t burst_bytes = 65'536;
+  static constexpr Clock::duration retry_delay = std::chrono::milliseconds(100);
+  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
+  // 20,000 questions a second, so that the rooms of a replica that has come back do not keep Redis
+  // from everything else; a few of them may come together.
+  static constexpr Clock::duration between_questions = std::chrono::microseconds(50);
+  static constexpr Clock::duration questions_together = 200 * between_questions;
+
+  // --- as a connection ---
+
+  /// Loads the scripts, and runs each of them once: what a Redis does not let them do is known
+  /// before somebody relies on them.
+  boost::asio::awaitable<void> prepare(RedisLink::Ptr link) override {
+    const auto self = std::static_pointer_cast<RedisScriptConnection>(shared_from_this());
+    auto trying = try_scripts(self, link);
+    co_await with_deadline(std::move(trying), shared_->executor(), shared_->clock(),
+                           shared_->options().command_timeout);
+  }
+  static boost::asio::awaitable<void> try_scripts(std::shared_ptr<RedisScriptConnection> self,
+                                                  RedisLink::Ptr link) {
+    for (const User& user : self->users_) append_loads(link->outgoing(), user.scripts);
+    co_await RedisLink::write(link);
+    for (User& user : self->users_) {
+      for (std::string& sha : user.shas) {
+        RedisReply reply = co_await RedisLink::read(link);
+        require_success(user, reply, false);
+        sha = std::move(reply.text);
+      }
+    }
+    for (const User& user : self->users_) {
+      const std::vector<RedisTrial> trials = append_trials(link->outgoing(), user);
+      if (trials.empty()) continue;
+      co_await RedisLink::write(link);
+      for (const RedisTrial& trial : trials) {
+        const RedisReply reply = co_await RedisLink::read(link);
+        require_success(user, reply, self->is_proven_);
+        const char* const why = trial.why_not ? trial.why_not(reply) : nullptr;
+        if (why) throw RedisTrouble(why);
+      }
+    }
+  }
+  static std::vector<RedisTrial> append_trials(std::string& out, const User& user) {
+    const auto its_user = user.user.lock();
+    if (!its_user) return {};
+    std::vector<RedisTrial> trials = its_user->trials();
+    for (const RedisTrial& trial : trials) {
+      append_call(out, user.shas[trial.script], trial.keys, trial.arguments);
+    }
+    return trials;
+  }
+  /// @param is_proven  they have worked before: if Redis cannot write now, they can still read
+  static void require_success(const User& user, const RedisReply& reply, bool is_proven) {
+    if (!reply.is_error()) return;
+    const ScriptRefusal why = refusal_of(reply.text);
+    if (is_proven && (why == ScriptRefusal::full || why == ScriptRefusal::busy)) return;
+    const std::string text = "the scripts of the " + std::string(user.scripts.name) + ": ";
+    if (why == ScriptRefusal::moved) throw RedisUnusable(text + reply.text);
+    throw RedisTrouble(text + reply.text);
+  }
+
+  void on_up() override {
+    phase_ = Phase::up;
+    beat_at_ = shared_->now() + beat_interval_;
+    must_load_ = false;
+    is_proven_ = true;
+    closing_.clear();
+    why_down_.clear();
+    changed.notify_all();
+    for_users([](RedisScriptUser& user) { user.on_up(); });
+  }
+  void on_down(const std::string& why) override {
+    const bool was_up = std::exchange(phase_, Phase::down) == Phase::up;
+    shared_->stats.unknown += calls_.lose_in_flight();
+    const bool is_unusable = std::exchange(is_unusable_, false);
+    why_down_ = why;
+    for_users([&](RedisScriptUser& user) { user.on_down(why); });
+    changed.notify_all();
+    if (is_unusable) {
+      unusable_(std::exchange(closing_, {}));
+    } else if (was_up) {
+      // It may come back to another server: then no subscription to this one must go on.
+      unusable_("the connection that runs scripts is lost");
+    }
+  }
+  void on_end() override {
+    phase_ = Phase::idle;
+    is_stopping_ = is_unusable_ = false;
+    shared_->stats.unknown += calls_.lose_in_flight();
+    calls_.give_up_waiting();
+    why_down_.clear();
+    for_users([](RedisScriptUser& user) { user.on_end(); });
+    changed.notify_all();
+  }
+  void on_unusable_redis(const std::string& why) override { unusable_(why); }
+
+  template <class F>
+  void for_users(F f) {
+    for (const User& user : users_) {
+      if (const auto its_user = user.user.lock()) f(*its_user);
+    }
+  }
+
+  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
+    const std::uint64_t its_generation = generation();
+    const boost::asio::any_io_executor executor = shared_->executor();
+    const auto self = std::static_pointer_cast<RedisScriptConnection>(shared_from_this());
+    const RedisReading reading(executor, link, read_replies(self, link));
+    while (link->is_open()) {
+      take_burst(link->outgoing());
+      if (!link->outgoing().empty()) {
+        co_await RedisLink::send(link, shared_->target(), executor);
+        written_at_ = shared_->now();
+      } else if (is_stopping_ && !calls_.has_messages()) {
+        link->close("stopped");
+      } else {
+        co_await wait(work_, executor, shared_->clock(), next_deadline());
+        enforce_deadlines(*link);
+      }
+    }
+    if (is_stopping_ && generation() == its_generation) release();
+  }
+  static boost::asio::awaitable<void> read_replies(std::shared_ptr<RedisScriptConnection> self,
+                                                   RedisLink::Ptr link) {
+    try {
+      for (;;) {
+        RedisReply* reply = nullptr;
+        while (link->is_open() && (reply = link->next())) self->on_reply(*link, *reply);
+        co_await RedisLink::read_more(link);
+        self->heard_at_ = self->shared_->now();
+      }
+    } catch (const boost::system::system_error& error) {
+      link->close(RedisLink::describe(error, {}));
+    } catch (const std::exception& error) {
+      link->close(error.what());
+    }
+    self->work_.notify_all();
+  }
+
+  // --- what goes out ---
+
+  static void append_loads(std::string& out, const RedisScriptSet& scripts) {
+    for (const std::string_view text : scripts.texts) {
+      append_command(out, {"SCRIPT", "LOAD", text});
+    }
+  }
+  void take_burst(std::string& burst) {
+    const Clock::time_point now = shared_->now();
+    calls_.expire(now);
+    if (!closing_.empty()) return;
+    if (now >= beat_at_) beat(burst, now);
+    // Calls that did not run are sent first, when all that followed them are answered.
+    if (calls_.is_refused() || now < retry_at_) return;
+    if (std::exchange(must_load_, false)) load(burst, now);
+    for (std::size_t user = 0; user < users_.size(); ++user) take_questions(burst, user, now);
+    const std::size_t left = burst_bytes - std::min(burst_bytes, burst.size());
+    for (RedisRun& run : calls_.pop(left)) send(burst, std::move(run), now);
+  }
+  void send(std::string& burst, RedisRun run, Clock::time_point now) {
+    append_run(burst, users_[run.front().user].shas[run.front().script], run);
+    calls_.sent(std::move(run), now);
+  }
+  void load(std::string& burst, Clock::time_point now) {
+    for (const User& user : users_) {
+      append_loads(burst, user.scripts);
+      for (std::size_t i = 0; i < user.shas.size(); ++i) {
+        calls_.sent({.kind = RedisCall::Kind::load}, now);
+      }
+    }
+  }
+  void take_questions(std::string& burst, std::size_t number, Clock::time_point now) {
+    const auto user = users_[number].user.lock();
+    while (user && burst.size() < burst_bytes && calls_.has_room_for_question() && ask_at_ <= now &&
+           user->has_questions()) {
+      ask_at_ = std::max(ask_at_, now - questions_together) + between_questions;
+      RedisCall call = user->next_question();
+      call.user = number;
+      RedisRun run;
+      run.push_back(std::move(call));
+      send(burst, std::move(run), now);
+    }
+  }
+  // A write, which a Redis that has become a replica refuses.
+  void beat(std::string& burst, Clock::time_point now) {
+    beat_at_ = now + beat_interval_;
+    append_command(burst, {"PEXPIRE", shared_->options().channel + ":meta:", "1000"});
+    calls_.sent({.kind = RedisCall::Kind::beat}, now);
+    for_users([](RedisScriptUser& user) { user.on_beat(); });
+  }
+
+  // --- what comes back ---
+
+  void on_reply(RedisLink& link, RedisReply& reply) {
+    if (!calls_.is_in_flight()) throw RedisTrouble("an answer to nothing: " + reply.text);
+    RedisRun run = calls_.take_answered();
+    if (reply.is_error()) {
+      for (RedisCall& call : run) on_refused(std::move(call), reply.text);
+    } else {
+      calls_.answer(run, reply);
+    }
+    if (!calls_.is_in_flight()) on_all_answered(link);
+    work_.notify_all();
+  }
+  void on_refused(RedisCall call, const std::string& why) {
+    switch (refusal_of(why)) {
+      case ScriptRefusal::not_loaded: must_load_ = true; break;
+      case ScriptRefusal::moved: close_soon(why, true); break;
+      case ScriptRefusal::busy: retry_at_ = shared_->now() + retry_delay; break;
+      case ScriptRefusal::full:
+      case ScriptRefusal::for_good:
+        if (call.kind == RedisCall::Kind::load) return close_soon("SCRIPT LOAD: " + why, false);
+        shared_->log_limited(Severity::warning, users_[call.user].scripts.refused, {{"why", why}});
+        return calls_.finish(call, nullptr, errc::backplane_unavailable);
+    }
+    calls_.refuse(std::move(call));
+  }
+  /// When all is answered; until then nothing more is sent.
+  void close_soon(const std::string& why, bool is_unusable) {
+    closing_ = why;
+    is_unusable_ = is_unusable_ || is_unusable;
+  }
+  void on_all_answered(RedisLink& link) {
+    calls_.take_refused_back();
+    if (!closing_.empty()) link.close(closing_);
+  }
+
+  // --- time ---
+
+  [[nodiscard]] Clock::time_point next_deadline() {
+    Clock::time_point next = beat_at_;
+    if (calls_.is_in_flight()) next = std::min(next, answer_due());
+    if (calls_.is_waiting() && retry_at_ > shared_->now()) next = std::min(next, retry_at_);
+    if (ask_at_ > shared_->now()) {
+      for_users([&](RedisScriptUser& user) {
+        if (user.has_questions()) next = std::min(next, ask_at_);
+      });
+    }
+    return is_stopping_ ? std::min(next, stop_deadline_) : next;
+  }
+  [[nodiscard]] Clock::time_point answer_due() const {
+    return std::max({calls_.sent_first(), written_at_, heard_at_}) +
+           shared_->options().command_timeout;
+  }
+  void enforce_deadlines(RedisLink& link) const {
+    const Clock::time_point now = shared_->now();
+    if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
+    if (!calls_.is_in_flight() || now < answer_due()) return;
+    link.close(RedisLink::describe(Error(errc::timed_out), shared_->options().command_timeout));
+  }
+
+  std::vector<User> users_;
+  Clock::duration beat_interval_ = std::chrono::seconds(5);
+  RedisCallQueue calls_;
+  const Unusable unusable_;
+  Phase phase_ = Phase::idle;
+  std::string why_down_;
+  bool must_load_ = false;
+  bool is_proven_ = false;    // the scripts have worked
+  std::string closing_;       // why, once the answers still to come are there
+  bool is_unusable_ = false;  // because Redis is not a primary any more
+  bool is_stopping_ = false;
+  Clock::time_point stop_deadline_{};
+  Clock::time_point retry_at_{};
+  Clock::time_point ask_at_{};
+  Clock::time_point beat_at_ = Timer::never();
+  Clock::time_point heard_at_{};
+  Clock::time_point written_at_{};
+  WaitList work_;
+};
+
+}  // namespace roost::detail

@@ -190,6 +190,31 @@ TEST_CASE("earlier messages that are kept for others go before a connection does
   CHECK(after < 76'000);
 }
 
+TEST_CASE("earlier messages are kept for a minute after their last use, or until nobody is left") {
+  Apart<FrameFake> bench;
+  const std::string first = bench.say("first");
+  bench.say(std::string(4'000, 'x'));
+  const auto kept = [&bench] { return bench.manager.stats().outbox_memory; };
+  const auto one_goes = [&bench](const char* id) {
+    bench.run(bench.manager.disconnect(id));
+    bench.settle_all();
+  };
+  for (const char* id : {"alice", "bob", "carol"}) {
+    CHECK(bench.come(id, "r:" + first)->texts.size() == 2);
+  }
+  one_goes("alice");
+  CHECK(kept() > 4'000);
+  bench.clock.advance(61s);
+  one_goes("bob");
+  CHECK(kept() == 0);
+  CHECK(bench.come("dave", "r:" + first)->texts.size() == 2);
+  CHECK(kept() > 4'000);
+  one_goes("carol");
+  CHECK(kept() > 4'000);
+  one_goes("dave");
+  CHECK(kept() == 0);
+}
+
 TEST_CASE("a manager that is not bound to a history any more keeps nothing of it") {
   const bool is_rebound = GENERATE(false, true);
   CAPTURE(is_rebound);

@@ -19,7 +19,7 @@ namespace roost::detail {
 /// A backplane passes a message that still exists on instead of making it anew, so that clients
 /// which return one after another share its forms. A message is known by its room and position:
 /// one that the history has dropped is in no answer, and goes here when nobody has used it for
-/// `max_idle`.
+/// `max_idle`. No timer watches for that: the owner calls `drop_unused` when a connection ends.
 class KeptAnswers {
  public:
   /// Clients that were cut at the same time have mostly returned by then.
@@ -44,9 +44,12 @@ class KeptAnswers {
     kept.used_at = now;
     bytes_ -= std::exchange(kept.bytes, bytes);
     bytes_ += kept.bytes;
-    while (!kept_.empty() && (bytes_ > max_bytes || kept_.front().used_at < now - max_idle)) {
-      drop(kept_.begin());
-    }
+    while (bytes_ > max_bytes) drop(kept_.begin());
+    drop_unused(now);
+  }
+  /// Drops the messages that were not replayed for `max_idle`.
+  void drop_unused(Clock::time_point now) noexcept {
+    while (!kept_.empty() && kept_.front().used_at < now - max_idle) drop(kept_.begin());
   }
   void clear() noexcept {
     places_.clear();

@@ -171,6 +171,12 @@ class Recoveries {
     if (parts.is_attached() && !parts.replays()->empty()) parts.give_up_waiting();
   }
 
+  /// Notes that a connection has ended: an idle manager keeps nothing for clients that may return.
+  void connection_ended() noexcept {
+    if (kept_.bytes() == 0) return;
+    if (state_.registry().everyone().empty()) return drop_kept();
+    kept_.drop_unused(state_.now());
+  }
   /// Lets go of all messages that are kept for clients that may return.
   void drop_kept() noexcept { kept_.clear(); }
 

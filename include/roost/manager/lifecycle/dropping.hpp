@@ -196,6 +196,7 @@ std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connecti
   state.congestion().unwatch(parts);
   parts.changed.notify_all();
   state.registry().remove(connection);
+  state.recoveries().connection_ended();
   return parts.detach(/*is_flushed=*/ending == Ending::close);
 }
 

@@ -70,6 +70,22 @@ TEST_CASE("an ask names a killed and a paused replica as missing, and waits for 
   world.run(earlier->stop());
 }
 
+TEST_CASE("an ask while Redis is away waits for nobody but this replica", "[redis][registry]") {
+  RedisServer server;
+  RegistryWorld world(server);
+  RegistryReplica one(world, "one");
+  RegistryReplica two(world, "two");
+  until_all_know({&one, &two});
+  server.kill();
+  const bool is_known = GENERATE(false, true);
+  CAPTURE(is_known);
+  if (is_known) world.until([&] { return one.backplane->state() != RedisState::subscribed; });
+  // The time stands still: only the loss of Redis can end it.
+  const Survey survey = one.ask("anything");
+  CHECK(survey.answers.size() == 1);
+  CHECK(survey.missing == ReplicaNames{two.name()});
+}
+
 TEST_CASE("a replica whose lease has ended is buried, and goes on under another name when it wakes",
           "[redis][registry]") {
   RegistryWorld world;
@@ -201,7 +217,7 @@ struct RegistryUser final : detail::RegistryListener {
   }
   void beat() {
     bool is_done = false;
-    desk->line().list([&](const std::vector<std::string>&) { is_done = true; });
+    desk->line().list([&](const auto&) { is_done = true; });
     world.until([&] { return is_done; });
   }
   void end() {

@@ -156,6 +156,31 @@ TEST_CASE("each of the calls that are sent as one has an outcome of its own") {
   }
 }
 
+TEST_CASE("a question is told when it is dropped, sent or not, and may make new calls") {
+  auto calls = queue();
+  Strings outcomes;
+  for (const char* name : {"sent", "refused", "waiting"}) {
+    RedisCall call = joint_call("a", name);
+    call.joint = nullptr;
+    call.done = [&, name](const RedisReply*, errc why) {
+      outcomes.push_back(name + (": " + make_error_code(why).message()));
+      calls.push(joint_call("a", "new"), Clock::time_point());
+    };
+    if (name == std::string("waiting")) {
+      for (RedisRun& run : calls.pop(any_size)) calls.sent(std::move(run), Clock::time_point());
+      RedisRun first = calls.take_answered();
+      calls.refuse(std::move(calls.take_answered().front()));
+      calls.sent(std::move(first), Clock::time_point());
+    }
+    calls.push_question(std::move(call));
+  }
+  calls.push(joint_call("a", "patient"), Clock::time_point());
+  CHECK(calls.lose_in_flight() == 0);
+  CHECK(outcomes ==
+        Strings{"sent: outcome unknown", "refused: outcome unknown", "waiting: outcome unknown"});
+  CHECK(shown_runs(calls.pop(any_size)) == Strings{"patient,new,new,new"});
+}
+
 TEST_CASE("calls that Redis did not run are given up by their age, whatever was sent as one") {
   auto calls = queue();
   Strings outcomes;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -43,6 +44,7 @@ class ControlMember {
 class ControlLine {
  public:
   using Names = std::vector<std::string>;
+  using Listed = std::function<void(std::optional<Names>)>;
 
   ControlLine() = default;
   ControlLine(const ControlLine&) = delete;
@@ -58,9 +60,9 @@ class ControlLine {
   [[nodiscard]] virtual std::string address() const = 0;
   /// The replicas as of the last beat. From any thread.
   [[nodiscard]] virtual std::vector<ReplicaInfo> replicas() const = 0;
-  /// Finds out which replicas there are now, and calls @p done with their names; or does not call
-  /// it, if that cannot be found out.
-  virtual void list(std::function<void(Names)> done) = 0;
+  /// Finds out which replicas there are now, and calls @p done with their names, or with nothing if
+  /// that cannot be found out. Does not call it if the backplane ends meanwhile.
+  virtual void list(Listed done) = 0;
   virtual void tell_all(std::string text) = 0;
   virtual void tell(const std::string& address, std::string text) = 0;
 };
@@ -72,9 +74,12 @@ struct PendingSurvey {
   std::set<std::string> missing;  ///< The replicas that have not answered.
   std::map<std::string, ReplicaAnswer> answers;
   bool is_listed = false;
+  bool is_alone = false;  ///< The other replicas cannot be reached: nobody waits for them.
   WaitList changed;
 
-  [[nodiscard]] bool is_done() const noexcept { return is_listed && missing.empty(); }
+  [[nodiscard]] bool is_done() const noexcept {
+    return is_alone ? !missing.contains(question.from) : is_listed && missing.empty();
+  }
 };
 
 /// How often the replicas were asked.

@@ -90,11 +90,15 @@ ROOST_WHEN_USED_DEF ControlDesk::Pending ControlDesk::begin(std::string what, nl
     ++counts_.asks;
   }
   const std::weak_ptr<PendingSurvey> weak = pending;
-  line_->list([weak, self = weak_from_this()](const ControlLine::Names& names) {
+  line_->list([weak, self = weak_from_this()](const std::optional<ControlLine::Names>& names) {
     const Pending asked = weak.lock();
     const auto desk = self.lock();
     if (!asked || !desk) return;
-    asked->missing = {names.begin(), names.end()};
+    if (!names) {
+      asked->is_alone = true;
+      return asked->changed.notify_all();
+    }
+    asked->missing = {names->begin(), names->end()};
     asked->missing.erase(desk->line_->own_name());  // it may have changed just now
     asked->missing.insert(asked->question.from);
     for (const auto& [name, answer] : asked->answers) asked->missing.erase(name);

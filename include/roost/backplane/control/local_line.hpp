@@ -86,7 +86,7 @@ class LocalLine final : public ControlLine {
     std::ranges::sort(found, {}, &ReplicaInfo::name);
     return found;
   }
-  void list(std::function<void(Names)> done) override {
+  void list(Listed done) override {
     Names names;
     for (const auto& line : started()) names.push_back(line->name_);
     done(std::move(names));

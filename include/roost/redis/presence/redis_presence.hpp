@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -157,9 +155,6 @@ class RedisPresence final : public PresenceShell,
   std::string name_;
   std::mt19937_64 random_;
   bool is_up_ = false;
-  // Calls that are not answered: the connection drops some without a word when it is lost.
-  std::map<std::uint64_t, Replied> under_way_;
-  std::uint64_t last_run_ = 0;
   std::deque<PresenceWalk> walks_;
   bool is_walking_ = false;  // the first one waits for an answer
   time_point walk_at_ = time_point::min();

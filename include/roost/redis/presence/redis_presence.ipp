@@ -69,27 +69,22 @@ ROOST_DECL void RedisPresence::read(const std::string& room, std::size_t max_lis
 
 ROOST_DECL void RedisPresence::run(PresenceScript script, std::size_t keys,
                                    std::vector<std::string> arguments, Replied replied) {
-  const std::uint64_t run = ++last_run_;
-  under_way_.emplace(run, std::move(replied));
   const std::weak_ptr<RedisPresence> weak = self();
+  auto done = [weak, replied = std::move(replied)](const RedisReply* reply, errc) {
+    const auto presence = weak.lock();
+    if (!presence) return;
+    replied(reply);
+    presence->pump();
+  };
   connection_->call_if_up(number_, {.script = static_cast<std::size_t>(script),
                                     .arguments = std::move(arguments),
-                                    .done =
-                                        [weak, run](const RedisReply* reply, errc) {
-                                          const auto presence = weak.lock();
-                                          if (!presence) return;
-                                          auto found = presence->under_way_.extract(run);
-                                          if (found.empty()) return;
-                                          found.mapped()(reply);
-                                          presence->pump();
-                                        },
+                                    .done = std::move(done),
                                     .keys = keys});
 }
 
 ROOST_DECL void RedisPresence::lose() {
   is_up_ = is_walking_ = false;
   walks_.clear();  // the registry tells again of the dead
-  for (const auto& [run, replied] : std::exchange(under_way_, {})) replied(nullptr);
   rooms().retry();
   pump();
 }

@@ -83,7 +83,7 @@ class RedisRegistry final : public RedisRegistrar,
     const std::lock_guard lock(mutex_);
     return alive_;
   }
-  void list(std::function<void(Names)> done) override { beat(std::move(done)); }
+  void list(Listed done) override { beat(std::move(done)); }
   void tell_all(std::string text) override { publish(shared_->control_channel(), std::move(text)); }
   void tell(const std::string& address, std::string text) override {
     publish(shared_->probe_channel_of(address), std::move(text));
@@ -141,25 +141,23 @@ class RedisRegistry final : public RedisRegistrar,
             encode_info(self),
             to_ms(keep_buried)};
   }
-  /// @param done  called with the names of all that are alive, if Redis answers
-  void beat(std::function<void(Names)> done = {}) {
-    if (is_leaving_) return;
+  /// @param done  called with the names of all that are alive, or nothing if Redis does not answer
+  void beat(Listed done = {}) {
+    if (is_leaving_) return done ? done(std::nullopt) : void();
     // A beat that comes a little early must not put the next one off.
     due_ = shared_->now() + options_.beat_interval / 2;
     std::vector<std::string> beat = arguments("beat");
     beat.insert(beat.end(), left_.begin(), left_.end());
-    connection_->call_if_up(number_, {.script = 0,
-                                      .arguments = std::move(beat),
-                                      .done =
-                                          [self = weak_from_this(), left = left_, name = name_,
-                                           done = std::move(done)](const RedisReply* reply, errc) {
-                                            const auto registry = self.lock();
-                                            if (!registry || !reply) return;
-                                            for (const std::string& told : left)
-                                              registry->left_.erase(told);
-                                            registry->on_answer(name, *reply, done);
-                                          },
-                                      .keys = 1});
+    auto answered = [self = weak_from_this(), left = left_, name = name_, done = std::move(done)](
+                        const RedisReply* reply, errc) {
+      const auto registry = self.lock();
+      if (!registry || !reply) return done ? done(std::nullopt) : void();
+      for (const std::string& told : left) registry->left_.erase(told);
+      registry->on_answer(name, *reply, done);
+    };
+    connection_->call_if_up(
+        number_,
+        {.script = 0, .arguments = std::move(beat), .done = std::move(answered), .keys = 1});
   }
   void publish(std::string channel, std::string text) {
     connection_->call_if_up(number_,
@@ -169,13 +167,13 @@ class RedisRegistry final : public RedisRegistrar,
                              .done = [](const RedisReply*, errc) {},
                              .keys = 1});
   }
-  void on_answer(const std::string& name, const RedisReply& reply,
-                 const std::function<void(Names)>& done) {
+  void on_answer(const std::string& name, const RedisReply& reply, const Listed& done) {
     if (name != name_) return done ? beat(done) : void();  // it had another name meanwhile
     std::optional<BeatAnswer> answer = read_beat(reply);
     if (!answer) {
-      return shared_->log_limited(Severity::warning, "redis_registry_refused",
-                                  {{"why", "the registry is damaged"}});
+      shared_->log_limited(Severity::warning, "redis_registry_refused",
+                           {{"why", "the registry is damaged"}});
+      return done ? done(std::nullopt) : void();
     }
     if (answer->is_buried) {
       shared_->log(Severity::warning, "redis_replica_buried", {{"name", name_}});

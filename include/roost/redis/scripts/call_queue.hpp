@@ -144,7 +144,12 @@ class RedisCallQueue {
     }
     questions_in_flight_ = 0;
     take_refused_back();
-    std::erase_if(waiting_, [](const RedisCall& call) { return !call.is_patient; });
+    const auto questions = std::stable_partition(
+        waiting_.begin(), waiting_.end(), [](const RedisCall& call) { return call.is_patient; });
+    std::vector<RedisCall> dropped(std::make_move_iterator(questions),
+                                   std::make_move_iterator(waiting_.end()));
+    waiting_.erase(questions, waiting_.end());
+    for (RedisCall& call : dropped) finish(call, nullptr, errc::outcome_unknown);
     return unknown;
   }
   void give_up_waiting() {

@@ -99,11 +99,10 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     calls_.push(std::move(call), shared_->now());
     work_.notify_all();
   }
-  /// Takes a call over that is dropped if the connection is lost, or is down already: a call that
-  /// was not sent by then is dropped without telling its `done`.
+  /// Takes a call over that is dropped if the connection is lost, or is down already.
   void call_if_up(std::size_t user, RedisCall call) {
-    if (phase_ != Phase::up) return;
     call.user = user;
+    if (phase_ != Phase::up) return calls_.finish(call, nullptr, errc::outcome_unknown);
     calls_.push_question(std::move(call));
     work_.notify_all();
   }

@@ -27,13 +27,14 @@ struct RedisJoint {
 /// A script to run.
 struct RedisCall {
   /// What became of the call: the reply, or why there is none. `backplane_unavailable` means that
-  /// the script did not run and will not, `outcome_unknown` that nobody knows.
+  /// the script did not run and will not, `outcome_unknown` that nobody knows. A question that is
+  /// dropped gets `outcome_unknown`. Called once, unless the connection is destroyed before.
   using Done = std::function<void(const RedisReply* reply, errc why)>;
 
   std::size_t script = 0;                   ///< Which of the user's scripts.
   std::vector<std::string> arguments = {};  ///< The keys first.
-  Done done = {};                           ///< Not called for a question that is dropped.
-  std::size_t keys = 2;                     ///< How many of the arguments are keys.
+  Done done = {};
+  std::size_t keys = 2;  ///< How many of the arguments are keys.
   /// Set: calls that wait may be sent as one if they have the same user, script and first key, and
   /// this is the same object. The arguments that are not the call's own must be equal then: those
   /// of the first call are sent. Each call still has an outcome of its own.

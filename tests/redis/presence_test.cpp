@@ -20,13 +20,14 @@ struct RedisPresenceWorld : HasManualClock, RedisWorld {
   explicit RedisPresenceWorld(RedisServer& its_server) : RedisWorld(its_server) {}
 
   std::string channel = "channel";
+  Clock::duration lease = 5s;
   PresenceOptions options{
       .rules = {{.rooms = "chat/*", .max_listed = 4, .tell_interval = Clock::duration::zero()}}};
 
   std::unique_ptr<RedisBackplane> make() {
     RedisOptions its;
     its.channel = prefix + channel;
-    its.registry = redis_registry({.lease = 5s, .beat_interval = 500ms});
+    its.registry = redis_registry({.lease = lease, .beat_interval = 500ms});
     its.presence = rules_for(options);
     its.clock = &clock;
     return RedisWorld::make(std::move(its));
@@ -140,6 +141,19 @@ TEST_CASE("presence: a user whom a failover has brought back goes again", "[pres
     return world.server.ask({"HEXISTS", world.key("who:chat/z"), ":eve"}).integer == 0;
   });
   world.pass_until([&] { return b.users("chat/z") == Users{"bob"}; });
+}
+
+TEST_CASE("presence: the users of a replica that is stopped go after linger, not after a lease",
+          "[presence]") {
+  test::RedisPresenceWorld world;
+  world.lease = 5min;
+  world.options.rules.front().linger = Clock::duration::zero();
+  PresentReplica<test::RedisPresenceWorld> a(world), b(world);
+  a.join("witness", "chat/x", "witness");
+  b.join("1", "chat/x", "ann");
+  a.until_told("chat/x", {"ann", "witness"});
+  world.run(b.backplane->stop());
+  world.pass_until([&] { return a.told["chat/x"] == Users{"witness"}; });
 }
 
 TEST_CASE("presence: needs a registry", "[presence]") {

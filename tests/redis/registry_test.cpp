@@ -210,6 +210,7 @@ struct RegistryUser final : detail::RegistryListener {
     world.until([&] { return !user->desk->line().replicas().empty(); });
     return user;
   }
+  Clock::duration linger() const override { return {}; }
   void on_named(const std::string& name) override { named.push_back(name); }
   void on_clean(const std::string& name) override {
     cleaned.push_back(name);

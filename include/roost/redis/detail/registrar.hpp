@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "roost/base/clock.hpp"
 #include "roost/redis/detail/scripting.hpp"
 #include "roost/redis/detail/shared.hpp"
 
@@ -25,6 +26,8 @@ class RegistryListener {
   /// This replica is the one to remove what the buried replica @p name has left. It is told so
   /// again after a while. If there was something to remove, call `RedisRegistrar::was_left`.
   virtual void on_clean(const std::string& name) = 0;
+  /// Returns how long what this replica has written is to stay when it stops.
+  [[nodiscard]] virtual Clock::duration linger() const = 0;
 
  protected:
   ~RegistryListener() = default;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <memory>
@@ -93,6 +94,14 @@ class RedisPresence final : public PresenceShell,
     }
     walks_.emplace_back(name, PresenceScript::clean);
     pump();
+  }
+
+  [[nodiscard]] Clock::duration linger() const override {
+    Clock::duration longest{};
+    for (const PresenceRule& rule : rooms().options().rules) {
+      longest = std::max(longest, rule.linger);
+    }
+    return longest;
   }
 
   // --- as a user of the script connection ---

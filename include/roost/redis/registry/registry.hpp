@@ -97,7 +97,7 @@ class RedisRegistry final : public RedisRegistrar,
   [[nodiscard]] std::vector<RedisTrial> trials() const override {
     const std::string key = registry_key(shared_->options()) + ":probe";
     const std::vector<std::string> beat = {key, "-", "beat", "1000", "1000", "{}", "1000"};
-    const std::vector<std::string> leave = {key, "-", "leave", "1000", "1000", "{}", "1000"};
+    const std::vector<std::string> leave = {key, "-", "leave", "1000", "1000", "0", "1000"};
     return {{0, leave, 1}, {0, beat, 1}, {1, {key, shared_->probe_channel(), "probe", "1000"}, 1}};
   }
   void on_up() override { beat(); }
@@ -112,7 +112,10 @@ class RedisRegistry final : public RedisRegistrar,
   }
   void on_stopping() override {
     if (std::exchange(is_leaving_, true)) return;
-    connection_->call(number_, {.script = 0, .arguments = arguments("leave"), .keys = 1});
+    Clock::duration linger{};
+    for_listeners([&](RegistryListener& its) { linger = std::max(linger, its.linger()); });
+    connection_->call(number_,
+                      {.script = 0, .arguments = arguments("leave", to_ms(linger)), .keys = 1});
   }
   void on_end() override {
     const std::lock_guard lock(mutex_);
@@ -126,19 +129,21 @@ class RedisRegistry final : public RedisRegistrar,
   [[nodiscard]] static std::string to_ms(Clock::duration time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
   }
-  [[nodiscard]] std::vector<std::string> arguments(const char* what) const {
+  [[nodiscard]] std::string own_info() const {
     const auto desk = desk_.lock();
-    const ReplicaInfo self{.name = name_,
-                           .version = version_text(),
-                           .label = shared_->options().label,
-                           .connections = desk ? desk->connections() : 0,
-                           .rules = rules_};
+    return encode_info({.name = name_,
+                        .version = version_text(),
+                        .label = shared_->options().label,
+                        .connections = desk ? desk->connections() : 0,
+                        .rules = rules_});
+  }
+  [[nodiscard]] std::vector<std::string> arguments(const char* what, std::string more) const {
     return {registry_key(shared_->options()),
             name_,
             what,
             to_ms(options_.lease),
             to_ms(options_.beat_interval),
-            encode_info(self),
+            std::move(more),
             to_ms(keep_buried)};
   }
   /// @param done  called with the names of all that are alive, or nothing if Redis does not answer
@@ -146,7 +151,7 @@ class RedisRegistry final : public RedisRegistrar,
     if (is_leaving_) return done ? done(std::nullopt) : void();
     // A beat that comes a little early must not put the next one off.
     due_ = shared_->now() + options_.beat_interval / 2;
-    std::vector<std::string> beat = arguments("beat");
+    std::vector<std::string> beat = arguments("beat", own_info());
     beat.insert(beat.end(), left_.begin(), left_.end());
     auto answered = [self = weak_from_this(), left = left_, name = name_, done = std::move(done)](
                         const RedisReply* reply, errc) {

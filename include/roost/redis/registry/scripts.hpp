@@ -24,7 +24,8 @@ enum class RegistryScript : unsigned char {
 
 inline constexpr std::array<std::string_view, 2> registry_script_texts = {
     // KEYS registry; ARGV 1 name, 2 'beat' or 'leave', 3 lease, 4 interval, 5 what it tells about
-    // itself, 6 how long the buried are kept; then the buried of whom something was left.
+    // itself, or when what it leaves is cleaned up, 6 how long the buried are kept; then the buried
+    // of whom something was left.
     // If nobody has beaten for longer than two intervals, or the last beat lies in the future, the
     // leases are moved by the gap, so that an outage or another clock buries nobody.
     R"(
@@ -75,7 +76,7 @@ for i = 7, #ARGV do
   end
 end
 if ARGV[2] == 'leave' then
-  bury(me, now + lease)
+  bury(me, now + tonumber(ARGV[5]))
   return {'left'}
 end
 if buried[me] then return {'buried'} end

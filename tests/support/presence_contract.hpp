@@ -230,6 +230,7 @@ TEMPLATE_TEST_CASE("presence: the users of a manager that is unbound, or destroy
   PresentReplica<TestType> a(world), b(world);
   b.join("witness", "chat/x", "witness");
   a.join("1", "chat/x", "ann");
+  a.join("2", "chat/x", "ann");
   b.until_told("chat/x", {"ann", "witness"});
   a.cluster.unbind();
   world.pass(16s);

@@ -94,6 +94,19 @@ TEST_CASE("presence: users whom the store has forgotten enter again, and others 
   CHECK(taken(own, start_of_presence) == Steps{"+r ann", "+r bob"});
 }
 
+TEST_CASE("presence: a step that was under way when the store forgot everything is made again",
+          "[presence]") {
+  OwnUsers own;
+  const int a = 0;
+  own.came(&a, "r", "ann", "");
+  const auto first = own.take(start_of_presence);
+  REQUIRE(first.size() == 1);
+  own.renew();
+  CHECK(own.take(start_of_presence).empty());
+  own.done(first.front());
+  CHECK(taken(own, start_of_presence) == Steps{"+r ann"});
+}
+
 TEST_CASE("presence: an answer to a step under a former name counts for nothing", "[presence]") {
   OwnUsers own;
   const int a = 0;

@@ -137,6 +137,20 @@ TEMPLATE_TEST_CASE("presence: a connection without a user counts as one, under i
   a.until_told("chat/x", {"visitor"});
 }
 
+TEMPLATE_TEST_CASE("presence: the first member of a room is there as soon as it has joined",
+                   "[presence]", ROOST_PRESENCE_WORLD) {
+  TestType world;
+  PresentReplica<TestType> a(world);
+  const auto join_and_look = [&]() -> boost::asio::awaitable<Presence> {
+    const ConnectOptions options{.connection_id = "1", .rooms = "chat/x", .user = "ann"};
+    auto joining = a.manager.connect(std::make_shared<FakeWebSocket>(), options);
+    co_await std::move(joining);
+    auto looking = a.cluster.present("chat/x");
+    co_return co_await std::move(looking);
+  };
+  CHECK(world.run(join_and_look()).count == 1);
+}
+
 TEMPLATE_TEST_CASE(
     "presence: a user comes with the first connection anywhere, and goes with the "
     "last one, when it has lingered",
@@ -324,6 +338,7 @@ TEMPLATE_TEST_CASE("presence: a hook may destroy the backplane", "[presence]",
   TestType world;
   PresentReplica<TestType> a(world);
   a.cluster.on_presence([&](const PresenceChange&) { a.backplane.reset(); });
+  a.cluster.on_presence([&](const PresenceChange&) { FAIL("the backplane is gone"); });
   a.join("1", "chat/x", "ann");
   world.until([&] { return a.backplane == nullptr; });
 }

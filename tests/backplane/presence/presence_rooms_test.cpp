@@ -171,6 +171,30 @@ TEST_CASE("presence: a change that no event tells of is found by a check", "[pre
   CHECK(room.present() == Names{"ann", "bob"});
 }
 
+TEST_CASE("presence: a user whom the store has lost enters again when the list is read",
+          "[presence]") {
+  OneRoom room;
+  (void)room.come("bob");
+  (void)room.table.leave(OneRoom::own, "r", "ann");
+  room.rooms.event(room.come("carl"));
+  const auto question = room.asked();
+  REQUIRE(question.size() == 1);
+  room.rooms.answered(question.front(), room.state(question.front()), room.now);
+  const auto calls = room.asked();
+  REQUIRE(calls.size() == 1);
+  CHECK(calls.front().kind == PresenceCall::Kind::enter);
+  CHECK(calls.front().step.user == "ann");
+}
+
+TEST_CASE("presence: when the store may have forgotten everything, all is told and asked again",
+          "[presence]") {
+  OneRoom room;
+  room.rooms.renew();
+  std::vector<PresenceCall::Kind> kinds;
+  for (const PresenceCall& call : room.asked()) kinds.push_back(call.kind);
+  CHECK(kinds == std::vector{PresenceCall::Kind::enter, PresenceCall::Kind::read});
+}
+
 TEST_CASE("presence: a question that failed is asked again at the next beat", "[presence]") {
   OneRoom room;
   room.rooms.disconnected();

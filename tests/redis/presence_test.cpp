@@ -143,6 +143,27 @@ TEST_CASE("presence: a user whom a failover has brought back goes again", "[pres
   world.pass_until([&] { return b.users("chat/z") == Users{"bob"}; });
 }
 
+TEST_CASE("presence: a replica that was buried by mistake enters its users under its new name",
+          "[presence]") {
+  LonelyPresenceWorld world;
+  LonelyReplica a(world), b(world);
+  a.join("1", "chat/x", "ann");
+  b.join("2", "chat/x", "bob");
+  b.until_told("chat/x", {"ann", "bob"});
+  const auto holder = [&world] {
+    const std::string held = world.server.ask({"HGET", world.key("who:chat/x"), ":ann"}).text;
+    return held.substr(0, held.find('\n'));
+  };
+  const std::string before = holder();
+  const std::string entry = world.server.ask({"HGET", world.key("replicas"), '+' + before}).text;
+  world.server.ask(
+      {"HSET", world.key("replicas"), '+' + before, '1' + entry.substr(entry.find(' '))});
+  world.pass(10s);  // less than the interval of the checks, which would find it too
+  CHECK_FALSE(holder().empty());
+  CHECK(holder() != before);
+  CHECK(b.users("chat/x") == Users{"ann", "bob"});
+}
+
 TEST_CASE("presence: the users of a replica that is stopped go after linger, not after a lease",
           "[presence]") {
   test::RedisPresenceWorld world;
@@ -154,6 +175,16 @@ TEST_CASE("presence: the users of a replica that is stopped go after linger, not
   a.until_told("chat/x", {"ann", "witness"});
   world.run(b.backplane->stop());
   world.pass_until([&] { return a.told["chat/x"] == Users{"witness"}; });
+}
+
+TEST_CASE("presence: a room that is damaged in Redis is told in the log", "[presence]") {
+  LonelyPresenceWorld world;
+  LonelyReplica a(world), b(world);
+  a.join("1", "chat/x", "ann");
+  a.until_told("chat/x", {"ann"});
+  world.server.ask({"HSET", world.key("who:chat/x"), "#", "not a position"});
+  CHECK(error_of([&] { b.present("chat/x"); }) == errc::backplane_unavailable);
+  CHECK(world.log.count("redis_presence_refused") == 1);
 }
 
 TEST_CASE("presence: needs a registry", "[presence]") {

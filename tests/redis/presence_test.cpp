@@ -155,9 +155,11 @@ TEST_CASE("presence: a replica that was buried by mistake enters its users under
     return held.substr(0, held.find('\n'));
   };
   const std::string before = holder();
-  const std::string entry = world.server.ask({"HGET", world.key("replicas"), '+' + before}).text;
-  world.server.ask(
-      {"HSET", world.key("replicas"), '+' + before, '1' + entry.substr(entry.find(' '))});
+  // As if its lease had ended, and another replica had noticed.
+  const detail::RedisReply time = world.server.ask({"TIME"});
+  const std::string now = time.elements[0].text + "000";
+  world.server.ask({"HDEL", world.key("replicas"), '+' + before});
+  world.server.ask({"HSET", world.key("replicas"), '-' + before, now + ' ' + now + " 5000"});
   world.pass(10s);  // less than the interval of the checks, which would find it too
   CHECK_FALSE(holder().empty());
   CHECK(holder() != before);

@@ -1,8 +1,9 @@
-// Shows: a chat with rooms, a web page, TLS, Redis and metrics.
+// Shows: a chat with rooms, who is in them, a web page, TLS, Redis and metrics.
 // Run:   sh cmake/chat.sh
 // Try:   Open http://127.0.0.1:8080/ in two windows and talk. Cut the network of one for a while:
 //        its page gets what it missed. Stop the server and start it again: both pages reconnect.
-//        With --redis a page also gets what it missed from another server of the chat.
+//        With --redis several servers are one chat: their members see each other, and a page also
+//        gets what it missed from another server.
 //
 // The page is at /, the WebSockets of a room are at /ws/{room}. The server adds the sender's name
 // to each message, so that a client cannot forge it. `sh cmake/chat.sh -- --help` lists the
@@ -10,9 +11,8 @@
 //
 // chat.cpp       the program: options, manager, listener
 // talk.hpp       one member, from the welcome to the last message
-// room.hpp       what the members of a room have still to be told
 // roster.hpp     who is in which room, and telling the members who joins and leaves
-// replicas.hpp   sending to one process or, through Redis, to all of them
+// replicas.hpp   one process or, through Redis, several as one chat
 // web.hpp        the page, the health checks and the metrics
 // settings.hpp   the command line
 // resume.js      for your own pages too: reconnects, and asks for what was missed
@@ -49,6 +49,9 @@ awaitable<void> serve(const Chat& chat, roost::Upgrade upgrade) {
     co_return;
   }
   const json who = {{"name", name}};
+  // The tabs of a person come with the same `user`, and count once. Anybody could send it: where
+  // people log in, take it and the name from the log-in.
+  const auto user = upgrade.query("user");
   // The page sends what it has got so far, on its first visit an empty text. Clients that do not
   // send `resume` get messages without a line in front, and none from before they joined.
   const auto resume = upgrade.query("resume");
@@ -56,8 +59,14 @@ awaitable<void> serve(const Chat& chat, roost::Upgrade upgrade) {
   auto socket = co_await upgrade.accept({.subprotocols = keyed});
   const bool is_keyed = socket->subprotocol() == keyed;
   auto handler = [&](Manager::ConnectionPtr self) { return talk(chat, *room, self, is_keyed); };
-  co_await chat.manager.session(
-      socket, {.metadata = who, .rooms = *room, .resume = resume, .last = last}, handler);
+  co_await chat.manager.session(socket,
+                                {.metadata = who,
+                                 .rooms = *room,
+                                 .resume = resume,
+                                 .last = last,
+                                 .user = user,
+                                 .user_info = who},
+                                handler);
 }
 
 int main(int argc, char** argv) try {
@@ -78,7 +87,7 @@ int main(int argc, char** argv) try {
   }
   options.max_message_bytes = max_message_bytes;
   options.logger = roost::log_to_stderr({.least = roost::Severity::warning});
-  Replicas replicas(context, settings.redis, settings.channel, options.logger);
+  Replicas replicas(context, settings, options.logger);
   roost::ServiceOptions around;
   around.backplane = replicas.backplane();
   around.heartbeat = {.interval = settings.heartbeat, .timeout = 3 * settings.heartbeat};
@@ -86,7 +95,7 @@ int main(int argc, char** argv) try {
   auto& service = roost::init_websockets<roost::BeastWebSocket>(context, options, around);
   auto& manager = service.manager();
   replicas.attach(service);
-  const Roster roster(context, manager, replicas);
+  const Roster roster(service);
   const Chat chat{manager, replicas, roster};
   const Web web(service, replicas);
   const roost::ListenOptions listen{.on_http = [&](const auto& r) { return web.answer(r); }};

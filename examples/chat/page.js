@@ -8,17 +8,19 @@ const patience = 10;                 // seconds to wait for an answer, or for a 
 const fresh = 120;                   // seconds in which an unsent message is still sent by itself
 const kept = 500;                    // messages shown
 
-let name = '', room = '';
+let me = recall();        // {id, name}
+let room = '';
 let connection = null;    // null while not joined
-let self = null;          // our id, after the welcome
+let isIn = false;         // after the welcome
 let isBack = false;       // the next welcome is not the first
+let isKnown = false;      // who is in the room
+let count = 0;            // people in the room
 let isGoing = false;      // the server has said that it goes away
 let counting = 0;         // the timer that shows how long until the next attempt to connect
 let watch = 0;            // the timer until which something must have come from the server
 let isWaiting = false;    // for an answer
 let isPatient = false;    // for the second time, because the page was asleep
-const members = new Map();   // id -> name
-const unnamed = new Map();   // replica -> how many members it has besides those with a name
+const members = new Map();   // id -> name; in a crowd only we
 const outgoing = new Map();  // key -> {text, line, typed}: not confirmed by the server yet
 const seen = new Set();      // keys of messages, which may come twice
 
@@ -48,13 +50,14 @@ function say(text, className, from, id) {
 }
 
 function showMembers() {
-  const others = [...unnamed.values()].reduce((sum, count) => sum + count, 0);
-  $('count').textContent = `${members.size + others} here`;
+  if (isIn) members.set(me.id, me.name);  // the server may tell it later
+  count = Math.max(count, members.size);
+  $('count').textContent = `${count} here`;
   $('members').replaceChildren();
-  for (const [id, who] of members) {
-    tint(add($('members'), 'li', id === self ? `${who} (you)` : who), id);
+  for (const [id, who] of [...members].sort(([, a], [, b]) => a.localeCompare(b))) {
+    tint(add($('members'), 'li', id === me.id ? `${who} (you)` : who), id);
   }
-  if (others) add($('members'), 'li', `and ${others} more`);
+  if (count > members.size) add($('members'), 'li', `and ${count - members.size} more`);
 }
 
 // The seconds are not part of the status, because a screen reader reads out each change of it.
@@ -62,12 +65,12 @@ function showState(text, className = '', seconds = '') {
   if ($('status').textContent !== text) $('status').textContent = text;
   $('seconds').textContent = seconds;
   $('state').className = className;
-  $('submit').disabled = !self;
+  $('submit').disabled = !isIn;
 }
 
 function connecting() {
   clearTimeout(counting);
-  self = null;
+  isIn = false;
   showState('connecting');
   isWaiting = true;
   isPatient = false;
@@ -89,7 +92,7 @@ function heard() {
 }
 
 function ask() {
-  if (self) transmit('', '');
+  if (isIn) transmit('', '');
 }
 
 function transmit(key, text) {
@@ -105,14 +108,14 @@ function overdue(isLate) {
   if (isLate && !isPatient) {
     isPatient = true;
     isWaiting = false;
-    return self ? ask() : expect(patience, overdue);
+    return isIn ? ask() : expect(patience, overdue);
   }
   connection.reconnect();
 }
 
 // Called when the page becomes visible again, or when the network has changed.
 function check() {
-  if (self && !isWaiting) ask();
+  if (isIn && !isWaiting) ask();
 }
 
 // Missed messages come before the welcome, and are shown like those that come after it.
@@ -128,50 +131,48 @@ function receive({joined, lost, position, payload}) {
   if (event === 'arrived') return arrived(key);
   if (event === 'message') {
     arrived(key);  // one of ours, if the connection was lost before the server confirmed it
-    if (isRepeated(key)) return;
-    say(text, 'text', from, id);
-    // The sender may be on another server and have joined before us. Of a message that is recorded,
-    // the sender may have left.
-    if (!position && ![...unnamed.values()].some((count) => count)) members.set(id, from);
+    if (!isRepeated(key)) say(text, 'text', from, id);
   } else if (event === 'welcome') {
     welcome(message);
-  } else if (event === 'joined') {
-    members.set(id, from);
-    say(`${from} joined`, 'note');
-  } else if (event === 'left') {
-    members.delete(id);
-    say(`${from} left`, 'note');
+  } else if (event === 'members') {
+    showAll(message);
   } else if (event === 'changes') {
     change(message);
   }
-  showMembers();
 }
 
-function welcome({id, members: all, more, replica, reachable}) {
-  self = id;
-  if (!isBack && all.length === 1) say('Nobody else is here yet. Open this page in a second window.', 'note');
-  isBack = true;
-  members.clear();
-  unnamed.clear();
-  unnamed.set(replica, more);
-  for (const member of all) members.set(member.id, member.name);
-  showReplicas(reachable);
+function welcome(message) {
+  isIn = isBack = true;
+  showReplicas(message.reachable);
+  if (message.members) showAll(message);  // else they follow
+  else showMembers();
   sendAgain();
 }
 
-// Many members joined or left within a moment.
-function change({joined, left, named, joined_count: came, left_count: went, more, replica}) {
-  for (const member of [...joined, ...named]) members.set(member.id, member.name);
-  for (const member of left) members.delete(member.id);
-  unnamed.set(replica, more);
-  const tell = (list, count, verb) => {
-    const names = list.slice(0, 5).map((member) => member.name);
-    if (count > names.length) names.push(names.length ? `${count - names.length} others` : `${count}`);
-    if (count) say(`${names.join(', ')} ${verb}`, 'note');
+function showAll({members: all, count: number}) {
+  members.clear();
+  for (const {id, name} of all) members.set(id, name);
+  count = number;
+  showMembers();
+  if (!isKnown && count === 1) say('Nobody else is here yet. Open this page in a second window.', 'note');
+  isKnown = true;
+}
+
+// People joined or left, with the first or last of their tabs.
+function change({joined, left, count: number}) {
+  const gone = left.filter((id) => id !== me.id).map((id) => members.get(id));
+  const come = joined.filter(({id}) => id !== me.id).map(({name}) => name);
+  for (const id of left) members.delete(id);
+  for (const {id, name} of joined) members.set(id, name);
+  count = number;
+  showMembers();
+  const tell = (names, verb) => {
+    const others = names.splice(names.length > 6 ? 5 : 6).length;
+    if (others) names.push(`${others} others`);
+    if (names.length) say(`${names.join(', ')} ${verb}`, 'note');
   };
-  const others = joined.filter((member) => member.id !== self);
-  tell(others, came - joined.length + others.length, 'joined');
-  tell(left, went, 'left');
+  tell(gone, 'left');
+  tell(come, 'joined');
 }
 
 function isRepeated(key) {
@@ -190,8 +191,12 @@ function mark(line, className, text = '') {
   if (text) add(line, 'small', text).className = 'fate';
 }
 
+function random() {
+  return [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('');
+}
+
 function speak(text) {
-  const key = [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('');
+  const key = random();
   const line = say(text, 'mine');
   seen.add(key);
   outgoing.set(key, {text, line, typed: Date.now()});
@@ -226,8 +231,8 @@ function fail(key) {
   button.type = 'button';
   button.onclick = () => {
     message.typed = Date.now();
-    mark(message.line, 'pending', self ? '' : 'not sent yet');
-    if (self) transmit(key, message.text);
+    mark(message.line, 'pending', isIn ? '' : 'not sent yet');
+    if (isIn) transmit(key, message.text);
   };
 }
 
@@ -243,7 +248,7 @@ function showReplicas(reachable) {
 }
 
 function closed({code, reason}) {
-  self = null;
+  isIn = false;
   clearTimeout(watch);
   const isRefusal = code === 1008 || code === 1009;
   for (const [key, {line}] of outgoing) {
@@ -268,7 +273,7 @@ function countDown(milliseconds) {
 function leave() {
   clearTimeout(counting);
   clearTimeout(watch);
-  self = null;
+  isIn = false;
   connection?.close();
   connection = null;
 }
@@ -285,12 +290,12 @@ function enter() {
   $('title').textContent = room;
   document.title = `${room} · roost chat`;
   members.clear();
-  unnamed.clear();
+  count = 0;
   showMembers();
-  isBack = false;
+  isBack = isKnown = false;
   const server = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}`;
   connection = stayConnected(
-      `${server}/ws/${encodeURIComponent(room)}?name=${encodeURIComponent(name)}`,
+      `${server}/ws/${encodeURIComponent(room)}?user=${me.id}&name=${encodeURIComponent(me.name)}`,
       {protocols: 'roost-chat', onmessage: receive, onconnecting: connecting, onclosed: closed,
        onwaiting: countDown});
   $('text').focus();
@@ -300,19 +305,22 @@ function fromHash() {
   try { return decodeURIComponent(location.hash.slice(1)) || 'lobby'; } catch { return 'lobby'; }
 }
 
-function remember(value) {
-  try {
-    if (value !== undefined) localStorage.setItem('roost-name', value);
-    return localStorage.getItem('roost-name') ?? '';
-  } catch { return ''; }  // if storage is forbidden, the name is asked each time
+// Who we are, in all tabs of this browser. They count as one person, by the id.
+function recall() {
+  try { return JSON.parse(localStorage.getItem('roost-chat')) ?? {}; } catch { return {}; }
+}
+function remember() {
+  try { localStorage.setItem('roost-chat', JSON.stringify(me)); } catch {}  // asked each time, if forbidden
 }
 
 $('join').onsubmit = (event) => {
   event.preventDefault();
-  name = $('name').value.trim();
+  const name = $('name').value.trim();
   room = $('room').value.trim();
   if (!name || !room) return;
-  remember(name);
+  me = recall();
+  if (me.name !== name) me = {id: random(), name};  // another name is another person
+  remember();
   history.replaceState(null, '', `#${encodeURIComponent(room)}`);
   enter();
 };
@@ -320,7 +328,7 @@ $('join').onsubmit = (event) => {
 $('send').onsubmit = (event) => {
   event.preventDefault();
   const text = $('text').value.trim();
-  if (!text || !self) return;
+  if (!text || !isIn) return;
   speak(text);
   $('text').value = '';
 };
@@ -342,6 +350,6 @@ addEventListener('hashchange', () => {
   if (connection && fromHash() !== room) { room = fromHash(); enter(); }
 });
 
-$('name').value = name = remember();
+$('name').value = me.name ?? '';
 $('room').value = room = fromHash();
-if (name) enter(); else $('name').focus();
+if (me.name) enter(); else $('name').focus();

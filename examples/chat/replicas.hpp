@@ -1,44 +1,53 @@
-// Sends to the members of a room: in this process or, with Redis, in every process. The
-// newest messages are kept, in Redis or else in this process, so that members who come back get
-// what they missed. With Redis they may come back to another process.
+// Makes one chat of this process or, with Redis, of every process: what a member says reaches the
+// whole room. The newest messages, and who is in a room, are kept in Redis or else in this process.
+// So members who come back get what they missed, also from another process.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <cstddef>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <roost/backplane/local_presence.hpp>
 #include <roost/beast.hpp>
 #include <roost/prometheus.hpp>
 #include <roost/redis.hpp>
 #include <roost/redis/history.hpp>
+#include <roost/redis/presence.hpp>
+#include <roost/redis/registry.hpp>
 #include <span>
-#include <string>
 #include <utility>
+
+#include "settings.hpp"
 
 class Replicas {
  public:
   using Service = roost::Service<roost::BeastWebSocket>;
 
-  /// @param url      the URL of the Redis; empty: this process is the only replica
-  /// @param channel  the name of the chat; replicas with the same name are one chat
   template <class Context>
-  Replicas(Context& context, const std::string& url, const std::string& channel,
-           roost::Logger logger) {
+  Replicas(Context& context, const Settings& settings, const roost::Logger& logger) {
     const roost::HistoryOptions kept{.rules = {{.rooms = "*", .max_bytes = max_kept_bytes}}};
-    if (url.empty()) {
-      const roost::LocalHub hub(kept);
-      local_ = std::make_shared<roost::LocalBackplane>(context.get_executor(), hub);
+    const roost::PresenceOptions present{.rules = {{.rooms = "*", .linger = settings.linger}}};
+    if (settings.redis.empty()) {  // this process is the only replica
+      local_ = std::make_shared<roost::LocalBackplane>(
+          context.get_executor(), roost::LocalHub(kept),
+          roost::LocalBackplaneOptions{.presence = roost::local_presence(present),
+                                       .logger = logger});
       return;
     }
+    roost::RegistryOptions alive{.lease = settings.lease};
+    alive.beat_interval = std::min(alive.beat_interval, alive.lease / 6);
     redis_ = std::make_shared<roost::RedisBackplane>(
         context.get_executor(),
-        roost::RedisOptions{.url = url,
-                            .channel = channel,
+        roost::RedisOptions{.url = settings.redis,
+                            .channel = settings.channel,
                             .history = roost::redis_history(kept),
+                            .registry = roost::redis_registry(alive),
+                            .presence = roost::redis_presence(present),
                             .require_connection = false,  // starts without Redis too
-                            .logger = std::move(logger)});
+                            .logger = logger});
   }
 
   [[nodiscard]] roost::BackplaneRef backplane() const {
@@ -65,7 +74,6 @@ class Replicas {
     if (redis_) metrics.add(redis_);
   }
 
-  [[nodiscard]] bool is_alone() const { return !redis_; }
   /// False while Redis, and with it the other replicas, cannot be reached.
   [[nodiscard]] bool are_reachable() const { return !redis_ || is_reachable_; }
 
@@ -85,15 +93,6 @@ class Replicas {
     if (!was_refused(sent, to)) co_return;
     to.record = false;
     co_await service_->cluster().broadcast_bytes(bytes, to);
-  }
-  /// Tells all members of a room who is there, without waiting. This is not recorded: a member who
-  /// comes back gets the whole list.
-  void post(const nlohmann::json& event, roost::BroadcastOptions to) {
-    to.record = false;
-    if (!redis_) return service_->manager().post_json(event, to);
-    if (redis_->state() == roost::RedisState::stopped) return;  // after the shutdown
-    boost::asio::co_spawn(service_->manager().get_executor(), send(event, to),
-                          boost::asio::detached);
   }
 
  private:

@@ -1,107 +1,77 @@
-// Who is in the rooms of this replica, and telling the members who joins and leaves. This traffic
-// must not grow with the square of a room's members. So a member is told the first 100 names and
-// the number of the others. When many join or leave, it is told about all of them twice a second.
+// Who is in the rooms, on all servers of the chat, and telling the members who comes and goes. The
+// presence of roost finds that out: a person with several tabs counts once, and one who comes back
+// soon was never away. A room with more than 256 people is only counted, so that its members are
+// not told about everybody.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/system/error_code.hpp>
-#include <chrono>
-#include <functional>
+#include <cstddef>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <random>
+#include <roost/beast.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "replicas.hpp"
-#include "room.hpp"
 
 class Roster {
  public:
-  Roster(boost::asio::io_context& context, Manager& manager, Replicas& replicas)
-      : context_(context), manager_(manager), replicas_(replicas) {
-    std::random_device random;
-    for (int i = 0; i < 16; ++i) replica_ += "0123456789abcdef"[random() % 16];
-    manager.on_joined([this](Member member, std::string_view room) { join(member, room); });
-    manager.on_left([this](Member member, std::string_view room) { leave(member, room); });
-  }
-
-  /// The first event that a member gets: who is in the room, on this replica.
-  [[nodiscard]] nlohmann::json welcome(const Member& self, const std::string& name) const {
-    const auto found = rooms_.find(name);
-    const Room nobody;
-    const Room& room = found == rooms_.end() ? nobody : found->second.room;
-    nlohmann::json welcome = event("welcome", self);
-    welcome["reachable"] = replicas_.are_reachable();
-    welcome["replica"] = replica_;
-    welcome["members"] = identities(room.named());
-    welcome["more"] = room.more();
-    return welcome;
-  }
-
- private:
-  static constexpr std::chrono::milliseconds pause{500};
-
-  struct Entry {
-    explicit Entry(boost::asio::io_context& context) : timer(context) {}
-    Room room;
-    bool is_paused = false;
-    boost::asio::steady_timer timer;
-  };
-
-  void join(const Member& member, std::string_view name) {
-    Entry& entry = rooms_.try_emplace(std::string(name), context_).first->second;
-    if (entry.room.join(member)) {
-      replicas_.post(event("joined", member), {.room = name, .exclude = member->id()});
-    }
-    begin_pause(entry, name);
-  }
-
-  void leave(const Member& member, std::string_view name) {
-    const auto found = rooms_.find(std::string(name));
-    if (found == rooms_.end()) return;
-    Entry& entry = found->second;
-    const bool is_told = entry.room.leave(member, [&] { return manager_.members(name); });
-    if (replicas_.is_alone() && entry.room.empty()) {  // nobody is left to be told
-      rooms_.erase(found);
-      return;
-    }
-    if (replicas_.is_alone() && manager_.is_draining()) return;  // everybody leaves
-    if (is_told) replicas_.post(event("left", member), {.room = name});
-    begin_pause(entry, name);
-  }
-
-  void begin_pause(Entry& entry, std::string_view name) {
-    if (entry.is_paused) return;
-    entry.is_paused = true;
-    entry.timer.expires_after(pause);
-    entry.timer.async_wait([this, name = std::string(name)](boost::system::error_code error) {
-      if (!error) tell(name);
+  explicit Roster(Replicas::Service& service) : manager_(service.manager()) {
+    service.cluster().on_presence([this](const auto& change) { tell(change); });
+    manager_.on_left([this](const auto&, std::string_view room) {
+      if (manager_.room_size(room) == 0) rooms_.erase(std::string(room));
     });
   }
 
-  /// After the pause, tells all changes that happened in it as one event.
-  void tell(const std::string& name) {
+  /// Adds to the first event of a member who is in the room, as the other members have been told so
+  /// far: the next change fits for all of them. The first member gets the list later, when this
+  /// server knows it.
+  void add_to(nlohmann::json& welcome, const std::string& name) const {
     const auto found = rooms_.find(name);
-    if (found == rooms_.end()) return;
-    Entry& entry = found->second;
-    entry.is_paused = false;
-    nlohmann::json changes = entry.room.take_changes();
-    if (!changes.is_null()) {
-      changes["replica"] = replica_;
-      replicas_.post(changes, {.room = name});
-    }
-    if (entry.room.empty()) {
-      rooms_.erase(found);
-    } else if (!changes.is_null()) {
-      begin_pause(entry, name);
-    }
+    if (found != rooms_.end()) add(welcome, found->second);
   }
 
-  boost::asio::io_context& context_;
-  Manager& manager_;
-  Replicas& replicas_;
-  std::string replica_;  // a random id, so that a page can add up the counts of all replicas
-  std::map<std::string, Entry> rooms_;
+ private:
+  struct Room {
+    std::map<std::string, nlohmann::json> people = {};  // by user
+    std::size_t count = 0;                              // of people, also if none is listed
+  };
+
+  static void add(nlohmann::json& event, const Room& room) {
+    event["members"] = nlohmann::json::array();
+    for (const auto& [user, person] : room.people) event["members"].push_back(person);
+    event["count"] = room.count;
+  }
+
+  /// Presence calls this on every server that has members in the room, so each server tells its
+  /// own.
+  void tell(const roost::PresenceChange& change) {
+    if (manager_.room_size(change.room) == 0) return;  // they have left meanwhile
+    Room& room = rooms_[change.room];
+    const bool is_whole = change.is_fresh || !change.is_listed;
+    if (is_whole) room.people.clear();
+    for (const std::string& user : change.went) room.people.erase(user);
+    nlohmann::json joined = nlohmann::json::array();
+    for (const roost::PresentUser& user : change.came) {
+      nlohmann::json person = {{"id", user.user}, {"name", user.info.value("name", "")}};
+      joined.push_back(person);
+      room.people[user.user] = std::move(person);
+    }
+    room.count = change.count;
+
+    nlohmann::json event;
+    if (is_whole) {
+      event["event"] = "members";
+      add(event, room);
+    } else {
+      event["event"] = "changes";
+      event["joined"] = joined;
+      event["left"] = change.went;
+      event["count"] = change.count;
+    }
+    manager_.post_json(event, {.room = change.room, .record = false});
+  }
+
+  Replicas::Service::Manager& manager_;
+  std::map<std::string, Room> rooms_;  // with members of this server, as they have been told
 };

@@ -18,6 +18,8 @@ struct Settings {
   std::string key;
   std::string redis;
   std::string channel = "roost-chat";
+  std::chrono::seconds lease{30};
+  std::chrono::seconds linger{15};
   std::chrono::seconds heartbeat{30};
   bool help = false;
 };
@@ -32,17 +34,23 @@ inline constexpr std::string_view usage = R"(Usage: chat [options]
                         redis://localhost:6379/0, or redis+sentinel://host:26379/mymaster
   --channel NAME        with --redis: be one chat only with servers of the same name (default
                         roost-chat). The database, such as the /0 above, does not separate chats
+  --lease SECONDS       with --redis: the members of a server that has died leave so long after its
+                        last sign of life, unless they are back by then (5 to 300, default 30)
+  --linger SECONDS      a member whose last connection has ended leaves so much later, unless the
+                        member is back by then (0 to 3600, default 15)
   --heartbeat SECONDS   ask each client so often whether it is still there; one that has not
                         answered for three times as long is dropped (default 30)
   --help                this text
 )";
 
-inline std::uint16_t number(const std::string& flag, const std::string& text, std::uint16_t least) {
+inline std::uint16_t number(const std::string& flag, const std::string& text, std::uint16_t least,
+                            std::uint16_t most = 65535) {
   std::uint16_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least) {
-    throw std::invalid_argument(flag + " must be a number from " + std::to_string(least) +
-                                " to 65535, not " + text);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || value < least || value > most) {
+    throw std::invalid_argument(flag + " must be a number from " + std::to_string(least) + " to " +
+                                std::to_string(most) + ", not " + text);
   }
   return value;
 }
@@ -61,6 +69,10 @@ inline Settings parse(const std::vector<std::string>& arguments) {
       settings.port = number(flag, value(), 0);
     } else if (flag == "--heartbeat") {
       settings.heartbeat = std::chrono::seconds(number(flag, value(), 1));
+    } else if (flag == "--lease") {
+      settings.lease = std::chrono::seconds(number(flag, value(), 5, 300));
+    } else if (flag == "--linger") {
+      settings.linger = std::chrono::seconds(number(flag, value(), 0, 3600));
     } else if (flag == "--address") {
       settings.address = value();
     } else if (flag == "--cert") {

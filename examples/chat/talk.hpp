@@ -11,6 +11,9 @@
 #include "replicas.hpp"
 #include "roster.hpp"
 
+using Manager = Replicas::Service::Manager;
+using Member = Manager::ConnectionPtr;
+
 // Each text is sent on as a JSON string, in which one byte can take six. With this limit the JSON
 // stays below 1 MiB, which many client libraries accept at most by default. A client that sends a
 // longer text is closed with 1009.
@@ -18,7 +21,7 @@ inline constexpr std::size_t max_message_bytes = 160 * 1024;
 inline constexpr std::size_t max_name_bytes = 160;  // the page allows 40 characters
 inline constexpr std::size_t max_key_bytes = 64;
 inline constexpr std::size_t max_names_bytes =
-    6 * (max_name_bytes + max_key_bytes) + 256;  // 256 for the other fields
+    6 * (255 + max_name_bytes + max_key_bytes) + 256;  // 255 for the user, 256 for the rest
 // The line in front of a message holds the room, percent-encoded, and a position.
 inline constexpr std::size_t max_line_bytes = 3 * 255 + 64;
 static_assert(6 * max_message_bytes + max_names_bytes + max_line_bytes <= 1'048'576);
@@ -33,6 +36,11 @@ struct Chat {
   Replicas& replicas;
   const Roster& roster;
 };
+
+/// An event about one member, in the JSON that the page reads.
+inline nlohmann::json event(std::string_view what, const Member& member) {
+  return {{"event", what}, {"id", member->user()}, {"name", member->metadata()["name"]}};
+}
 
 // Sends a text to the other members. A page that got no confirmation sends the text again with the
 // same key, by which the other pages recognise it.
@@ -60,7 +68,9 @@ inline boost::asio::awaitable<void> relay_keyed(const Chat& chat, const std::str
 // This is a coroutine of its own, so the list of members is freed when it has been sent and not
 // when the member leaves.
 inline boost::asio::awaitable<void> greet(const Chat& chat, const std::string& room, Member self) {
-  const nlohmann::json welcome = chat.roster.welcome(self, room);
+  nlohmann::json welcome = event("welcome", self);
+  welcome["reachable"] = chat.replicas.are_reachable();
+  chat.roster.add_to(welcome, room);
   co_await self->send_json(welcome);
 }
 

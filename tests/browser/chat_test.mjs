@@ -196,21 +196,42 @@ test('a page that one comes back to is connected again', async () => {
   await shows(bob, 'here again');
 });
 
-test('of a crowd that comes at once the first names are shown, and how many there are', async () => {
+test('a crowd is only counted, and named again when it is smaller', async () => {
   const chat = await startChat();
   const alice = await join(chat, 'Alice');
-  const crowd = await openWindow();
-  await crowd.goto(`${chat.url}healthz`);
-  await crowd.evaluate(() => Promise.all(Array.from({length: 120}, (_, i) => new Promise((resolve) => {
-    const socket = new WebSocket(`ws://${location.host}/ws/lobby?name=member${i}`);
-    socket.onmessage = resolve;
-  }))));
-  await alice.getByText('121 here', {exact: true}).waitFor();
-  await isMember(alice, 'and 21 more');
-  assert.equal(await alice.locator('#members li').count(), 101);
-  await crowd.goto('about:blank');
+  const crowds = [];
+  for (let n = 0; n < 2; ++n) {  // a browser opens at most 255
+    const crowd = await openWindow();
+    await crowd.goto(`${chat.url}healthz`);
+    await crowd.evaluate((n) => Promise.all(Array.from({length: 140}, (_, i) => new Promise((resolve) => {
+      const socket = new WebSocket(`ws://${location.host}/ws/lobby?name=member${n}.${i}`);
+      socket.onmessage = resolve;
+    }))), n);
+    crowds.push(crowd);
+  }
+  await alice.getByText('281 here', {exact: true}).waitFor();
+  await isMember(alice, 'and 280 more');
+  assert.deepEqual(await alice.locator('#members li').allTextContents(), ['Alice (you)', 'and 280 more']);
+  await crowds[0].goto('about:blank');
+  await alice.getByText('141 here', {exact: true}).waitFor();
+  await isMember(alice, 'member1.139');
+  assert.equal(await alice.locator('#members li').count(), 141);
+  await crowds[1].goto('about:blank');
   await alice.getByText('1 here', {exact: true}).waitFor();
   assert.equal(await alice.locator('#members li').count(), 1);
+});
+
+test('another name is another person', async () => {
+  const chat = await startChat('--linger', '600');  // whose old name stays for a while
+  const bob = await join(chat, 'Bob');
+  const alice = await join(chat, 'Alice');
+  await shows(bob, 'Alice joined');
+  await alice.getByRole('button', {name: 'Leave'}).click();
+  await alice.getByLabel('Your name').fill('Alicia');
+  await alice.getByRole('button', {name: 'Join'}).click();
+  await shows(bob, 'Alicia joined');
+  await isMember(alice, 'Alicia (you)');
+  await isMember(alice, 'Alice');
 });
 
 test('without Redis the members of one server go on, and see that the others are missing', async () => {

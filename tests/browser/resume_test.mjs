@@ -22,23 +22,36 @@ async function enter(chat, name) {
   atEnd.push(() => socket.terminate());
   const events = [];
   let look = () => {};
-  socket.on('message', (data) => { events.push(JSON.parse(data)); look(); });
-  // Waits for what it has not heard before.
-  const hears = (event, from, text) => new Promise((resolve, reject) => {
+  const people = new Map();  // id -> name
+  socket.on('message', (data) => {
+    const event = JSON.parse(data);
+    events.push(event);
+    if (event.members) people.clear();
+    for (const {id, name} of [...event.members ?? [], ...event.joined ?? []]) people.set(id, name);
+    for (const id of event.left ?? []) people.delete(id);
+    look();
+  });
+  const until = (what, isTrue) => new Promise((resolve, reject) => {
     const watchdog = setTimeout(() => reject(new Error(
-        `${name} hears no ${event} of ${from}, but ${JSON.stringify(events)}`)), 2 * deadline);
+        `${name} ${what}, but ${JSON.stringify([...people.values(), ...events])}`)), 2 * deadline);
     look = () => {
-      const found = events.findIndex((e) => e.event === event && e.name === from && e.text === text);
-      if (found < 0) return;
+      if (!isTrue()) return;
       look = () => {};
-      events.splice(0, found + 1);
       clearTimeout(watchdog);
       resolve();
     };
     look();
   });
+  // Waits for what it has not heard before.
+  const hears = (event, from, text) => until(`hears no ${event} of ${from}`, () => {
+    const found = events.findIndex((e) => e.event === event && e.name === from && e.text === text);
+    return found >= 0 && events.splice(0, found + 1);
+  });
+  // Waits until these people are in the room, and no others.
+  const sees = (...names) => until(`does not see ${names}`,
+                                   () => `${[...people.values()].sort()}` === `${names}`);
   await hears('welcome', name);
-  return {hears, say: (text) => socket.send(text)};
+  return {hears, sees, say: (text) => socket.send(text)};
 }
 
 test('a page whose connection was lost shows what it missed, in order and once', async () => {
@@ -51,9 +64,10 @@ test('a page whose connection was lost shows what it missed, in order and once',
   await say(alice, 'an answer');
   await isSent(alice, 'an answer');
   for (const round of ['once', 'twice']) {
+    await bob.sees('Alice', 'Bob');
     network.drop();
     await hasStatus(alice, /^reconnecting$/);
-    await bob.hears('left', 'Alice');
+    await bob.sees('Bob');
     for (const text of ['one', 'two', 'three']) bob.say(`${text} ${round}`);
     network.mend();
     await alice.evaluate(() => dispatchEvent(new Event('online')));  // sooner than after the next delay
@@ -75,9 +89,10 @@ test('a page without a network for longer than the heartbeat shows what it misse
   const alice = await join(network, 'Alice');
   bob.say('before');
   await shows(alice, 'before');
+  await bob.sees('Alice', 'Bob');
   network.cut();
   bob.say('into the void');  // the server thinks that it was sent
-  await bob.hears('left', 'Alice');
+  await bob.sees('Bob');
   bob.say('to those who are left');
   network.mend();
   await shows(alice, 'to those who are left');
@@ -96,9 +111,10 @@ test('a page that was too slow for the server loses its connection, and no messa
   await shows(alice, 'Bob joined');
   // Long enough that the connection cannot hold them while nobody reads.
   const texts = Array.from({length: 90}, (_, i) => `${i} ${'x'.repeat(8_000)}`);
+  await bob.sees('Alice', 'Bob');
   network.stall();
   texts.forEach(bob.say);
-  await bob.hears('left', 'Alice');
+  await bob.sees('Bob');
   network.flow();  // some of it still arrives
   await shows(alice, texts.at(-1));
   assert.deepEqual(await said(alice), texts);
@@ -114,10 +130,11 @@ test('a page that was frozen and lost its connection shows what was said meanwhi
   await shows(alice, 'Bob joined');
   const devtools = await alice.context().newCDPSession(alice);
   const texts = Array.from({length: 50}, (_, i) => `${i}`);
+  await bob.sees('Alice', 'Bob');
   await devtools.send('Page.setWebLifecycleState', {state: 'frozen'});
   texts.slice(0, 10).forEach(bob.say);  // the page is still connected
   network.drop();
-  await bob.hears('left', 'Alice');
+  await bob.sees('Bob');
   texts.slice(10).forEach(bob.say);
   network.mend();
   await devtools.send('Page.setWebLifecycleState', {state: 'active'});
@@ -154,8 +171,9 @@ test('a restarted server has no history: the page says so once, and goes on', as
   const bob = await enter(chat, 'Bob');
   await shows(alice, lost);
   await hasStatus(alice, /^connected$/);
+  await bob.sees('Alice', 'Bob');
   network.drop();
-  await bob.hears('left', 'Alice');
+  await bob.sees('Bob');
   const texts = Array.from({length: 50}, (_, i) => `${i}`);
   texts.forEach(bob.say);
   network.mend();
@@ -209,8 +227,9 @@ test('a page that was away for too long says that messages are missing', async (
   const bob = await enter(chat, 'Bob');
   bob.say('before');
   await shows(alice, 'before');
+  await bob.sees('Alice', 'Bob');
   network.drop();
-  await bob.hears('left', 'Alice');
+  await bob.sees('Bob');
   const carol = await enter(chat, 'Carol');
   for (let i = 0; i < 150; ++i) bob.say(`missed ${i}`);
   await carol.hears('message', 'Bob', 'missed 149');
@@ -231,7 +250,8 @@ test('a newcomer sees what was said last', async () => {
   const alice = await join(chat, 'Alice');
   await shows(alice, '29');
   assert.deepEqual(await said(alice), Array.from({length: 20}, (_, i) => `${10 + i}`));
-  assert.deepEqual(await alice.locator('#members li').allTextContents(), ['Bob', 'Carol', 'Alice (you)']);
+  await alice.getByText('3 here', {exact: true}).waitFor();
+  assert.deepEqual(await alice.locator('#members li').allTextContents(), ['Alice (you)', 'Bob', 'Carol']);
 });
 
 test('the lines before messages are read, and positions sent back as they came', async () => {

@@ -47,9 +47,10 @@ class Program {
 export class Chat extends Program {
   static path;
 
+  /** Whoever leaves is gone at once, unless the options say otherwise. */
   static async start(...options) {
     const self = new Chat();
-    const ready = await Program.start(self, Chat.path, ['--port', '0', ...options],
+    const ready = await Program.start(self, Chat.path, ['--port', '0', '--linger', '0', ...options],
                                       /^roost chat: (http:\/\/127\.0\.0\.1:(\d+)\/)$/);
     [, self.url, self.port] = ready;
     return self;
@@ -86,16 +87,17 @@ export class Network {
 
   static async to(port) {
     const self = new Network();
-    self.server = net.createServer({allowHalfOpen: false}, (near) => self.#join(near, port));
+    self.port = port;  // of the server to which new connections go
+    self.server = net.createServer({allowHalfOpen: false}, (near) => self.#join(near));
     self.server.listen(0, '127.0.0.1');
     await once(self.server, 'listening');
     self.url = `http://127.0.0.1:${self.server.address().port}/`;
     return self;
   }
 
-  #join(near, port) {
+  #join(near) {
     if (!this.#isThere) return near.destroy();
-    const far = net.connect(port, '127.0.0.1');
+    const far = net.connect(this.port, '127.0.0.1');
     const pair = {near, far};
     this.#pairs.add(pair);
     let left = this.#lifetime();

@@ -26,7 +26,7 @@ TIMEOUT = 30  # seconds; what should happen happens at once, a sanitizer is slow
 ONE_MIB = 1 << 20  # what this client accepts by default, as browsers' and other libraries do
 LONGEST = 160 * 1024  # what the chat accepts: six times that, as JSON may need, is still less
 FLAGS = ["--address", "--allow-origin", "--cert", "--channel", "--heartbeat", "--help", "--key",
-         "--port", "--redis"]
+         "--lease", "--linger", "--port", "--redis"]
 
 
 def soon(awaitable):
@@ -40,7 +40,7 @@ class Chat:
     async def start(cls, *options):
         self = cls()
         self.process = await asyncio.create_subprocess_exec(
-            CHAT, "--port", "0", "--address", "127.0.0.1", *options,
+            CHAT, "--port", "0", "--address", "127.0.0.1", "--linger", "0", *options,
             stdout=asyncio.subprocess.PIPE)
         line = (await soon(self.process.stdout.readline())).decode()
         match = re.fullmatch(r"roost chat: https?://127\.0\.0\.1:(\d+)/\n", line)
@@ -63,14 +63,18 @@ class Chat:
         await self.rest_of_output
         return status
 
-    def connect(self, path, **options):
+    async def connect(self, path, **options):
         scheme = "wss" if "ssl" in options else "ws"
         url = f"{scheme}://127.0.0.1:{self.port}{path}"
-        return soon(legacy.connect(url, **options))
+        ws = await soon(legacy.connect(url, **options))
+        ws.present = Present()
+        ws.unread = []
+        return ws
 
-    async def join(self, name, room="lobby", **options):
+    async def join(self, name, room="lobby", user=None, **options):
         """Returns the connection and its welcome."""
-        ws = await self.connect(f"/ws/{room}?name={name}", **options)
+        query = f"name={name}" if user is None else f"name={name}&user={user}"
+        ws = await self.connect(f"/ws/{room}?{query}", **options)
         message = await event(ws)
         while message["event"] == "replicas":  # news that everybody got, just before
             message = await event(ws)
@@ -85,8 +89,70 @@ class Chat:
         return response
 
 
+class Present:
+    """Who is in the room, as a client keeps it. News that do not fit the list are an error."""
+
+    def __init__(self):
+        self.people = None  # id -> name; None: not known yet
+        self.count = None
+        self.left = []  # the names of those who have left
+        self.messages = 0  # about this
+
+    def names(self):
+        return None if self.people is None else sorted(self.people.values())
+
+    def note(self, message):
+        """Returns whether the message is only about who is there."""
+        kind = message["event"]
+        if "members" in message:
+            self.people = {one["id"]: one["name"] for one in message["members"]}
+            self.count = message["count"]
+        if kind == "changes" and self.people is not None:  # else the welcome has them too
+            self.left += [self.people.pop(id) for id in message["left"]]
+            for one in message["joined"]:
+                if one["id"] in self.people:
+                    raise AssertionError(f"{one} is there already, in {self.people}")
+                self.people[one["id"]] = one["name"]
+            self.count = message["count"]
+            if self.count != len(self.people):
+                raise AssertionError(f"{message} makes {self.people}")
+        self.messages += kind in ("members", "changes")
+        return kind in ("members", "changes")
+
+
+async def receive(ws):
+    """The next message, and whether it is only about who is there, which is noted."""
+    message = await soon(ws.recv())
+    if isinstance(message, bytes):
+        return message, False
+    message = json.loads(message)
+    return message, ws.present.note(message)
+
+
 async def event(ws):
-    return json.loads(await soon(ws.recv()))
+    """The next event, or bytes, but those about who is there."""
+    if ws.unread:
+        return ws.unread.pop(0)
+    is_noted = True
+    while is_noted:
+        message, is_noted = await receive(ws)
+    return message
+
+
+async def told_that(ws, predicate):
+    """Reads until what the client was told about who is there fulfills that."""
+    while not predicate(ws.present):
+        message, is_noted = await receive(ws)
+        if not is_noted:
+            ws.unread.append(message)
+
+
+async def sees(ws, *names):
+    """Reads until these people are in the room, and no others."""
+    try:
+        await told_that(ws, lambda present: present.names() == sorted(names))
+    except asyncio.TimeoutError:
+        raise AssertionError(f"sees {ws.present.names()}, not {sorted(names)}") from None
 
 
 async def text(ws):
@@ -110,7 +176,8 @@ class ChatTest(unittest.IsolatedAsyncioTestCase):
         alice, welcome = await self.chat.join("Alice")
         self.alice_id = welcome["id"]
         bob, _ = await self.chat.join("Bob")
-        self.assertEqual((await event(alice))["event"], "joined")
+        for ws in (alice, bob):
+            await sees(ws, "Alice", "Bob")
         return alice, bob
 
 
@@ -160,32 +227,105 @@ class Operations(ChatTest):
 
 
 class Rooms(ChatTest):
-    async def test_a_new_member_is_welcomed_and_the_others_see_who_joined(self):
+    async def test_a_new_member_is_welcomed_and_all_see_who_is_there(self):
         alice, welcome = await self.chat.join("Alice")
-        self.assertEqual(welcome["event"], "welcome")
-        self.assertEqual(welcome["members"], [{"id": welcome["id"], "name": "Alice"}])
+        self.assertEqual((welcome["event"], welcome["name"]), ("welcome", "Alice"))
+        await sees(alice, "Alice")
+        self.assertEqual(alice.present.people, {welcome["id"]: "Alice"})
 
-        _, second = await self.chat.join("Bob")
-        self.assertCountEqual(second["members"], [
-            {"id": welcome["id"], "name": "Alice"}, {"id": second["id"], "name": "Bob"}])
-        self.assertEqual(await event(alice),
-                         {"event": "joined", "id": second["id"], "name": "Bob"})
+        bob, second = await self.chat.join("Bob")
+        for ws in (alice, bob):
+            await sees(ws, "Alice", "Bob")
+            self.assertEqual(ws.present.people, {welcome["id"]: "Alice", second["id"]: "Bob"})
+            self.assertEqual(ws.present.count, 2)
+            self.assertEqual(ws.present.left, [])
+
+    async def test_the_welcome_names_those_who_are_there(self):
+        alice, _ = await self.two_members()
+        _, welcome = await self.chat.join("Carol")
+        names = [one["name"] for one in welcome["members"]]
+        self.assertLessEqual({"Alice", "Bob"}, set(names))
+
+    async def test_of_those_who_come_within_a_moment_everybody_is_told_once(self):
+        names = [f"member{i}" for i in range(8)]
+        members = [(await self.chat.join(name))[0] for name in names]
+        for ws in members:
+            await sees(ws, *names)
+            self.assertEqual(ws.present.left, [])
+
+    async def test_a_room_that_was_empty_names_nobody_who_was_there_before(self):
+        for ws in await self.two_members():
+            await soon(ws.close())
+        while "roost_rooms 0" not in self.chat.get("/metrics").text.splitlines():
+            await asyncio.sleep(0.01)  # from one look to the next
+        carol, welcome = await self.chat.join("Carol")
+        self.assertNotIn("Bob", [one["name"] for one in welcome.get("members", [])])
+        await sees(carol, "Carol")
 
     async def test_a_member_that_closes_is_answered_and_the_others_see_who_left(self):
         alice, bob = await self.two_members()
         await soon(alice.close(1000))
         self.assertEqual(alice.close_code, 1000)
-        self.assertEqual(await event(bob), {"event": "left", "id": self.alice_id, "name": "Alice"})
+        await sees(bob, "Bob")
+        self.assertEqual(bob.present.left, ["Alice"])
 
     async def test_a_member_whose_connection_breaks_is_seen_to_leave(self):
         alice, bob = await self.two_members()
         alice.transport.abort()
-        self.assertEqual((await event(bob))["event"], "left")
+        await sees(bob, "Bob")
+
+    async def test_the_tabs_of_a_person_count_once(self):
+        alice, _ = await self.chat.join("Alice")
+        tabs = [(await self.chat.join("Bob", user="b"))[0] for _ in range(3)]
+        await sees(alice, "Alice", "Bob")
+        for n, tab in enumerate(tabs):
+            await soon(tab.close())
+            await self.chat.join(f"later{n}")
+            there = ["Alice"] + [f"later{i}" for i in range(n + 1)]
+            await sees(alice, *there, *(["Bob"] if n < 2 else []))
+        self.assertEqual(alice.present.left, ["Bob"])  # once, after the last tab
+
+    async def test_messages_tell_the_person_and_reach_the_other_tabs(self):
+        tabs = [(await self.chat.join("Bob", user="b"))[0] for _ in range(2)]
+        await tabs[0].send("from one to the other")
+        self.assertEqual(await event(tabs[1]), {
+            "event": "message", "id": "b", "name": "Bob", "text": "from one to the other"})
+
+    async def test_a_person_that_is_back_soon_was_never_away(self):
+        chat = await Chat.start("--linger", "600")
+        self.addAsyncCleanup(self.stop, chat)
+        alice, _ = await chat.join("Alice")
+        bob, _ = await chat.join("Bob", user="b")
+        await sees(alice, "Alice", "Bob")
+        await soon(bob.close())
+        await chat.join("Carol")
+        await sees(alice, "Alice", "Bob", "Carol")
+        bob, _ = await chat.join("Bob", user="b")
+        await sees(bob, "Alice", "Bob", "Carol")
+        await chat.join("Dave")
+        await sees(alice, "Alice", "Bob", "Carol", "Dave")
+        self.assertEqual(alice.present.left, [])
+
+    async def test_a_person_leaves_after_the_linger_time(self):
+        chat = await Chat.start("--linger", "1")
+        self.addAsyncCleanup(self.stop, chat)
+        alice, _ = await chat.join("Alice")
+        bob, _ = await chat.join("Bob")
+        await sees(alice, "Alice", "Bob")
+        await soon(bob.close())
+        await sees(alice, "Alice")
+
+    async def test_a_user_that_is_not_valid_is_refused(self):
+        for user in ("", "x" * 256, "a%01b"):
+            with self.subTest(user):
+                ws = await self.chat.connect(f"/ws/lobby?name=Alice&user={user}")
+                await soon(ws.wait_closed())
+                self.assertEqual(ws.close_code, 1008)
 
     async def test_rooms_do_not_hear_each_other(self):
         alice, bob = await self.two_members()
         eve, welcome = await self.chat.join("Eve", room="elsewhere")
-        self.assertEqual(len(welcome["members"]), 1)
+        await sees(eve, "Eve")
         await eve.send("from elsewhere")
         await soon(await eve.ping())  # the server has read what came before
         await bob.send("from the lobby")
@@ -193,9 +333,9 @@ class Rooms(ChatTest):
 
     async def test_names_are_percent_decoded(self):
         alice, welcome = await self.chat.join("J%C3%BCrgen%20%26%20Co", room="caf%C3%A9%20bar")
-        self.assertEqual(welcome["members"][0]["name"], "Jürgen & Co")
+        self.assertEqual(welcome["name"], "Jürgen & Co")
         bob, _ = await self.chat.join("Bob", room="caf%c3%a9%20b%61r")  # the same, spelled otherwise
-        self.assertEqual((await event(alice))["name"], "Bob")
+        await sees(alice, "Jürgen & Co", "Bob")
 
 
 class Messages(ChatTest):
@@ -216,7 +356,7 @@ class Messages(ChatTest):
     async def test_binary_stays_binary(self):
         alice, bob = await self.two_members()
         await alice.send(b"\x00\xff\x80")
-        self.assertEqual(await soon(bob.recv()), b"\x00\xff\x80")
+        self.assertEqual(await event(bob), b"\x00\xff\x80")
 
     async def test_a_ping_is_answered(self):
         alice, _ = await self.chat.join("Alice")
@@ -242,21 +382,21 @@ class Messages(ChatTest):
                 await alice.send(longest)
                 self.assertEqual(await text(bob), longest)
         await alice.send(b"\xff" * LONGEST)
-        self.assertEqual(len(await soon(bob.recv())), LONGEST)
+        self.assertEqual(len(await event(bob)), LONGEST)
 
     async def test_a_longer_message_is_refused_and_ends_only_its_sender(self):
-        _, bob = await self.two_members()
+        alice, bob = await self.two_members()
         for message in ("x" * (LONGEST + 1), "x" * ONE_MIB, "\x01" * (ONE_MIB + 1), b"\0" * ONE_MIB):
             with self.subTest(message[:1]):
                 sender, _ = await self.chat.join("Sender")
-                self.assertEqual((await event(bob))["event"], "joined")
+                await sees(bob, "Alice", "Bob", "Sender")
                 try:
                     await sender.send(message)
                 except ConnectionClosed:
                     pass  # refused as soon as its length was known
                 await soon(sender.wait_closed())
                 self.assertEqual(sender.close_code, 1009)
-                self.assertEqual((await event(bob))["event"], "left")
+                await sees(bob, "Alice", "Bob")
         await soon(await bob.ping())
 
     async def test_text_that_is_not_utf8_is_refused(self):
@@ -264,7 +404,7 @@ class Messages(ChatTest):
         await alice.write_frame(True, Opcode.TEXT, b"\xc3\x28")
         await soon(alice.wait_closed())
         self.assertEqual(alice.close_code, 1007)
-        self.assertEqual((await event(bob))["event"], "left")
+        await sees(bob, "Bob")
 
 
 class Keyed(ChatTest):
@@ -277,7 +417,6 @@ class Keyed(ChatTest):
 
     async def test_an_arrived_message_is_told_by_its_key_and_others_get_the_key(self):
         bob, _ = await self.chat.join("Bob")
-        self.assertEqual((await event(self.alice))["event"], "joined")
         await self.alice.send("k1\ntwo\nlines")
         self.assertEqual(await event(self.alice), {"event": "arrived", "key": "k1"})
         message = await event(bob)
@@ -289,7 +428,6 @@ class Keyed(ChatTest):
 
     async def test_an_empty_text_is_answered_and_goes_to_nobody(self):
         bob, _ = await self.chat.join("Bob")
-        self.assertEqual((await event(self.alice))["event"], "joined")
         await self.alice.send("\n")
         self.assertEqual(await event(self.alice), {"event": "arrived", "key": ""})
         await self.alice.send("\nno key is one, too")
@@ -354,33 +492,6 @@ class Positions(ChatTest):
 class Crowds(ChatTest):
     """A crowd that comes and goes at the same time costs each member little, and is still told."""
 
-    NAMED = 100  # whose names are told
-
-    async def gathered(self, ws, count, names):
-        """Reads until the room has that many, and keeps the list of names as a page does; returns
-        (messages, how many are there besides)."""
-        messages, more = 0, 0
-        while len(names) + more != count:
-            message = await event(ws)
-            messages += 1
-            if message["event"] == "welcome":
-                names.update({m["id"]: m["name"] for m in message["members"]})
-                more = message["more"]
-            elif message["event"] == "joined":
-                names[message["id"]] = message["name"]
-            elif message["event"] == "left":
-                del names[message["id"]]
-            else:
-                self.assertEqual(message["event"], "changes")
-                self.assertLessEqual(len(message["joined"]), message["joined_count"])
-                for member in message["joined"] + message["named"]:
-                    names[member["id"]] = member["name"]
-                for member in message["left"]:
-                    del names[member["id"]]
-                more = message["more"]
-            self.assertLessEqual(len(names), self.NAMED)
-        return messages, more
-
     async def come(self, count):
         members = []
         for first in range(0, count, 50):  # the client's own queue of handshakes is short
@@ -390,29 +501,30 @@ class Crowds(ChatTest):
         return members
 
     async def test_a_crowd_that_comes_and_goes_is_told_in_few_messages(self):
-        alice = await self.chat.connect("/ws/lobby?name=Alice")
+        alice, _ = await self.chat.join("Alice")
         members = await self.come(300)
-        names = {}
-        messages, more = await self.gathered(alice, 301, names)
-        self.assertEqual((len(names), more), (self.NAMED, 201))
-        self.assertLess(messages, 150)  # 301, one by one
+        await told_that(alice, lambda present: present.count == 301)
+        self.assertLess(alice.present.messages, 150)  # 301, one by one
+        self.assertEqual(alice.present.people, {})  # so many are only counted
         late, welcome = await self.chat.join("Late")
-        self.assertEqual((len(welcome["members"]), welcome["more"]), (self.NAMED, 202))
+        self.assertIn(welcome["count"], (301, 302))
+        self.assertEqual(welcome["members"], [])
         for ws in members:
             ws.transport.abort()
         # Those that stay have names again.
-        _, more = await self.gathered(alice, 2, names)
-        self.assertEqual((sorted(names.values()), more), (["Alice", "Late"], 0))
+        for ws in (alice, late):
+            await sees(ws, "Alice", "Late")
+            self.assertEqual(ws.present.count, 2)
         await late.send("the two of us")
-        while (message := await event(alice))["event"] != "message":
-            pass
-        self.assertEqual(message["text"], "the two of us")
+        self.assertEqual(await text(alice), "the two of us")
 
-    async def test_a_few_are_told_one_by_one_and_immediately(self):
+    async def test_a_few_are_told_one_by_one(self):
         alice, _ = await self.chat.join("Alice")
+        there = ["Alice"]
         for name in ("Bob", "Carol", "Dave"):
-            _, welcome = await self.chat.join(name)
-            self.assertEqual(await event(alice), {"event": "joined", "id": welcome["id"], "name": name})
+            await self.chat.join(name)
+            there.append(name)
+            await sees(alice, *there)
 
     async def test_a_name_that_would_be_a_burden_is_refused(self):
         await self.chat.join("x" * 160)
@@ -519,7 +631,7 @@ class Ending(ChatTest):
                      b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                      b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         self.assertIn(b" 101 ", await soon(reader.readuntil(b"\r\n\r\n")))
-        self.assertEqual((await event(alice))["event"], "joined")
+        await sees(alice, "Alice", "somebody")
         self.chat.process.send_signal(signal.SIGTERM)
         await soon(alice.wait_closed())
         with self.assertRaises(InvalidStatusCode) as refusal:
@@ -577,9 +689,9 @@ class Replicas(ChatTest):
         self.addAsyncCleanup(self.stop, chat)
         return chat
 
-    async def join(self, chat, name):
+    async def join(self, chat, name, **options):
         """Returns the connection, once its replica hears the others."""
-        ws, welcome = await chat.join(name)
+        ws, welcome = await chat.join(name, **options)
         if not welcome["reachable"]:
             await self.assert_reachable(ws, True)
         return ws
@@ -589,23 +701,36 @@ class Replicas(ChatTest):
 
     async def test_three_processes_are_one_chat(self):
         await self.redis.start()
-        members = []
-        for name in ("Alice", "Bob", "Carol"):
-            ws = await self.join(await self.start(), name)
-            for other in members:
-                got = await event(other)
-                self.assertEqual(got.get("name"), name, got)
-            members.append(ws)
+        names = ["Alice", "Bob", "Carol"]
+        members = [await self.join(await self.start(), name) for name in names]
+        for ws in members:
+            await sees(ws, *names)
         for n, sender in enumerate(members):
             await sender.send(f"text {n}")
             await sender.send(bytes([n, 255]))
             for ws in members:
                 if ws is not sender:
                     self.assertEqual(await text(ws), f"text {n}")
-                    self.assertEqual(await soon(ws.recv()), bytes([n, 255]))
+                    self.assertEqual(await event(ws), bytes([n, 255]))
         await members[0].close()
         for ws in members[1:]:
-            self.assertEqual((await event(ws))["event"], "left")
+            await sees(ws, "Bob", "Carol")
+            self.assertEqual(ws.present.left, ["Alice"])
+
+    async def test_the_tabs_of_a_person_count_once_on_all_servers(self):
+        await self.redis.start()
+        here, there = await self.start(), await self.start()
+        alice = await self.join(here, "Alice")
+        tabs = [await self.join(chat, "Bob", user="b") for chat in (here, there)]
+        for ws in (alice, *tabs):
+            await sees(ws, "Alice", "Bob")
+        await soon(tabs[0].close())
+        await self.join(here, "Carol")
+        for ws in (alice, tabs[1]):
+            await sees(ws, "Alice", "Bob", "Carol")
+        await soon(tabs[1].close())
+        await sees(alice, "Alice", "Carol")
+        self.assertEqual(alice.present.left, ["Bob"])
 
     async def test_without_redis_each_process_goes_on_and_says_so(self):
         await self.redis.start()
@@ -614,9 +739,8 @@ class Replicas(ChatTest):
         bob = await self.join(here, "Bob")
         carol = await self.join(there, "Carol")
         dave, _, _ = await self.come(here, "")  # with positions: he is told where messages are missing
-        for ws, news in ((alice, 3), (bob, 2), (carol, 1)):
-            for _ in range(news):
-                self.assertEqual((await event(ws))["event"], "joined")
+        for ws in (alice, bob, carol):
+            await sees(ws, "Alice", "Bob", "Carol", "Alice")
         await self.redis.kill()
         for ws in (alice, bob, carol):
             await self.assert_reachable(ws, False)
@@ -644,8 +768,9 @@ class Replicas(ChatTest):
         await self.redis.start()
         alice = await self.join(await self.start("--channel", "one"), "Alice")
         bob = await self.join(await self.start("--channel", "one"), "Bob")
-        self.assertEqual((await event(alice))["name"], "Bob")
         eve = await self.join(await self.start("--channel", "another"), "Eve")
+        await sees(alice, "Alice", "Bob")
+        await sees(eve, "Eve")
         await eve.send("from another chat")
         await soon(await eve.ping())  # the server has read it
         await bob.send("from this one")
@@ -657,12 +782,11 @@ class Replicas(ChatTest):
         await self.redis.start()
         alice = await self.join(await self.start(), "Alice")
         bob = await self.join(await self.start(), "Bob")
-        self.assertEqual((await event(alice))["event"], "joined")
         for longest in ("x" * LONGEST, "\x01" * LONGEST):
             await alice.send(longest)
             self.assertEqual(await text(bob), longest)
         await alice.send(b"\xff" * LONGEST)
-        self.assertEqual(len(await soon(bob.recv())), LONGEST)
+        self.assertEqual(len(await event(bob)), LONGEST)
 
     async def test_it_ends_while_there_is_news_of_a_crowd(self):
         await self.redis.start()
@@ -728,7 +852,9 @@ class Replicas(ChatTest):
         while '"reachable":false' not in message:
             message = await soon(alice.recv())
         await bob.send("to those who are here")
-        line, _, payload = (await soon(alice.recv())).partition("\n")
+        while '"event":"message"' not in (message := await soon(alice.recv())):
+            pass
+        line, _, payload = message.partition("\n")
         self.assertEqual((line, json.loads(payload)["text"]), ("lobby", "to those who are here"))
 
     async def test_it_starts_without_redis(self):
@@ -764,7 +890,8 @@ class CommandLine(unittest.IsolatedAsyncioTestCase):
 
     async def test_the_flag_of_a_bad_or_missing_value_is_named(self):
         for options in (["--port", "banana"], ["--port", "65536"], ["--port"],
-                        ["--address", "not-an-address"], ["--cert", "only.pem"], ["--channel", ""], ["--heartbeat", "0"]):
+                        ["--address", "not-an-address"], ["--cert", "only.pem"], ["--channel", ""], ["--heartbeat", "0"],
+                        ["--lease", "4"], ["--lease", "301"], ["--linger", "-1"], ["--linger", "3601"]):
             with self.subTest(options):
                 status, _, err = await self.run_chat(*options)
                 self.assertNotEqual(status, 0)

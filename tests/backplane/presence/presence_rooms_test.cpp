@@ -20,7 +20,7 @@ using detail::PresenceCall;
 using detail::PresenceEvent;
 using detail::PresenceRooms;
 using detail::PresenceTable;
-using Names = std::set<std::string>;
+using Users = std::set<std::string>;
 using namespace std::chrono_literals;
 
 /// One replica with the user ann in a room, and a store that others use too.
@@ -53,18 +53,18 @@ struct OneRoom {
     }
   }
   /// What the hooks are told now, as "+user" and "-user".
-  Names told() {
-    Names told;
+  Users told() {
+    Users told;
     for (const PresenceChange& change : rooms.take_changes(now)) {
       for (const PresentUser& user : change.came) told.insert('+' + user.user);
       for (const std::string& user : change.went) told.insert('-' + user);
     }
     return told;
   }
-  std::optional<Names> present() const {
+  std::optional<Users> present() const {
     const std::optional<Presence> present = rooms.present("r");
     if (!present) return std::nullopt;
-    Names names;
+    Users names;
     for (const PresentUser& user : present->users) names.insert(user.user);
     return names;
   }
@@ -80,8 +80,8 @@ TEST_CASE("presence: a list that misses a change is unknown until it is read ane
   room.rooms.event(room.come("carl"));
   CHECK(room.present() == std::nullopt);
   room.serve();
-  CHECK(room.present() == Names{"ann", "bob", "carl"});
-  CHECK(room.told() == Names{"+bob", "+carl"});
+  CHECK(room.present() == Users{"ann", "bob", "carl"});
+  CHECK(room.told() == Users{"+bob", "+carl"});
   CHECK(room.asked().empty());
 }
 
@@ -95,8 +95,8 @@ TEST_CASE("presence: changes that arrive before the list they belong to are not 
   const PresenceAnswer answer = room.state(question.front());
   room.rooms.event(room.come("bob"));
   room.rooms.answered(question.front(), answer, room.now);
-  CHECK(room.present() == Names{"ann", "bob"});
-  CHECK(room.told() == Names{"+bob"});
+  CHECK(room.present() == Users{"ann", "bob"});
+  CHECK(room.told() == Users{"+bob"});
   CHECK(room.asked().empty());
 }
 
@@ -104,7 +104,7 @@ TEST_CASE("presence: changes within an interval are told together, and none that
           "[presence]") {
   OneRoom room;
   room.rooms.event(room.come("bob"));
-  CHECK(room.told() == Names{"+bob"});
+  CHECK(room.told() == Users{"+bob"});
   room.rooms.event(room.come("carl"));
   room.rooms.event(room.come("dave"));
   room.rooms.event(room.go("dave"));
@@ -113,7 +113,7 @@ TEST_CASE("presence: changes within an interval are told together, and none that
   room.now += 499ms;
   CHECK(room.told().empty());
   room.now += 1ms;
-  CHECK(room.told() == Names{"+carl", "-bob"});
+  CHECK(room.told() == Users{"+carl", "-bob"});
   room.rooms.event(room.go("carl"));
   room.rooms.event(room.come("carl"));
   room.now += 500ms;
@@ -138,7 +138,7 @@ TEST_CASE("presence: a large room is asked for its number, and listed again when
   (void)room.go("d");
   room.now += PresenceRooms::poll_interval;
   room.serve();
-  CHECK(room.present() == Names{"ann", "b", "c"});
+  CHECK(room.present() == Users{"ann", "b", "c"});
 }
 
 TEST_CASE("presence: a list that has another past than the store is read anew at a check",
@@ -154,7 +154,7 @@ TEST_CASE("presence: a list that has another past than the store is read anew at
   room.serve();  // the check
   room.serve();
   CHECK(room.rooms.counts().reads == 2);
-  CHECK(room.present() == Names{"ann"});
+  CHECK(room.present() == Users{"ann"});
 }
 
 TEST_CASE("presence: a change that no event tells of is found by a check", "[presence]") {
@@ -162,13 +162,13 @@ TEST_CASE("presence: a change that no event tells of is found by a check", "[pre
   (void)room.come("bob");  // its event is lost
   room.now += PresenceRooms::check_interval - 1s;
   room.serve();
-  CHECK(room.present() == Names{"ann"});
+  CHECK(room.present() == Users{"ann"});
   room.now += 1s;
   room.serve();  // the event may still be on its way
-  CHECK(room.present() == Names{"ann"});
+  CHECK(room.present() == Users{"ann"});
   room.now += PresenceRooms::poll_interval;
   room.serve();
-  CHECK(room.present() == Names{"ann", "bob"});
+  CHECK(room.present() == Users{"ann", "bob"});
 }
 
 TEST_CASE("presence: a user whom the store has lost enters again when the list is read",

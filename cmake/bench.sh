@@ -6,6 +6,7 @@ usage() {
   cat <<'END'
 Usage: sh cmake/bench.sh [--no-install] [--help] [--] [option of the benchmark]...
        sh cmake/bench.sh [--no-install] micro [option of Google Benchmark]...
+       sh cmake/bench.sh [--no-install] count [option]...
        sh cmake/bench.sh [--no-install] redis [--quick]
        sh cmake/bench.sh [--no-install] history [--quick]
        sh cmake/bench.sh [--no-install] compile [--rounds N] [--compiler COMMAND]
@@ -18,6 +19,8 @@ build/bench/result.json. All of it takes hours: "--list" names the shapes, "--sh
   --help         this text; "sh cmake/bench.sh -- --help" is about the rest
   --quick        some small shapes for moments: whether it works, not how fast
   micro          what single calls cost, without sockets
+  count          instructions and allocations of a connection and of a message; is done, too, when
+                 all shapes are measured
   redis          the Redis backplane, beside redis-benchmark; and what a history in Redis costs
   history        what recorded messages cost, and many clients that come back at once
   compile        how long a file with roost compiles, beside one with the headers that it needs
@@ -47,6 +50,11 @@ if [ "${1-}" = micro ]; then
     exit 1
   fi
   exec $build/benchmarks/micro "$@"
+fi
+
+if [ "${1-}" = count ]; then
+  shift
+  exec /usr/bin/python3 tests/benchmarks/count.py --build $build "$@"
 fi
 
 if [ "${1-}" = redis ]; then

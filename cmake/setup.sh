@@ -112,6 +112,7 @@ install_missing() {
     need openssl 'the openssl command' have_command openssl
     need redis-server 'the redis-server command' have_command redis-server
     need redis-tools 'the redis-benchmark command' have_command redis-benchmark
+    need valgrind 'valgrind' have_command valgrind
     need python3 'Python, as /usr/bin/python3' have_command /usr/bin/python3
   fi
   if [ "${1-}" = clang ] || [ "${1-}" = tidy ]; then

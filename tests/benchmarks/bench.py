@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import count
 import shapes
 import table
 
@@ -206,6 +207,9 @@ def main():
         print('\nInterrupted: these shapes were measured.')
     print(table.render(results))
     print(f'\nAll figures: {os.path.relpath(path)}')
+    if not options.shape and not options.server:
+        print()
+        count.report(build, *((50, 200) if options.quick else ()))
     sys.exit(1 if bench.has_failed else 0)
 
 

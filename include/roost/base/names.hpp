@@ -4,6 +4,8 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <ranges>
 #include <string_view>
 #include <type_traits>
@@ -30,7 +32,9 @@ class Names {
   template <std::convertible_to<std::string_view>... Name>
     requires(sizeof...(Name) >= 1 && sizeof...(Name) <= max_braced)
   Names(const Name&... names) noexcept  // NOLINT: implicit on purpose
-      : braced_{std::string_view(names)...}, size_(sizeof...(Name)), kind_(Kind::braced) {}
+      : braced_(Braced::of(std::string_view(names)...)),
+        count_(sizeof...(Name)),
+        kind_(Kind::braced) {}
 
   /// Refers to a vector, span or array of strings, which must outlive the call.
   template <std::ranges::contiguous_range Range>
@@ -43,16 +47,18 @@ class Names {
                    [](const void* data, std::size_t i) {
                      using Element = std::ranges::range_value_t<Range>;
                      return std::string_view(static_cast<const Element*>(data)[i]);
-                   }},
-        size_(std::ranges::size(range)),
+                   },
+               .size = std::ranges::size(range)},
         kind_(Kind::range) {}
 
   /// Returns how many names there are.
-  [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] constexpr std::size_t size() const noexcept {
+    return kind_ == Kind::range ? range_.size : count_;
+  }
   /// Returns false if no argument was given. An empty range counts as given.
   [[nodiscard]] constexpr bool is_given() const noexcept { return kind_ != Kind::none; }
   /// Returns whether there are no names, given or not.
-  [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return size() == 0; }
   /// Returns the name at index @p i. @pre `i < size()`
   [[nodiscard]] constexpr std::string_view operator[](std::size_t i) const noexcept {
     return kind_ == Kind::range ? range_.at(range_.data, i) : braced_[i];
@@ -77,22 +83,40 @@ class Names {
   /// Returns an iterator to the first name.
   [[nodiscard]] constexpr iterator begin() const noexcept { return {this, 0}; }
   /// Returns the end iterator.
-  [[nodiscard]] constexpr iterator end() const noexcept { return {this, size_}; }
+  [[nodiscard]] constexpr iterator end() const noexcept { return {this, size()}; }
 
  private:
   enum class Kind : unsigned char { none, braced, range };
   struct Elsewhere {
     const void* data;
     std::string_view (*at)(const void*, std::size_t);
+    std::size_t size;
+  };
+  struct Braced {
+    std::array<const char*, max_braced> data{};
+    std::array<std::uint32_t, max_braced> length{};
+
+    template <class... View>
+    static constexpr Braced of(View... names) noexcept {
+      return {{names.data()...}, {clipped(names.size())...}};
+    }
+    // A name of 4 GiB is invalid, however long it is.
+    static constexpr std::uint32_t clipped(std::size_t size) noexcept {
+      constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+      return size < most ? static_cast<std::uint32_t>(size) : most;
+    }
+    constexpr std::string_view operator[](std::size_t i) const noexcept {
+      return {data[i], length[i]};
+    }
   };
 
   // Options are temporaries of `co_await` expressions and so live in coroutine frames, of which
-  // there is one per connection: the union keeps them small.
+  // there is one per connection: the union and the short lengths keep them small.
   union {
-    std::array<std::string_view, max_braced> braced_{};
+    Braced braced_{};
     Elsewhere range_;
   };
-  std::size_t size_ = 0;
+  std::uint8_t count_ = 0;  // of `braced_`
   Kind kind_ = Kind::none;
 };
 

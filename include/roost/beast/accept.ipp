@@ -7,6 +7,7 @@
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -76,41 +77,48 @@ ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
 }
 
 /// Like `acceptor.accept`, but programs which this process starts do not inherit the socket.
-ROOST_DECL void accept_socket(boost::asio::ip::tcp::acceptor& acceptor,
-                              boost::asio::ip::tcp::socket& socket,
-                              boost::asio::ip::tcp::endpoint& peer,
-                              boost::system::error_code& error) {
+/// @returns nothing if there is an error
+ROOST_DECL std::optional<boost::asio::ip::tcp::socket> accept_socket(
+    boost::asio::ip::tcp::acceptor& acceptor, const boost::asio::any_io_executor& executor,
+    boost::asio::ip::tcp::endpoint& peer, boost::system::error_code& error) {
+  std::optional<boost::asio::ip::tcp::socket> socket;
 #if defined(__linux__)
   auto size = static_cast<socklen_t>(peer.capacity());
   const int accepted = ::accept4(acceptor.native_handle(), peer.data(), &size, SOCK_CLOEXEC);
   if (accepted < 0) {
     const bool is_nobody = errno == EPROTO || errno == EINTR;  // try the next one
     error.assign(is_nobody ? ECONNABORTED : errno, boost::system::system_category());
-    return;
+    return socket;
   }
   peer.resize(size);
-  socket.assign(peer.protocol(), accepted, error);
+  socket.emplace(executor).assign(peer.protocol(), accepted, error);
   if (error) ::close(accepted);
 #else
-  acceptor.accept(socket, peer, error);
-  if (!error) close_on_exec(socket.native_handle());
+  acceptor.accept(socket.emplace(executor), peer, error);
+  if (!error) close_on_exec(socket->native_handle());
 #endif
+  if (error) socket.reset();
+  return socket;
 }
+
+/// What all links of a listener share, so that it is not looked up for each.
+struct SharedByLinks {
+  std::shared_ptr<Flusher> flusher;
+  std::shared_ptr<const StreamOptions> options;
+};
 
 /// Accepts one client and begins to serve it.
 /// @param error  `would_block`: no other client waits; `connection_aborted`: the client has left
 ///               already
 ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
-                           boost::asio::ip::tcp::acceptor& acceptor,
-                           const std::shared_ptr<const StreamOptions>& stream_options,
+                           boost::asio::ip::tcp::acceptor& acceptor, const SharedByLinks& shared,
                            boost::system::error_code& error) {
-  const boost::asio::any_io_executor executor = acceptor.get_executor();
-  boost::asio::ip::tcp::socket socket(executor);
+  const boost::asio::any_io_executor& executor = shared.flusher->get_executor();
   boost::asio::ip::tcp::endpoint peer;
-  accept_socket(acceptor, socket, peer, error);
-  if (error) return;
+  auto socket = accept_socket(acceptor, executor, peer, error);
+  if (!socket) return;
 #if !defined(__linux__)
-  set_options(socket, stream_options->send_buffer_bytes);
+  set_options(*socket, shared.options->send_buffer_bytes);
 #endif
   ConnectionLimiter::Slot slot;
   if (listening->options.address_key && !listening->options.request_key) {
@@ -121,21 +129,20 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
     }
     if (!slot) return;
   }
-  auto link = std::make_shared<Link>(executor, listening->make_transport(std::move(socket)),
-                                     stream_options);
+  const auto link = std::make_shared<Link>(
+      shared.flusher, listening->make_transport(std::move(*socket)), shared.options);
   link->hold(std::move(slot));
-  begin_serving(executor, listening, std::move(link), peer);
+  begin_serving(listening, link, peer);
 }
 
 /// Accepts all connections that the kernel has queued, since closing the acceptor would reset them,
 /// then closes the acceptor.
 ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
-                            boost::asio::ip::tcp::acceptor& acceptor,
-                            const std::shared_ptr<const StreamOptions>& stream_options) {
+                            boost::asio::ip::tcp::acceptor& acceptor, const SharedByLinks& shared) {
   constexpr int most = 65'536;  // bounds how many may be added meanwhile
   boost::system::error_code error;
   for (int i = 0; i < most && !listening->is_stopped; ++i) {
-    accept_one(listening, acceptor, stream_options, error);
+    accept_one(listening, acceptor, shared, error);
     if (error && error != boost::asio::error::connection_aborted) break;
   }
   acceptor.close(error);
@@ -145,8 +152,10 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   constexpr int max_accepted = 16;
   const ScopedValue registration(listening->acceptor, &acceptor);
-  const auto stream_options =
-      LoopClock::own(acceptor.get_executor(), listening->options.stream, &StreamOptions::clock);
+  const SharedByLinks shared{
+      .flusher = Flusher::of(acceptor.get_executor()),
+      .options = LoopClock::own(acceptor.get_executor(), listening->options.stream,
+                                &StreamOptions::clock)};
   while (!listening->is_stopped && !listening->is_handed_over) {
     boost::system::error_code error;
     co_await acceptor.async_wait(boost::asio::ip::tcp::acceptor::wait_read,
@@ -156,7 +165,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     // same batch.
     for (int i = 0; i < max_accepted && !error && !listening->is_stopped; ++i) {
       if (i > 0 && listening->handshakes.size() >= listening->options.max_handshakes) break;
-      accept_one(listening, acceptor, stream_options, error);
+      accept_one(listening, acceptor, shared, error);
     }
     if (!error || error == boost::asio::error::would_block ||
         error == boost::asio::error::connection_aborted || listening->is_stopped ||
@@ -170,7 +179,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
     co_await sleep_until(acceptor.get_executor(), clock,
                          clock.now() + std::chrono::milliseconds(100));
   }
-  if (!listening->is_stopped) accept_rest(listening, acceptor, stream_options);
+  if (!listening->is_stopped) accept_rest(listening, acceptor, shared);
 }
 
 }  // namespace roost::detail

@@ -7,16 +7,15 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
-#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"
@@ -95,8 +94,12 @@ struct Listening final : Entrance {
   ConnectionLimiter limiter;
   LogThrottle throttle;
   class Visitor;
-  std::vector<Visitor*> visitors;  // each knows its index
-  std::list<Visitor*> handshakes;  // visitors that are not known yet, the oldest first
+  // A visitor is in one of these lists: first in that of the handshakes, the oldest first.
+  using Visitors =
+      boost::intrusive::list<Visitor,
+                             boost::intrusive::base_hook<boost::intrusive::list_base_hook<>>>;
+  Visitors handshakes;
+  Visitors others;
 
   explicit Listening(ListenOptions listen_options = {})
       : options(std::move(listen_options)), limiter(options.per_key, *options.stream.clock) {}
@@ -122,21 +125,17 @@ struct Listening final : Entrance {
   void cut_off() noexcept override;
 
   /// A client that has connected, until the application is done with it.
-  class Visitor {
+  class Visitor : public boost::intrusive::list_base_hook<> {
    public:
     Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link)
-        : index_(listening->visitors.size()), listening_(std::move(listening)), link_(link) {
-      listening_->visitors.push_back(this);
-      position_ = listening_->handshakes.insert(listening_->handshakes.end(), this);
+        : listening_(std::move(listening)), link_(link) {
+      listening_->handshakes.push_back(*this);
     }
     Visitor(const Visitor&) = delete;
     Visitor& operator=(const Visitor&) = delete;
     ~Visitor() {
-      end_handshake();
-      std::vector<Visitor*>& all = listening_->visitors;
-      all.back()->index_ = index_;
-      all[index_] = all.back();
-      all.pop_back();
+      Visitors& list = is_in_handshake_ ? listening_->handshakes : listening_->others;
+      list.erase(list.iterator_to(*this));
     }
 
     [[nodiscard]] Listening& listening() const noexcept { return *listening_; }
@@ -155,7 +154,8 @@ struct Listening final : Entrance {
     /// Stops counting it as a handshake.
     void end_handshake() noexcept {
       if (!std::exchange(is_in_handshake_, false)) return;
-      listening_->handshakes.erase(position_);
+      listening_->others.splice(listening_->others.end(), listening_->handshakes,
+                                listening_->handshakes.iterator_to(*this));
     }
     [[nodiscard]] bool is_in_handshake() const noexcept { return is_in_handshake_; }
     /// Receives the link of an `Upgrade` that was destroyed without an answer.
@@ -166,8 +166,6 @@ struct Listening final : Entrance {
     }
 
    private:
-    std::size_t index_ = 0;  // in `visitors`
-    std::list<Visitor*>::iterator position_;
     bool is_in_handshake_ = true;
     bool is_known_ = false;
     const std::shared_ptr<Listening> listening_;
@@ -182,9 +180,8 @@ struct Listening final : Entrance {
 };
 
 /// Serves one connection: from its first byte to the end of the application's handler.
-ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
-                              const std::shared_ptr<Listening>& listening,
-                              std::shared_ptr<Link> link,
+ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
+                              const std::shared_ptr<Link>& link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint);
 
 /// Opens a socket that listens and does not block. On Linux, accepted sockets inherit its options.

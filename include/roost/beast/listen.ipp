@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "roost/beast/accept.ipp"
+#include "roost/beast/http/head_reader.hpp"
 #include "roost/beast/listen.hpp"
 
 namespace roost {
@@ -128,58 +129,108 @@ ROOST_DECL void end_unanswered(const std::shared_ptr<Listening::Visitor>& visito
                [visitor](const std::exception_ptr&) {});
 }
 
+/// Called when nothing runs for a client any more.
+/// @param error  why it ended; null: as intended
+ROOST_DECL void note_end(const std::shared_ptr<Listening::Visitor>& visitor,
+                         const std::exception_ptr& error) {
+  note_failure(*visitor, error);
+  report(*visitor, error);
+  end_unanswered(visitor, error);
+}
+
 /// Runs a coroutine for a client, and keeps its `Visitor` until the coroutine ends.
-/// @param is_handler  whether the coroutine is the application's handler
 ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
                       std::shared_ptr<Listening::Visitor> visitor,
-                      boost::asio::awaitable<void> coroutine, bool is_handler) {
+                      boost::asio::awaitable<void> coroutine) {
   TaskGroup& visits = visitor->listening().gate->visits();
   visits.spawn(executor, std::move(coroutine),
-               [visitor = std::move(visitor), is_handler](const std::exception_ptr& error) {
-                 note_failure(*visitor, error);
-                 report(*visitor, error);
-                 if (is_handler || error) end_unanswered(visitor, error);
+               [visitor = std::move(visitor)](const std::exception_ptr& error) {
+                 note_end(visitor, error);
                });
 }
 
-/// Calls the handler of the application, in a coroutine of its own, so that the memory for reading
-/// the request is freed.
+/// Calls the handler of the application.
 ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
-                             std::shared_ptr<Link> link, HttpRequest request,
+                             const std::shared_ptr<Link>& link, HttpRequest request,
                              const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   visitor->become_known();
-  const auto executor = link->get_executor();
-  Upgrade upgrade(std::move(link), std::move(request), remote_endpoint,
+  Upgrade upgrade(link, std::move(request), remote_endpoint,
                   std::shared_ptr<std::shared_ptr<Link>>(visitor, &visitor->unanswered()));
-  spawn(executor, visitor, visitor->listening().handler(std::move(upgrade)),
-        /*is_handler=*/true);
+  spawn(link->get_executor(), visitor, visitor->listening().handler(std::move(upgrade)));
 }
 
-ROOST_DECL boost::asio::awaitable<void> serve(std::shared_ptr<Listening::Visitor> visitor,
-                                              std::shared_ptr<Link> link,
-                                              boost::asio::ip::tcp::endpoint remote_endpoint) {
-  Listening& listening = visitor->listening();
-  HttpRequest request = co_await read_request(link);
-  if (link->is_down()) co_return;  // the listener has stopped
+/// A request that is being read; owned by the pending read. Not a coroutine: that would cost
+/// several blocks of memory for each connection.
+struct PendingRequest {
+  PendingRequest(std::shared_ptr<Listening::Visitor> v, std::shared_ptr<Link> l,
+                 const boost::asio::ip::tcp::endpoint& peer)
+      : visitor(std::move(v)),
+        link(std::move(l)),
+        remote_endpoint(peer),
+        running(visitor->listening().gate->visits(), link->get_executor()),
+        head(*link) {}
+
+  const std::shared_ptr<Listening::Visitor> visitor;
+  const std::shared_ptr<Link> link;
+  const boost::asio::ip::tcp::endpoint remote_endpoint;
+  const TaskGroup::Ticket running;
+  HeadReader head;
+};
+
+/// Answers a request, or calls the handler of the application.
+ROOST_DECL void serve(PendingRequest& pending) {
+  Listening& listening = pending.visitor->listening();
+  const std::shared_ptr<Link>& link = pending.link;
+  const boost::asio::any_io_executor& executor = link->get_executor();
+  if (auto refusal = pending.head.judge()) {
+    return spawn(executor, pending.visitor, refuse(link, std::move(*refusal)));
+  }
+  if (link->is_down()) return;  // the listener has stopped
+  HttpRequest request = pending.head.parser.release();
   std::optional<std::string> response = answer(listening, request);
-  if (!response) response = admit(listening, *link, request, remote_endpoint);
+  if (!response) response = admit(listening, *link, request, pending.remote_endpoint);
   if (response) {
-    co_await respond(link, std::move(*response));
+    spawn(executor, pending.visitor, respond(link, std::move(*response)));
   } else {
-    call_handler(visitor, std::move(link), std::move(request), remote_endpoint);
+    call_handler(pending.visitor, link, std::move(request), pending.remote_endpoint);
   }
 }
 
-ROOST_DECL void begin_serving(const boost::asio::any_io_executor& executor,
-                              const std::shared_ptr<Listening>& listening,
-                              std::shared_ptr<Link> link,
+/// Reads until the head of the request is complete, then serves the request.
+ROOST_DECL void read_on(std::unique_ptr<PendingRequest> pending) {
+  HeadReader& head = pending->head;
+  if (!head.is_done()) {
+    return head.read([pending = std::move(pending)]() mutable { read_on(std::move(pending)); });
+  }
+  try {
+    serve(*pending);
+  } catch (...) {
+    note_end(pending->visitor, std::current_exception());
+  }
+}
+
+ROOST_DECL void begin_reading(std::unique_ptr<PendingRequest> pending, error_code error) {
+  try {
+    if (error) fail_handshake(*pending->link, error);
+    pending->head.take_leftover();
+  } catch (...) {
+    return note_end(pending->visitor, std::current_exception());
+  }
+  read_on(std::move(pending));
+}
+
+ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
+                              const std::shared_ptr<Link>& link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   listening->evict_handshakes();
   if (listening->is_stopped) return link->abort();  // stopped by a callback meanwhile
   link->set_deadline(listening->handshake_timeout());
   auto visitor = std::make_shared<Listening::Visitor>(listening, link);
-  auto serving = serve(visitor, std::move(link), remote_endpoint);
-  spawn(executor, std::move(visitor), std::move(serving), /*is_handler=*/false);
+  auto pending = std::make_unique<PendingRequest>(std::move(visitor), link, remote_endpoint);
+  if (!link->needs_open()) return begin_reading(std::move(pending), {});
+  link->open([pending = std::move(pending)](error_code error) mutable {
+    begin_reading(std::move(pending), error);
+  });
 }
 
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
@@ -221,7 +272,7 @@ ROOST_DECL void Listening::note_refusal(const Refusal& refusal) noexcept {
 
 ROOST_DECL void Listening::evict_handshakes() noexcept {
   while (handshakes.size() >= options.max_handshakes) {
-    Visitor& oldest = *handshakes.front();
+    Visitor& oldest = handshakes.front();
     const std::shared_ptr<Link> link = oldest.link();
     oldest.end_handshake();
     if (link) link->abort();
@@ -239,9 +290,11 @@ ROOST_DECL void Listening::end_accepting() noexcept {
 
 template <class Predicate>
 void Listening::abort_if(Predicate predicate) noexcept {
-  for (const Visitor* visitor : visitors) {
-    const std::shared_ptr<Link> link = visitor->link();
-    if (link && predicate(*visitor, *link)) link->abort();
+  for (Visitors* const list : {&handshakes, &others}) {
+    for (const Visitor& visitor : *list) {
+      const std::shared_ptr<Link> link = visitor.link();
+      if (link && predicate(visitor, *link)) link->abort();
+    }
   }
 }
 
@@ -254,9 +307,8 @@ ROOST_DECL Clock::duration Listening::handshake_timeout() const noexcept {
 ROOST_DECL void Listening::hand_over() noexcept {
   // A drain must not wait longer for a client that never ends its request than for one that does
   // not answer a close frame.
-  for (const Visitor* visitor : visitors) {
-    const std::shared_ptr<Link> link = visitor->is_known() ? nullptr : visitor->link();
-    if (link) link->tighten_deadline(handshake_timeout());
+  for (const Visitor& visitor : handshakes) {
+    if (const auto link = visitor.link()) link->tighten_deadline(handshake_timeout());
   }
   if (!options.reuse_port) return;
   is_handed_over = true;

@@ -72,14 +72,23 @@ class Upgrade {
   }
 
   /// @private For roost's own readers of requests.
-  /// @param unanswered  receives the link if the upgrade is destroyed without an answer
   Upgrade(std::shared_ptr<detail::Link> link, Request request,
-          boost::asio::ip::tcp::endpoint remote_endpoint,
-          std::weak_ptr<std::shared_ptr<detail::Link>> unanswered = {})
-      : pending_(new Pending{std::move(request), std::move(link), std::move(unanswered)}),
+          boost::asio::ip::tcp::endpoint remote_endpoint)
+      : pending_(new Pending{std::move(request), std::move(link)}),
         remote_endpoint_(std::move(remote_endpoint)) {
     require_upgrade(pending_->request);
   }
+  /// @private For a listener.
+  /// @param unanswered  receives the link if the upgrade is destroyed without an answer
+  /// @pre `check_handshake` has accepted the request
+  Upgrade(std::shared_ptr<detail::Link> link, Request request,
+          boost::asio::ip::tcp::endpoint remote_endpoint,
+          std::weak_ptr<std::shared_ptr<detail::Link>> unanswered)
+      : pending_(new Pending{.request = std::move(request),
+                             .link = std::move(link),
+                             .unanswered = std::move(unanswered),
+                             .is_checked = true}),
+        remote_endpoint_(std::move(remote_endpoint)) {}
 
   /// Takes the connection over; the moved-from upgrade counts as answered.
   Upgrade(Upgrade&&) noexcept = default;
@@ -150,7 +159,12 @@ class Upgrade {
   struct Pending {
     Request request;
     std::shared_ptr<detail::Link> link;  // null once answered
-    std::weak_ptr<std::shared_ptr<detail::Link>> unanswered;
+    std::weak_ptr<std::shared_ptr<detail::Link>> unanswered = {};
+    bool is_checked = false;  // by `check_handshake`
+    // Of the answer; here, so that they are not in a coroutine's frame.
+    std::string subprotocol = {};
+    std::string server = {};
+    boost::asio::ip::tcp::endpoint remote_endpoint = {};
   };
 
   static void require_upgrade(const Request& request);
@@ -158,8 +172,10 @@ class Upgrade {
   Pending& unanswered();
   std::shared_ptr<detail::Link> take_link();
   static boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> complete_handshake(
-      std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
-      std::string server, boost::asio::ip::tcp::endpoint remote_endpoint);
+      std::unique_ptr<Pending> pending, std::shared_ptr<detail::Link> link);
+  static boost::asio::awaitable<void> check(Pending& pending, std::shared_ptr<detail::Link> link);
+  static std::shared_ptr<BeastWebSocket> start(Pending& pending,
+                                               const std::shared_ptr<detail::Link>& link);
 
   std::unique_ptr<Pending> pending_;  // null once accepted
   boost::asio::ip::tcp::endpoint remote_endpoint_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/beast/http/field.hpp>
 #include <stdexcept>
 
@@ -32,13 +33,12 @@ ROOST_DECL const Upgrade::Request& Upgrade::request() const {
 
 ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::accept(
     const AcceptOptions& options) {
-  std::string subprotocol = detail::choose_subprotocol(unanswered().request, options.subprotocols);
-  const std::shared_ptr<detail::Link> link = take_link();
-  const auto pending = std::exchange(pending_, nullptr);
-  return detail::on_executor(
-      link->get_executor(),
-      complete_handshake(link, std::move(pending->request), std::move(subprotocol),
-                         std::string(options.server), remote_endpoint_));
+  Pending& pending = unanswered();
+  pending.subprotocol = detail::choose_subprotocol(pending.request, options.subprotocols);
+  pending.server = options.server;
+  pending.remote_endpoint = remote_endpoint_;
+  std::shared_ptr<detail::Link> link = take_link();
+  return complete_handshake(std::exchange(pending_, nullptr), std::move(link));
 }
 
 ROOST_DECL boost::asio::awaitable<void> Upgrade::reject(unsigned status, std::string_view body,
@@ -68,28 +68,47 @@ ROOST_DECL std::shared_ptr<detail::Link> Upgrade::take_link() {
 }
 
 ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::complete_handshake(
-    std::shared_ptr<detail::Link> link, Request request, std::string subprotocol,
-    std::string server, boost::asio::ip::tcp::endpoint remote_endpoint) {
+    std::unique_ptr<Pending> pending, std::shared_ptr<detail::Link> link) {
+  if (co_await boost::asio::this_coro::executor != link->get_executor()) {
+    auto there = complete_handshake(std::move(pending), link);
+    co_return co_await detail::on_executor(link->get_executor(), std::move(there));
+  }
   if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
   std::unique_ptr<detail::Link, detail::AbortLink> unless_all_goes_well(link.get());
-  if (auto refusal = detail::normalise(request);
-      refusal || (refusal = detail::check_handshake(request))) {
-    co_await detail::respond(link, detail::refusal_response(*refusal, request.version()));
-    throw detail::RefusedRequest(*refusal);
-  }
+  if (!pending->is_checked) co_await check(*pending, link);
+  auto socket = start(*pending, link);
+  static_cast<void>(unless_all_goes_well.release());
+  co_return socket;
+}
+
+/// Answers a request that RFC 6455 does not allow.
+/// @par Errors  `RefusedRequest`, after the answer.
+ROOST_DECL boost::asio::awaitable<void> Upgrade::check(Pending& pending,
+                                                       std::shared_ptr<detail::Link> link) {
+  auto refusal = detail::normalise(pending.request);
+  if (!refusal) refusal = detail::check_handshake(pending.request);
+  if (!refusal) co_return;
+  co_await detail::respond(link, detail::refusal_response(*refusal, pending.request.version()));
+  throw detail::RefusedRequest(*refusal);
+}
+
+/// Accepts a request, and makes the socket.
+ROOST_DECL std::shared_ptr<BeastWebSocket> Upgrade::start(
+    Pending& pending, const std::shared_ptr<detail::Link>& link) {
+  Request& request = pending.request;
+  const auto& compression = link->options().compression;
   const auto deflate = detail::agree_on_deflate(
       detail::header_value(request, boost::beast::http::field::sec_websocket_extensions)
           .value_or(std::string_view()),
-      link->options().compression);
-  detail::send_response(*link, detail::acceptance(request, server, subprotocol, deflate));
-  static_cast<void>(unless_all_goes_well.release());
+      compression);
+  link->try_send(detail::acceptance(request, pending.server, pending.subprotocol, deflate),
+                 detail::Outbox::EntryClass::control);
   link->clear_deadline();
   detail::forget_handshake(request);
   const auto conversation = std::make_shared<detail::LinkConversation>(
-      link, detail::form_of(deflate, link->options().compression),
-      deflate && deflate->keeps_client_context);
-  co_return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
-                                             std::move(subprotocol), remote_endpoint);
+      link, detail::form_of(deflate, compression), deflate && deflate->keeps_client_context);
+  return std::make_shared<BeastWebSocket>(conversation, std::move(request.base()),
+                                          std::move(pending.subprotocol), pending.remote_endpoint);
 }
 
 namespace detail {

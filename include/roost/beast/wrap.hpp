@@ -40,7 +40,8 @@ std::shared_ptr<BeastWebSocket> wrap(const boost::asio::any_io_executor& executo
   detail::validate(options);
   if (!stream.is_open()) throw Error(errc::connection_closed, "the stream is not open");
   auto channel = std::make_shared<detail::WrappedChannel>(
-      executor, detail::LoopClock::own(executor, options, &StreamOptions::clock));
+      detail::Flusher::of(executor),
+      detail::LoopClock::own(executor, options, &StreamOptions::clock));
   const auto conversation =
       std::make_shared<detail::WrappedConversation<Next, deflate>>(channel, std::move(stream));
   return std::make_shared<BeastWebSocket>(conversation, std::move(request), std::string(),

@@ -78,7 +78,7 @@ class ChatServer {
     auto link = std::make_shared<detail::Link>(
         executor, std::make_unique<ScriptedTransport>(executor, script_, number, std::move(wire)),
         listening_->options.stream);
-    detail::begin_serving(executor, listening_, std::move(link), {});
+    detail::begin_serving(listening_, link, {});
   }
 
   void expect(bool holds, const std::string& otherwise) {

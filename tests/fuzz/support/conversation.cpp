@@ -50,7 +50,7 @@ class Conversation {
     auto link = std::make_shared<detail::Link>(
         executor, std::make_unique<test::ScriptedTransport>(executor, script_, 0, wire_),
         listening_->options.stream);
-    detail::begin_serving(executor, listening_, std::move(link), {});
+    detail::begin_serving(listening_, link, {});
     if (manners_.is_patient) {
       const std::string_view request = bytes.substr(0, bytes.find("\r\n\r\n") + 4);
       client_.send(request);

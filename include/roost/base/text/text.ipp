@@ -7,6 +7,11 @@
 #include <random>
 #include <system_error>
 
+#if defined(__linux__) || defined(__APPLE__)
+#include <sys/random.h>
+#include <unistd.h>
+#endif
+
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
 
@@ -151,15 +156,25 @@ ROOST_DECL std::string describe(const std::exception_ptr& error) {
   }
 }
 
-ROOST_WHEN_USED_DEF std::string random_id() {
-  static thread_local std::random_device device;
+/// Fills @p words from the system's generator of random bytes.
+ROOST_DECL void fill_randomly(std::array<std::uint32_t, 4>& words) {
+#if defined(__linux__) || defined(__APPLE__)
+  // `std::random_device` may ask the processor, which takes microseconds for each word.
+  if (::getentropy(words.data(), sizeof words) == 0) return;
+#endif
+  std::random_device device;
   static_assert(std::random_device::max() >= 0xFFFFFFFFU);
+  for (std::uint32_t& word : words) word = static_cast<std::uint32_t>(device());
+}
+
+ROOST_WHEN_USED_DEF std::string random_id() {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::string id;
-  id.reserve(32);
-  for (int word = 0; word < 4; ++word) {
-    const auto bits = static_cast<std::uint32_t>(device());
-    for (int shift = 28; shift >= 0; shift -= 4) id += digits[(bits >> shift) & 15];
+  std::string id(32, '0');
+  auto digit = id.begin();
+  std::array<std::uint32_t, 4> words{};
+  fill_randomly(words);
+  for (const std::uint32_t bits : words) {
+    for (int shift = 28; shift >= 0; shift -= 4) *digit++ = digits[(bits >> shift) & 15];
   }
   return id;
 }

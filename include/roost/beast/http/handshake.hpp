@@ -11,6 +11,7 @@
 
 #include "roost/base/build/config.hpp"
 #include "roost/beast/options.hpp"
+#include "roost/socket/frame.hpp"
 #include "roost/socket/websocket_like.hpp"
 
 namespace roost::detail {
@@ -88,10 +89,9 @@ ROOST_DECL FrameForm form_of(const std::optional<AgreedDeflate>& agreed,
 /// @param server       empty: Beast's default, which names its version
 /// @param subprotocol  empty: none
 /// @pre `check_handshake` found nothing
-[[nodiscard]] ROOST_DECL std::string acceptance(const RequestHeader& request,
-                                                std::string_view server,
-                                                std::string_view subprotocol,
-                                                const std::optional<AgreedDeflate>& deflate);
+[[nodiscard]] ROOST_DECL Frame acceptance(const RequestHeader& request, std::string_view server,
+                                          std::string_view subprotocol,
+                                          const std::optional<AgreedDeflate>& deflate);
 
 /// Erases the headers of the handshake.
 ROOST_DECL void forget_handshake(RequestHeader& request);

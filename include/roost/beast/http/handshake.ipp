@@ -190,27 +190,35 @@ ROOST_DECL std::optional<Refusal> check_handshake(const RequestHeader& request) 
   return std::nullopt;
 }
 
-ROOST_DECL std::string acceptance(const RequestHeader& request, std::string_view server,
-                                  std::string_view subprotocol,
-                                  const std::optional<AgreedDeflate>& deflate) {
+ROOST_DECL Frame acceptance(const RequestHeader& request, std::string_view server,
+                            std::string_view subprotocol,
+                            const std::optional<AgreedDeflate>& deflate) {
   namespace websocket = boost::beast::websocket::detail;
   const std::string_view key =
       header_value(request, boost::beast::http::field::sec_websocket_key).value();
   websocket::sec_ws_accept_type proof;
   websocket::make_sec_ws_accept(proof, {key.data(), key.size()});
-  std::string response;
-  response.reserve(256);
-  const auto add = [&](std::string_view name, std::string_view value) {
-    if (!value.empty()) response.append(name).append(": ").append(value).append("\r\n");
+  const std::array<std::pair<std::string_view, std::string_view>, 6> headers{
+      {{"Upgrade", "websocket"},
+       {"Connection", "upgrade"},
+       {"Sec-WebSocket-Accept", {proof.data(), proof.size()}},
+       {"Server", server.empty() ? std::string_view(BOOST_BEAST_VERSION_STRING) : server},
+       {"Sec-WebSocket-Protocol", subprotocol},
+       {"Sec-WebSocket-Extensions", deflate ? std::string_view(deflate->response) : ""}}};
+  // Twice: for the size, and for the bytes.
+  const auto for_each_part = [&](auto f) {
+    f("HTTP/1.1 101 Switching Protocols\r\n");
+    for (const auto& [name, value] : headers) {
+      if (value.empty()) continue;
+      f(name), f(": "), f(value), f("\r\n");
+    }
+    f("\r\n");
   };
-  response = "HTTP/1.1 101 Switching Protocols\r\n";
-  add("Upgrade", "websocket");
-  add("Connection", "upgrade");
-  add("Sec-WebSocket-Accept", {proof.data(), proof.size()});
-  add("Server", server.empty() ? std::string_view(BOOST_BEAST_VERSION_STRING) : server);
-  add("Sec-WebSocket-Protocol", subprotocol);
-  if (deflate) add("Sec-WebSocket-Extensions", deflate->response);
-  response += "\r\n";
+  std::size_t size = 0;
+  for_each_part([&](std::string_view part) { size += part.size(); });
+  Frame response = Frame::raw(size);
+  auto* to = reinterpret_cast<char*>(response.data());
+  for_each_part([&](std::string_view part) { to = std::copy(part.begin(), part.end(), to); });
   return response;
 }
 

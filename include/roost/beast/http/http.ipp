@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/http/write.hpp>
 #include <cstring>
-#include <iterator>
 #include <sstream>
 
+#include "roost/beast/http/head_reader.hpp"
 #include "roost/beast/http/http.hpp"
 #include "roost/beast/http/target.hpp"
 
@@ -74,111 +68,21 @@ ROOST_DECL std::string refusal_response(const Refusal& refusal, unsigned version
   return http_response(refusal.status, body, version);
 }
 
-/// Checks a request for a size above a limit, and a request for a WebSocket for a body.
-ROOST_DECL std::optional<Refusal> refusal_of(
-    boost::beast::http::request_parser<boost::beast::http::empty_body>& parser,
-    const StreamOptions& options) {
-  namespace http = boost::beast::http;
-  auto& request = parser.get();
-  const auto fields = static_cast<std::size_t>(std::distance(request.begin(), request.end()));
-  if (request.target().size() > options.max_target_bytes) {
-    return Refusal{.status = 414,
-                   .error = http::error::header_limit,
-                   .why = "the request target has too many bytes",
-                   .unit = "bytes",
-                   .size = request.target().size(),
-                   .limit = options.max_target_bytes};
-  }
-  if (fields > options.max_header_fields) {
-    return Refusal{.status = 431,
-                   .error = http::error::header_limit,
-                   .why = "the request has too many header fields",
-                   .unit = "fields",
-                   .size = fields,
-                   .limit = options.max_header_fields};
-  }
-  if (auto refusal = normalise(request)) return refusal;
-  // The bytes of a body would be taken for frames.
-  const bool has_body = header_value(request, http::field::transfer_encoding) ||
-                        parser.content_length().value_or(0) > 0;
-  if (has_body && asks_for_websocket(request)) {
-    return Refusal{.status = 400,
-                   .error = http::error::unexpected_body,
-                   .why = "a request for a WebSocket must not have a body"};
-  }
-  return std::nullopt;
+ROOST_DECL boost::asio::awaitable<void> refuse(std::shared_ptr<Link> link, Refusal refusal) {
+  co_await respond(link, refusal_response(refusal, 11));
+  link->end();
+  throw RefusedRequest(std::move(refusal));
 }
-
-/// Why the head of a request could not be read; `nullopt` if the peer has left.
-/// @param bytes  how many bytes of the head have arrived
-ROOST_DECL std::optional<Refusal> refusal_of(error_code error, std::size_t bytes,
-                                             const StreamOptions& options) {
-  namespace http = boost::beast::http;
-  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    return Refusal{.status = 431,
-                   .error = error,
-                   .why = "the head of the request has too many bytes",
-                   .unit = "bytes",
-                   .size = bytes,
-                   .limit = options.max_header_bytes};
-  }
-  const bool is_malformed = error.category() == make_error_code(http::error::bad_method).category();
-  if (!is_malformed || error == http::error::end_of_stream ||
-      error == http::error::partial_message) {
-    return std::nullopt;
-  }
-  return Refusal{.status = 400, .error = error, .why = error.message()};
-}
-
-/// The buffer, stream and parser with which the head of a request is read. They are not in the
-/// frame of `read_request`: Asio reuses that memory for coroutines that live as long as the
-/// connection.
-struct HeadReader {
-  explicit HeadReader(const std::shared_ptr<Link>& link)
-      : buffer(link->options().max_header_bytes + 4'096), stream(link) {
-    parser.header_limit(static_cast<std::uint32_t>(link->options().max_header_bytes));
-  }
-
-  boost::beast::http::request_parser<boost::beast::http::empty_body> parser;
-  boost::beast::flat_buffer buffer;
-  LinkStream stream;
-  error_code error;
-  std::optional<Refusal> refusal;
-
-  /// Decides what becomes of the request.
-  /// @param parsed  how many bytes the parser has taken
-  void judge(std::size_t parsed) {
-    const Link& link = stream.link();
-    if (error && link.is_down() && error != boost::beast::http::error::end_of_stream) {
-      throw Error(errc::timed_out, "the handshake");
-    }
-    refusal = error ? refusal_of(error, parsed + buffer.size(), link.options())
-                    : refusal_of(parser, link.options());
-  }
-};
 
 ROOST_DECL boost::asio::awaitable<boost::beast::http::request<boost::beast::http::empty_body>>
 read_request(std::shared_ptr<Link> link) {
-  const auto head = std::make_unique<HeadReader>(link);
-  if (link->needs_open()) co_await link->open(head->error);
-  if (head->error) {
-    link->end();
-    throw boost::system::system_error(head->error, "the TLS handshake");
-  }
-  const std::size_t parsed = co_await boost::beast::http::async_read_header(
-      head->stream, head->buffer, head->parser,
-      boost::asio::redirect_error(boost::asio::use_awaitable, head->error));
-  head->judge(parsed);
-  if (head->refusal) {
-    co_await respond(link, refusal_response(*head->refusal, 11));
-    link->end();
-    throw RefusedRequest(*head->refusal);
-  }
-  if (head->error) {
-    link->end();
-    throw boost::system::system_error(head->error, "reading the upgrade request");
-  }
-  link->put_back(head->buffer.cdata());
+  const auto head = std::make_unique<HeadReader>(*link);
+  error_code error;
+  if (link->needs_open()) co_await link->open(error);
+  if (error) fail_handshake(*link, error);
+  head->take_leftover();
+  while (!head->is_done()) co_await head->read();
+  if (auto refusal = head->judge()) co_await refuse(link, std::move(*refusal));
   co_return head->parser.release();
 }
 

@@ -35,11 +35,8 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     ~Owner() = default;
   };
 
-  Channel(const boost::asio::any_io_executor& executor,
-          std::shared_ptr<const StreamOptions> options)
-      : flusher_(Flusher::of(executor)),
-        options_(std::move(options)),
-        last_activity_(clock().now()) {}
+  Channel(std::shared_ptr<Flusher> flusher, std::shared_ptr<const StreamOptions> options)
+      : flusher_(std::move(flusher)), options_(std::move(options)), last_activity_(clock().now()) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/post.hpp>
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/require.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +37,9 @@ class Flushable {
 class Flusher : public std::enable_shared_from_this<Flusher> {
  public:
   explicit Flusher(boost::asio::any_io_executor executor)
-      : executor_(std::move(executor)), counter_(Running::counter(executor_)) {}
+      : executor_(std::move(executor)),
+        later_(boost::asio::require(executor_, boost::asio::execution::blocking.never)),
+        counter_(Running::counter(executor_)) {}
 
   /// The flusher that all sockets of @p executor share. From any thread.
   static std::shared_ptr<Flusher> of(const boost::asio::any_io_executor& executor) {
@@ -98,7 +101,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   }
 
   void post_turn() {
-    boost::asio::post(executor_, [self = shared_from_this()] { self->turn(); });
+    later_.execute([self = shared_from_this()] { self->turn(); });
   }
 
   void turn() {
@@ -135,6 +138,7 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   }
 
   const boost::asio::any_io_executor executor_;
+  const boost::asio::any_io_executor later_;  // `executor_`, for functions that it runs later
   const Running::Counter counter_;
   std::vector<Flushable*> dirty_;     // since the last flush
   std::vector<Flushable*> flushing_;  // being flushed, slice by slice

@@ -3,7 +3,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/buffer.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "roost/beast/transport/channel.hpp"
@@ -25,20 +25,28 @@ namespace roost::detail {
 /// a handle.
 class Link final : public Channel {
  public:
-  Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
+  /// @param flusher  that of the executor on which the link is used
+  Link(std::shared_ptr<Flusher> flusher, std::unique_ptr<Transport> transport,
        std::shared_ptr<const StreamOptions> options)
-      : Channel(executor, std::move(options)), transport_(std::move(transport)) {
+      : Channel(std::move(flusher), std::move(options)), transport_(std::move(transport)) {
     outbox().coalesce_frames();
   }
   Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : Link(executor, std::move(transport),
+      : Link(Flusher::of(executor), std::move(transport),
              LoopClock::own(executor, options, &StreamOptions::clock)) {}
 
   /// Whether the peer has sent anything yet.
   [[nodiscard]] bool has_received() const noexcept { return has_received_; }
 
-  /// Prepares the transport for the first byte, for example with a TLS handshake.
+  /// Prepares the transport for the first byte, for example with a TLS handshake; then calls @p f,
+  /// with an `error_code`. The function must own the owner of this link.
+  template <class F>
+    requires(!std::is_same_v<F, error_code>)
+  void open(F f) {
+    transport_->async_open(std::move(f));
+  }
+  /// Does what `open` with a function does, in a coroutine.
   boost::asio::awaitable<void> open(error_code& error);
   [[nodiscard]] bool needs_open() const noexcept { return transport_->needs_open(); }
 
@@ -59,16 +67,12 @@ class Link final : public Channel {
   /// valid during the call. The handler must own the owner of this link.
   template <class Handler>
   void receive(std::size_t max, Handler handler) {
-    auto take = [this, handler = std::move(handler)](error_code error,
-                                                     boost::asio::mutable_buffer data) mutable {
+    transport_->async_read(max, [this, handler = std::move(handler)](
+                                    error_code error, boost::asio::mutable_buffer data) mutable {
       if (!error) note_activity();
       has_received_ = true;
       std::move(handler)(error, std::span(static_cast<std::byte*>(data.data()), data.size()));
-    };
-    // Asio's own allocator might give it a larger block that another operation has left, and the
-    // read of an idle connection keeps its block.
-    transport_->async_read(max,
-                           boost::asio::bind_allocator(std::allocator<void>(), std::move(take)));
+    });
   }
 
   /// Puts bytes before those that `receive` will read: bytes that were read before roost had the

@@ -200,9 +200,9 @@ ROOST_DECL void TcpTransport::abort(Socket& socket) noexcept {
 ROOST_DECL void TcpTransport::async_read(std::size_t max, ReadHandler handler) {
   max_ = max;
 #if defined(__linux__)
-  polled.handler.swap(handler);  // its move assignment never ends in Boost 1.81
+  polled.handler = std::move(handler);
   if (poller_ && poller_->wait(*this)) return;
-  polled.handler.swap(handler);
+  handler = std::move(polled.handler);
 #endif
   socket_.async_wait(Socket::wait_read,
                      [this, handler = std::move(handler)](error_code error) mutable {

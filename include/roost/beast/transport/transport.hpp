@@ -10,6 +10,8 @@
 #include <optional>
 #include <span>
 
+#include "roost/runtime/detail/callback.hpp"
+
 namespace roost::detail {
 
 /// What the kernel knows about the progress of a peer. How much the kernel has accepted says
@@ -32,8 +34,8 @@ using boost::system::error_code;
 class Transport {
  public:
   /// The buffer is valid during the call only, and may be changed.
-  using ReadHandler =
-      boost::asio::any_completion_handler<void(error_code, boost::asio::mutable_buffer)>;
+  /// Without a block of memory for the handler of a conversation, which waits most of the time.
+  using ReadHandler = Callback<void(error_code, boost::asio::mutable_buffer), 4 * sizeof(void*)>;
   using WriteHandler = boost::asio::any_completion_handler<void(error_code, std::size_t)>;
   using Buffers = std::span<const boost::asio::const_buffer>;
 

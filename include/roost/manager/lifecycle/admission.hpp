@@ -49,7 +49,7 @@ struct Admission {
                     .overflow = options.overflow,
                     .last = options.last};
     if (options.resume) request.resume.emplace(*options.resume);
-    validate_connection_id(request.id);
+    if (options.connection_id) validate_connection_id(request.id);
     request.user = make_user(options, request.id);
     if (options.metadata.get()) request.metadata = *options.metadata.get();
     for (const std::string_view room : options.rooms) {
@@ -63,14 +63,15 @@ struct Admission {
 
   static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                        Request request) {
-    ConnectionPtr connection = co_await admit(state, std::move(socket), std::move(request));
-    co_await tell_hooks(state, connection);
+    ConnectionPtr connection = co_await admit(state, std::move(socket), request);
+    if (!is_settled(*state, *connection)) co_await tell_hooks(state, connection);
     co_return connection;
   }
 
   /// Admits and registers a socket; its hooks have not run yet.
+  /// @param request  outlives this coroutine
   static boost::asio::awaitable<ConnectionPtr> admit(StatePtr state, std::shared_ptr<Ws> socket,
-                                                     Request request) {
+                                                     Request& request) {
     require_open(*state);
     require_executor(*state, *socket);
     if (state->is_full()) refuse_because_full(*state);
@@ -83,8 +84,10 @@ struct Admission {
                                    state->shown_now(), request.overflow);
     if (request.resume) parts_of(*connection).want_positions();
     parts_of(*connection).user = std::move(request.user);
-    co_await ask_on_connect(state, socket, connection);
-    for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
+    if (state->options().on_connect) co_await ask_on_connect(state, socket, connection);
+    if (state->options().room_validator) {
+      for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
+    }
 
     // Check everything again: the hooks may have taken long. A cancelled caller would not learn of
     // its connection.
@@ -104,6 +107,12 @@ struct Admission {
     co_return connection;
   }
 
+  /// Returns whether nothing is left for `tell_hooks` to wait for.
+  static bool is_settled(State& state, const Connection<Ws>& connection) {
+    const ConnectionParts<Ws>& parts = parts_of(connection);
+    return !state.rooms().is_observed() && parts.hooks.told == parts.hooks.queued &&
+           !parts.replays();
+  }
   /// Waits until the hooks were told of a new connection, and its rooms are ready.
   static boost::asio::awaitable<void> tell_hooks(StatePtr state, ConnectionPtr connection) {
     std::exception_ptr error;
@@ -141,7 +150,7 @@ struct Admission {
     if (!connection || !parts_of(*connection).is_attached_to(*state)) co_return false;
     if (!connection->is_in(room)) {
       check_may_join(*state, *connection, room);
-      co_await ask_room(state, room, connection);
+      if (state->options().room_validator) co_await ask_room(state, room, connection);
       // It must still be this connection, not another one with its id.
       if (!connection->is_connected()) co_return false;
     }
@@ -336,7 +345,6 @@ struct Admission {
   }
   static boost::asio::awaitable<void> ask_on_connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                      ConnectionPtr connection) {
-    if (!state->options().on_connect) co_return;
     const std::string why = co_await denial(state, call_on_connect(state, socket, connection));
     if (why.empty()) co_return;
     ++state->counters().refused;
@@ -353,7 +361,6 @@ struct Admission {
   }
   static boost::asio::awaitable<void> ask_room(StatePtr state, std::string room,
                                                ConnectionPtr connection) {
-    if (!state->options().room_validator) co_return;
     const std::string why = co_await denial(state, call_room_validator(state, room, connection));
     if (why.empty()) co_return;
     if (!connection->is_connected() && !connection->ended()) ++state->counters().refused;

@@ -62,7 +62,7 @@ struct Session {
                                              typename Admission<Ws>::Request request) {
     std::exception_ptr refusal;
     try {
-      co_return co_await Admission<Ws>::admit(state, socket, std::move(request));
+      co_return co_await Admission<Ws>::admit(state, socket, request);
     } catch (...) {
       refusal = std::current_exception();
     }
@@ -77,11 +77,7 @@ struct Session {
     // no coroutine around it and none below it, and its frame holds nothing else that is needed
     // only at the beginning or the end: that saves memory.
     Visit visit(*state);
-    if (co_await boost::asio::this_coro::executor != state->executor()) {
-      co_await elsewhere(state, visit, entering, handler);
-    } else {
-      co_await begin(state, visit, entering, handler);
-    }
+    co_await begin(state, visit, entering, handler);
     bool is_cancelled = false;
     while (visit.is_running()) {
       try {
@@ -142,11 +138,16 @@ struct Session {
     visit.outcome = std::make_unique<SessionOutcome>(std::move(outcome));
   }
 
-  /// Admits the connection and starts its handler, unless it has ended by then.
+  /// Admits the connection and starts its handler, unless it has ended by then. From another
+  /// executor, it runs the whole session.
   /// @pre the arguments outlive this coroutine
   static boost::asio::awaitable<void> begin(const StatePtr& state, Visit& visit,
                                             boost::asio::awaitable<Entry>& entering,
                                             HandlerPtr& handler) {
+    if (co_await boost::asio::this_coro::executor != state->executor()) {
+      co_await elsewhere(state, visit, entering, handler);
+      co_return;
+    }
     {
       Entry entry = co_await std::move(entering);
       if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) {
@@ -156,7 +157,9 @@ struct Session {
       visit.connection = std::move(std::get<0>(entry));
     }
     const ConnectionPtr& connection = visit.connection;
-    co_await Admission<Ws>::tell_hooks(state, connection);
+    if (!Admission<Ws>::is_settled(*state, *connection)) {
+      co_await Admission<Ws>::tell_hooks(state, connection);
+    }
     if (!connection->is_connected()) co_return;  // a hook may have closed it
     start(state, visit, std::move(handler));
   }

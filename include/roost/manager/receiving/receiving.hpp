@@ -39,30 +39,30 @@ struct Receiving {
     if (co_await boost::asio::this_coro::executor != state->executor()) {
       co_return co_await elsewhere(state, connection, kind, max_bytes, convert, at_end);
     }
-    Received received;
-    if (!at_end || connection->is_connected()) {
-      // The connection releases its socket when it ends; this receive still needs it.
-      const std::shared_ptr<Ws> socket = begin(*state, *connection);
-      const ScopedValue busy(parts_of(*connection).inbound.is_receiving, true);
-      const Clock::time_point begun = closes_over_rate(*state) ? state->now() : Clock::time_point();
-      try {
-        if (has_to_wait(*state, *connection)) co_await wait_for_tokens(*state, *connection);
-        if constexpr (receives_in_steps) {
-          const auto receiving = socket->begin_receive();
-          while (!socket->has_next()) co_await socket->until_next();
-        } else if constexpr (ReceivesMessages<Ws>) {
-          received.message = co_await socket->receive();
-        } else {
-          received.message.emplace().payload = co_await socket->receive_text();
-        }
-      } catch (...) {
-        received.error = std::current_exception();
+    if (at_end && !connection->is_connected()) co_return at_end();
+    Awaited awaited;
+    // The connection releases its socket when it ends; this receive still needs it.
+    const std::shared_ptr<Ws> socket = begin(*state, *connection);
+    const ScopedValue busy(parts_of(*connection).inbound.is_receiving, true);
+    const Clock::time_point begun = closes_over_rate(*state) ? state->now() : Clock::time_point();
+    try {
+      if (has_to_wait(*state, *connection)) co_await wait_for_tokens(*state, *connection);
+      if constexpr (receives_in_steps) {
+        const auto receiving = socket->begin_receive();
+        while (!socket->has_next()) co_await socket->until_next();
+      } else if constexpr (ReceivesMessages<Ws>) {
+        awaited.message = co_await socket->receive();
+      } else {
+        awaited.message.payload = co_await socket->receive_text();
       }
-      const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-      const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
-      finish(*state, *connection, *socket, received, is_cancelled, begun);
+    } catch (...) {
+      awaited.error = std::current_exception();
     }
-    co_return result(*state, *connection, received, kind, max_bytes, convert, at_end);
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    const bool is_cancelled = cancellation.cancelled() != boost::asio::cancellation_type::none;
+    if (closes_over_rate(*state)) note_waited(*state, *connection, begun);
+    co_return conclude(*state, *connection, socket, take(*socket, awaited, is_cancelled), kind,
+                       max_bytes, convert, at_end);
   }
 
  private:
@@ -77,7 +77,30 @@ struct Receiving {
   struct Received {
     std::optional<Message> message = {};
     std::exception_ptr error = {};
+    bool is_cancelled = false;
   };
+  struct Nothing {};
+  /// What the frame of `receive_as` keeps: a message is never in it while it waits.
+  struct Awaited {
+    [[no_unique_address]] std::conditional_t<receives_in_steps, Nothing, Message> message = {};
+    std::exception_ptr error = {};
+  };
+
+  /// Takes the message that has arrived, or why there is none.
+  static Received take(Ws& socket, Awaited& awaited, bool is_cancelled) {
+    Received received{.error = awaited.error, .is_cancelled = is_cancelled};
+    if (received.error) return received;
+    if constexpr (receives_in_steps) {
+      try {
+        received.message = socket.take_next(is_cancelled);
+      } catch (...) {
+        received.error = std::current_exception();
+      }
+    } else {
+      received.message = std::move(awaited.message);
+    }
+    return received;
+  }
 
   template <class T>
   static boost::asio::awaitable<T> elsewhere(const StatePtr& state, const ConnectionPtr& connection,
@@ -94,27 +117,16 @@ struct Receiving {
     return connection.websocket();
   }
 
-  /// Takes what @p socket has. If that fails the connection has ended, unless the receive was
-  /// cancelled, which throws.
-  static void finish(State& state, Connection<Ws>& connection, Ws& socket, Received& received,
-                     bool is_cancelled, Clock::time_point begun) {
-    if constexpr (receives_in_steps) {
-      try {
-        if (!received.error) received.message = socket.take_next(is_cancelled);
-      } catch (...) {
-        received.error = std::current_exception();
-      }
-    }
-    if (closes_over_rate(state)) note_waited(state, connection, begun);
-    if (!received.error || !connection.is_connected()) return;
-    if (is_cancelled) std::rethrow_exception(received.error);
-    parts_of(connection).drop(if_able::ended(socket).value_or(Disconnect()));
-  }
-
-  /// Checks the message against the limits, and converts it.
+  /// Notes that the connection has ended if there is no message, unless the receive was cancelled,
+  /// which throws. Checks the message against the limits, and converts it.
   template <class T>
-  static T result(State& state, Connection<Ws>& connection, Received& received, Kind kind,
-                  std::optional<std::size_t> max_bytes, T (*convert)(Message), T (*at_end)()) {
+  static T conclude(State& state, Connection<Ws>& connection, const std::shared_ptr<Ws>& socket,
+                    Received received, Kind kind, std::optional<std::size_t> max_bytes,
+                    T (*convert)(Message), T (*at_end)()) {
+    if (received.error && connection.is_connected()) {
+      if (received.is_cancelled) std::rethrow_exception(received.error);
+      parts_of(connection).drop(if_able::ended(*socket).value_or(Disconnect()));
+    }
     if (at_end && !connection.is_connected()) return at_end();
     require_connected(connection);
     Message& message = *received.message;

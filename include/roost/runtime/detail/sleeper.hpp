@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
@@ -13,6 +12,8 @@
 #include <boost/system/error_code.hpp>
 #include <memory>
 #include <utility>
+
+#include "roost/runtime/detail/callback.hpp"
 
 namespace roost::detail {
 
@@ -72,13 +73,13 @@ class Sleeper {
   }
 
  private:
-  using Handler = boost::asio::any_completion_handler<void(boost::system::error_code)>;
+  // That of a coroutine is two pointers.
+  using Handler = Callback<void(boost::system::error_code), 2 * sizeof(void*)>;
 
   template <class AnyHandler>
   void fall_asleep(AnyHandler handler) {
-    Handler(std::move(handler)).swap(handler_);
-    // The slot of the type-erased handler, which has taken over the slot of the handler within.
-    auto slot = boost::asio::get_associated_cancellation_slot(handler_);
+    auto slot = boost::asio::get_associated_cancellation_slot(handler);
+    handler_ = Handler(std::move(handler));
     if (!slot.is_connected()) return;
     slot.assign([this](boost::asio::cancellation_type type) {
       if (type != boost::asio::cancellation_type::none) {

@@ -3,8 +3,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/intrusive/list.hpp>
@@ -24,10 +24,41 @@
 
 namespace roost::detail {
 
+/// The completion handler of a coroutine that is spawned for a job. It is a single pointer, because
+/// Asio keeps it in the first frame of the coroutine, several times. The job owns itself until its
+/// coroutine has ended or was destroyed: then `end` or `abandon` is called.
+template <class Job>
+class JobCompletion {
+ public:
+  using cancellation_slot_type = boost::asio::cancellation_slot;
+
+  explicit JobCompletion(std::shared_ptr<Job> job) : job_(job.get()) {
+    job_->self = std::move(job);
+  }
+
+  [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
+    return job_->signal.slot();
+  }
+  template <class... Result>
+  void operator()(const std::exception_ptr& error, Result... result) {
+    const auto keep = std::exchange(job_.release()->self, nullptr);
+    static_cast<Job&>(*keep).end(error, std::move(result)...);
+  }
+
+ private:
+  struct Abandon {
+    void operator()(Job* job) const noexcept {
+      const auto keep = std::exchange(job->self, nullptr);
+      job->abandon();
+    }
+  };
+  std::unique_ptr<Job, Abandon> job_;
+};
+
 /// A coroutine that runs beside its parent. The parent can cancel it, wait for it with a deadline,
 /// and leave it behind if it ignores its cancellation.
 template <class T>
-class Child : public std::enable_shared_from_this<Child<T>> {
+class Child {
   using Result = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
  public:
@@ -35,21 +66,20 @@ class Child : public std::enable_shared_from_this<Child<T>> {
   template <class Owned = std::monostate>
   static std::shared_ptr<Child> start(const boost::asio::any_io_executor& executor,
                                       boost::asio::awaitable<T> operation, Owned owned = {}) {
-    auto child = std::make_shared<Child>();
-    child->executor_ = executor;
-    boost::asio::co_spawn(
-        executor, std::move(operation),
-        boost::asio::bind_cancellation_slot(child->signal_.slot(),
-                                            Completion<Owned>(child, executor, std::move(owned))));
+    auto child = std::make_shared<Owner<Owned>>(executor, std::move(owned));
+    boost::asio::co_spawn(executor, std::move(operation), JobCompletion<Owner<Owned>>(child));
     return child;
   }
+
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
 
   /// Cancels the coroutine. Call this on the executor, or while nothing runs the executor: then the
   /// cancellation takes effect when it runs again.
   void cancel() {
-    if (done_) return;
-    boost::asio::dispatch(executor_, [self = this->shared_from_this()] {
-      if (!self->done_) self->signal_.emit(boost::asio::cancellation_type::terminal);
+    if (done_ || !self) return;
+    boost::asio::dispatch(executor_, [child = self] {
+      if (!child->done_) child->signal.emit(boost::asio::cancellation_type::terminal);
     });
   }
 
@@ -73,37 +103,13 @@ class Child : public std::enable_shared_from_this<Child<T>> {
   /// destroyed if the coroutine is destroyed before its end.
   Sleeper parent;
 
- private:
-  template <class Owned>
-  class Completion {
-   public:
-    Completion(std::shared_ptr<Child> child, const boost::asio::any_io_executor& executor,
-               Owned owned)
-        : child_(std::move(child)), running_(executor), owned_(std::in_place, std::move(owned)) {}
-    Completion(Completion&&) noexcept = default;
-    ~Completion() {
-      if (child_) child_->parent.forget();
-    }
-
-    void operator()(const std::exception_ptr& error)
-      requires std::is_void_v<T>
-    {
-      end(error, {});
-    }
-    void operator()(const std::exception_ptr& error, Result value) { end(error, std::move(value)); }
-
-   private:
-    void end(const std::exception_ptr& error, Result value) {
-      owned_.reset();
-      std::exchange(child_, nullptr)->finish(error, std::move(value));
-    }
-
-    std::shared_ptr<Child> child_;
-    Running running_;
-    std::optional<Owned> owned_;
-  };
+ protected:
+  explicit Child(const boost::asio::any_io_executor& executor)
+      : executor_(executor), running_(executor) {}
+  ~Child() = default;
 
   void finish(std::exception_ptr error, Result result) {
+    const Running until_told(std::move(running_));
     done_ = true;
     executor_ = boost::asio::any_io_executor();
     error_ = std::move(error);
@@ -111,12 +117,42 @@ class Child : public std::enable_shared_from_this<Child<T>> {
     ended.notify_all();
     parent.wake();
   }
+  void end_count() noexcept { const Running counted(std::move(running_)); }
+
+  boost::asio::cancellation_signal signal;  // for `JobCompletion`
+  std::shared_ptr<Child> self;              // for `JobCompletion`; null once the coroutine is gone
+
+ private:
+  template <class Owned>
+  struct Owner;
 
   boost::asio::any_io_executor executor_;
-  boost::asio::cancellation_signal signal_;
+  Running running_;
   std::exception_ptr error_;
   std::optional<Result> result_;
   bool done_ = false;
+};
+
+/// A child with what its coroutine keeps.
+template <class T>
+template <class Owned>
+struct Child<T>::Owner final : Child<T> {
+  Owner(const boost::asio::any_io_executor& executor, Owned what)
+      : Child(executor), owned(std::move(what)) {}
+  using Child::self;
+  using Child::signal;
+
+  void end(const std::exception_ptr& error, Result result = {}) {
+    owned = Owned();
+    this->finish(error, std::move(result));
+  }
+  void abandon() noexcept {
+    this->parent.forget();
+    owned = Owned();
+    this->end_count();
+  }
+
+  Owned owned;
 };
 
 /// Waits until @p child has ended, and returns its result. Several callers may wait for one child.
@@ -167,11 +203,9 @@ class TaskGroup {
   template <class OnFailure>
   void spawn(const boost::asio::any_io_executor& executor, boost::asio::awaitable<void> coroutine,
              OnFailure on_failure) {
-    auto task = std::make_shared<Task>(*this, executor);
-    const boost::asio::cancellation_slot slot = task->cancel.slot();
-    boost::asio::co_spawn(executor, std::move(coroutine),
-                          boost::asio::bind_cancellation_slot(
-                              slot, Completion<OnFailure>{std::move(on_failure), std::move(task)}));
+    using Job = TaskOf<OnFailure>;
+    auto task = std::make_shared<Job>(*this, executor, std::move(on_failure));
+    boost::asio::co_spawn(executor, std::move(coroutine), JobCompletion<Job>(std::move(task)));
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -186,11 +220,13 @@ class TaskGroup {
   ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
                                                          Clock& clock, Clock::time_point deadline);
 
+  /// Counts something that is not a coroutine, for as long as it lives. It is not cancelled.
+  class Ticket;
+
  private:
   // Owned by its coroutine, and destroyed with it, also when the context is destroyed.
   struct Task : boost::intrusive::list_base_hook<
-                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>>,
-                std::enable_shared_from_this<Task> {
+                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     Task(TaskGroup& g, const boost::asio::any_io_executor& executor);
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
@@ -200,23 +236,29 @@ class TaskGroup {
 
     TaskGroup& group;
     Running running;
-    boost::asio::cancellation_signal cancel;
+    boost::asio::cancellation_signal signal;
+    std::shared_ptr<Task> self;  // null once its coroutine is gone
     bool is_cancelled = false;
   };
   using Tasks = boost::intrusive::list<Task, boost::intrusive::constant_time_size<false>>;
 
   template <class OnFailure>
-  struct Completion {
-    OnFailure on_failure;  // destroyed last: it keeps the group alive
-    std::shared_ptr<Task> task;
+  struct TaskOf final : Task {
+    TaskOf(TaskGroup& g, const boost::asio::any_io_executor& executor, OnFailure f)
+        : Task(g, executor), on_failure(std::move(f)) {}
 
-    void operator()(const std::exception_ptr& error) {
-      TaskGroup& group = task->group;
-      if (error && !task->is_cancelled) on_failure(error);
-      task->leave();  // `cancel` may hold another reference
-      task.reset();
-      if (group.size_ == 0) group.idle_.notify_all();
+    void end(const std::exception_ptr& error) {
+      OnFailure keeps_group(std::move(on_failure));
+      if (error && !this->is_cancelled) keeps_group(error);
+      this->leave();  // `cancel` may hold another reference
+      if (this->group.size_ == 0) this->group.idle_.notify_all();
     }
+    void abandon() noexcept {
+      const OnFailure keeps_group(std::move(on_failure));
+      this->leave();
+    }
+
+    OnFailure on_failure;
   };
 
   Tasks tasks_;
@@ -224,6 +266,18 @@ class TaskGroup {
   std::size_t size_ = 0;
   std::uint64_t changes_ = 0;
   WaitList idle_;
+};
+
+class TaskGroup::Ticket {
+ public:
+  Ticket(TaskGroup& group, const boost::asio::any_io_executor& executor) : task_(group, executor) {}
+  ~Ticket() {
+    task_.leave();
+    if (task_.group.size_ == 0) task_.group.idle_.notify_all();
+  }
+
+ private:
+  Task task_;
 };
 
 /// The executor of coroutines and the clock of their deadlines.

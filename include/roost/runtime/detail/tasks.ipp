@@ -11,13 +11,13 @@ namespace roost::detail {
 ROOST_WHEN_USED_DEF void TaskGroup::cancel(const boost::asio::any_io_executor& executor) {
   std::vector<std::weak_ptr<Task>> running;  // cancelling one task may end it and begin others
   running.reserve(size_);
-  for (Task& task : tasks_) running.push_back(task.weak_from_this());
+  for (Task& task : tasks_) running.push_back(task.self);
   boost::asio::dispatch(executor, [running = std::move(running)] {
     for (const std::weak_ptr<Task>& weak : running) {
       const std::shared_ptr<Task> task = weak.lock();
       if (!task) continue;
       task->is_cancelled = true;
-      task->cancel.emit(boost::asio::cancellation_type::terminal);
+      task->signal.emit(boost::asio::cancellation_type::terminal);
     }
   });
 }

@@ -51,6 +51,8 @@ def every(seconds):
                 for in_flight in (1, 16, 64):
                     shapes.append(fan_out(connections, rooms, size, in_flight, tls=tls,
                                           seconds=seconds))
+    # Many small rooms: what each message touches has left the processor's caches since the last.
+    shapes.append(fan_out(9000, 900, 64, 1, seconds=seconds))
     # One message at a time into a server that has nothing else to do: how soon it arrives.
     shapes.append(fan_out(10, 1, 64, 1, seconds=seconds))
     for in_flight in (1, 16):

@@ -80,7 +80,8 @@ TEST_CASE("gathering twice without writing gives the same bytes", "[outbox]") {
   REQUIRE(outbox.gather(second) == 1);
   CHECK(first[0].data() == second[0].data());
   CHECK(text_of(first[0]) == "ello");
-  CHECK(outbox.gather({}) == 0);
+  std::array<std::span<const std::byte>, 0> none{};
+  CHECK(outbox.gather(none) == 0);
 }
 
 TEST_CASE("gathered bytes stay where they are while more is queued", "[outbox]") {

@@ -103,6 +103,7 @@ class Link final : public Channel {
   void wait_for_relief(Relief relief, std::function<void()> f);
 
   void flush() override;
+  void prefetch_more() const noexcept override { prefetch<128>(transport_.get()); }
   /// Writes the front of the outbox.
   /// @returns whether all gathered bytes were written.
   bool write_once();

@@ -16,13 +16,7 @@ inline constexpr std::size_t max_gathered = 64;  // the limit of one sendmsg by 
 /// The next bytes to write as buffers of Asio; valid until the next call on this thread.
 ROOST_DECL Transport::Buffers gather(Outbox& outbox) noexcept {
   static thread_local std::array<boost::asio::const_buffer, max_gathered> buffers;
-  // Static, so that it is not set to zero for each flush.
-  static thread_local std::array<std::span<const std::byte>, max_gathered> parts;
-  const std::size_t count = outbox.gather(parts);
-  for (std::size_t i = 0; i < count; ++i) {
-    buffers[i] = boost::asio::const_buffer(parts[i].data(), parts[i].size());
-  }
-  return {buffers.data(), count};
+  return {buffers.data(), outbox.gather(buffers)};
 }
 
 // Not a coroutine: g++ 12 destroys a lambda that owns something twice if it is made inside a

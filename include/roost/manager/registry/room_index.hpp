@@ -37,7 +37,7 @@ class RoomMember {
 
 /// A named set of members, contiguous in memory.
 struct Room {
-  std::string name;
+  std::string_view name;  ///< Its key in the index.
   std::vector<RoomMember*> members;
 };
 
@@ -105,7 +105,7 @@ class RoomIndex {
 
   ROOST_WHEN_USED void erase_if_empty(Room& room) noexcept;
 
-  std::unordered_map<std::string, std::unique_ptr<Room>, StringHash, std::equal_to<>> rooms_;
+  std::unordered_map<std::string, Room, StringHash, std::equal_to<>> rooms_;
   Observers observers_;
 };
 

@@ -39,18 +39,17 @@ ROOST_WHEN_USED_DEF std::span<RoomMember* const> RoomIndex::members(
     std::string_view name) const noexcept {
   const auto found = rooms_.find(name);
   if (found == rooms_.end()) return {};
-  return found->second->members;
+  return found->second.members;
 }
 
 ROOST_WHEN_USED_DEF bool RoomIndex::join(RoomMember& member, std::string_view name) {
   if (contains(member, name)) return false;
   auto found = rooms_.find(name);
   if (found == rooms_.end()) {
-    auto room = std::make_unique<Room>();
-    room->name = name;
-    found = rooms_.emplace(std::string(name), std::move(room)).first;
+    found = rooms_.try_emplace(std::string(name)).first;
+    found->second.name = found->first;
   }
-  Room& room = *found->second;
+  Room& room = found->second;
   try {
     if (room.members.empty()) {
       for (const auto& weak : observers_) {
@@ -90,7 +89,7 @@ ROOST_WHEN_USED_DEF bool RoomIndex::contains(const RoomMember& member,
 ROOST_WHEN_USED_DEF std::vector<std::string> RoomIndex::rooms_of(const RoomMember& member) {
   std::vector<std::string> names;
   names.reserve(member.places.size());
-  for (const auto& place : member.places) names.push_back(place.room->name);
+  for (const auto& place : member.places) names.emplace_back(place.room->name);
   std::sort(names.begin(), names.end());
   return names;
 }

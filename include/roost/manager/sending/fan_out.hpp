@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -375,14 +376,18 @@ struct FanOut {
   static Parts& recipient(Connection<Ws>& connection) noexcept { return parts_of(connection); }
   static Parts& recipient(RoomMember& member) noexcept { return static_cast<Parts&>(member); }
 
+  // The recipients have left the processor's caches, and the tables of its pages, since the last
+  // broadcast. They are fetched many at a time, because the waits for several addresses overlap;
+  // first their own memory, then that of their sinks, to which they point.
   template <class Members, class Meet>
   static void walk(const Members& members, Meet meet) {
-    constexpr std::size_t ahead = 4;
-    const auto at = [&](std::size_t i) -> Parts& { return recipient(*members[i]); };
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      if (i + 2 * ahead < members.size()) at(i + 2 * ahead).prefetch_recipient();
-      if (i + ahead < members.size()) at(i + ahead).prefetch_sink();
-      meet(at(i));
+    constexpr std::size_t at_a_time = 16;
+    for (std::size_t begin = 0; begin < members.size(); begin += at_a_time) {
+      const auto some =
+          std::span(members).subspan(begin, std::min(at_a_time, members.size() - begin));
+      for (auto* const member : some) recipient(*member).prefetch_recipient();
+      for (auto* const member : some) recipient(*member).prefetch_sink();
+      for (auto* const member : some) meet(recipient(*member));
     }
   }
 };

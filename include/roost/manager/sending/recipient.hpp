@@ -86,7 +86,10 @@ class Recipient : public RoomMember, private SocketObserver {
 
   /// Prefetches the memory that an offer needs, in two steps: the second follows a pointer that the
   /// first has fetched.
-  void prefetch_recipient() const noexcept { prefetch<64>(&met_by_); }
+  void prefetch_recipient() const noexcept {
+    prefetch(&met_by_);
+    prefetch(&backpressure_);
+  }
   void prefetch_sink() const noexcept { prefetch<256>(sink_); }
 
   /// Drops the connection if its offer failed. Call this only after the walk over connections.
@@ -365,8 +368,8 @@ class Recipient : public RoomMember, private SocketObserver {
   // The members that a broadcast needs of each recipient are adjacent.
   std::uint64_t met_by_ = 0;  // the last broadcast that visited or excluded it
   decltype(if_able::frame_sink(std::declval<Ws&>())) sink_ = nullptr;  // null once it accepts none
-  Backpressure backpressure_;
   WireForm wire_form_ = WireForm::as_it_is;
+  Backpressure backpressure_;
 
   std::unique_ptr<Replays> replays_;
   [[no_unique_address]] Plain plain_;

@@ -46,7 +46,7 @@ class Outbox {
   /// Lets an entry hold several frames that are adjacent in memory, from now on.
   void coalesce_frames() noexcept { coalesces_frames_ = true; }
 
-  /// Queues a frame.
+  /// Queues a frame. @pre it has bytes
   /// @returns whether the outbox was empty: then a flush must be requested
   bool push(const Frame& frame, time_point now, EntryClass entry_class = EntryClass::message) {
     const bool was_empty = empty();
@@ -84,19 +84,21 @@ class Outbox {
       }
     }
     const bool is_lossy = policy.overflow != Overflow::close;
-    add(frame, now, is_lossy ? EntryClass::lossy : EntryClass::message);
-    entries_.back().key_hash = policy.key_hash;
+    add(frame, now, is_lossy ? EntryClass::lossy : EntryClass::message).key_hash = policy.key_hash;
     grow(frame.size());
     return {.displaced = displaced};
   }
 
-  /// Fills @p out with the next buffers to write, as many as fit.
+  /// Fills @p out, an array or a vector, with the next buffers to write, as many as fit.
   /// @returns how many buffers there are. They stay valid until they are consumed.
-  std::size_t gather(std::span<std::span<const std::byte>> out) noexcept {
+  template <class Buffers>
+  std::size_t gather(Buffers& out) noexcept {
     std::size_t count = 0;
-    for (std::size_t i = head_; i < entries_.size() && count < out.size(); ++i, ++count) {
-      entries_[i].started = true;
-      out[count] = entries_[i].frame.wire().subspan(i == head_ ? written_ : 0);
+    for (Entry& entry : queued()) {
+      if (count == out.size()) break;
+      entry.started = true;
+      const auto bytes = entry.frame.wire().subspan(count == 0 ? written_ : 0);
+      out[count++] = typename Buffers::value_type(bytes.data(), bytes.size());
     }
     return count;
   }
@@ -108,7 +110,7 @@ class Outbox {
   void mark_blocked();
 
   /// Notes that part of the first frame may be on the wire.
-  void start_front() noexcept { entries_[head_].started = true; }
+  void start_front() noexcept { queued().front().started = true; }
 
   /// Refuses further frames: none may follow a close frame (RFC 6455, section 5.5.1).
   void seal() noexcept { sealed_ = true; }
@@ -117,7 +119,7 @@ class Outbox {
   /// Drops all frames, and refuses further ones.
   void discard() noexcept;
 
-  [[nodiscard]] bool empty() const noexcept { return head_ == entries_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return bytes_ == 0; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   /// Returns how many bytes were consumed so far. The next frame begins at `consumed() + bytes()`.
   [[nodiscard]] std::uint64_t consumed() const noexcept { return consumed_; }
@@ -126,7 +128,9 @@ class Outbox {
     return std::max(bytes_, count() * sizeof(Entry));
   }
   [[nodiscard]] bool is_above_high_water() const noexcept { return above_high_; }
-  [[nodiscard]] const Entry& front() const noexcept { return entries_[head_]; }
+  [[nodiscard]] const Entry& front() const noexcept {
+    return entries_.empty() ? only_ : entries_[head_];
+  }
 
   /// Returns when the oldest byte that is not written yet was queued.
   [[nodiscard]] std::optional<time_point> oldest() const noexcept {
@@ -135,7 +139,13 @@ class Outbox {
   }
 
  private:
-  [[nodiscard]] std::size_t count() const noexcept { return entries_.size() - head_; }
+  [[nodiscard]] std::size_t count() const noexcept {
+    return entries_.empty() ? static_cast<std::size_t>(static_cast<bool>(only_.frame))
+                            : entries_.size() - head_;
+  }
+  [[nodiscard]] std::span<Entry> queued() noexcept {
+    return {entries_.empty() ? &only_ : entries_.data() + head_, count()};
+  }
 
   void add_up(std::size_t bytes, std::size_t entries) noexcept {
     if (!watch_.total) return;
@@ -159,19 +169,25 @@ class Outbox {
     }
   }
 
-  void add(const Frame& frame, time_point now, EntryClass entry_class) {
+  Entry& add(const Frame& frame, time_point now, EntryClass entry_class) {
+    Entry& added = append({.frame = frame, .queued_at = now, .entry_class = entry_class});
+    add_up(0, 1);
+    return added;
+  }
+  Entry& append(Entry entry) {
+    if (entries_.empty() && !only_.frame) return only_ = std::move(entry);
+    if (only_.frame) entries_.push_back(std::move(only_));
     if (head_ > 32 && head_ * 2 > entries_.size()) {
       entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
       head_ = 0;
     }
-    entries_.push_back({.frame = frame, .queued_at = now, .entry_class = entry_class});
-    add_up(0, 1);
+    return entries_.emplace_back(std::move(entry));
   }
 
   // All frames of an entry have one age and one class. Lossy frames are dropped one by one, so they
   // are not coalesced.
   bool extend_last(const Frame& frame, time_point now, EntryClass entry_class) noexcept {
-    Entry& last = entries_.back();
+    Entry& last = entries_.empty() ? only_ : entries_.back();
     return coalesces_frames_ && last.queued_at == now && last.entry_class == entry_class &&
            entry_class != EntryClass::lossy && last.frame.extend_by(frame);
   }
@@ -188,24 +204,28 @@ class Outbox {
   // Drops lossy frames until the outbox is below its mark; none if dropping all would not suffice.
   template <class OnRemoved>
   std::size_t make_room(OnRemoved& on_removed) {
+    const std::span<Entry> all = queued();
     std::size_t left = bytes_;
-    for (std::size_t i = head_; i < entries_.size() && left >= watch_.high_water; ++i) {
-      if (may_drop(entries_[i])) left -= entries_[i].frame.size();
+    for (std::size_t i = 0; i < all.size() && left >= watch_.high_water; ++i) {
+      if (may_drop(all[i])) left -= all[i].frame.size();
     }
     if (left >= watch_.high_water) return 0;
-    std::size_t kept = head_;
-    for (std::size_t i = head_; i < entries_.size(); ++i) {
-      if (bytes_ > left && may_drop(entries_[i])) {
-        bytes_ -= entries_[i].frame.size();
-        subtract(entries_[i].frame.size(), 1);
-        on_removed(kept - head_);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (bytes_ > left && may_drop(all[i])) {
+        bytes_ -= all[i].frame.size();
+        subtract(all[i].frame.size(), 1);
+        all[i].frame = Frame();
+        on_removed(kept);
       } else {
-        if (kept != i) entries_[kept] = std::move(entries_[i]);
+        if (kept != i) all[kept] = std::move(all[i]);
         ++kept;
       }
     }
-    const std::size_t removed = entries_.size() - kept;
-    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(kept), entries_.end());
+    const std::size_t removed = all.size() - kept;
+    if (!entries_.empty()) {
+      entries_.erase(entries_.end() - static_cast<std::ptrdiff_t>(removed), entries_.end());
+    }
     return removed;
   }
 
@@ -216,8 +236,11 @@ class Outbox {
     if (watch_.observer) watch_.observer->on_outbox(event);
   }
 
+  // A single entry is kept here, without memory of its own: most outboxes never hold two. It has no
+  // frame if there is none, or if the entries are in `entries_`.
+  Entry only_;
   std::vector<Entry> entries_;
-  std::size_t head_ = 0;     // index of the first entry that is not written completely
+  std::size_t head_ = 0;     // index in `entries_` of the first that is not written completely
   std::size_t written_ = 0;  // how many of its bytes are written
   std::size_t bytes_ = 0;
   std::uint64_t consumed_ = 0;

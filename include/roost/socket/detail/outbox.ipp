@@ -19,15 +19,19 @@ ROOST_DECL void Outbox::watch(OutboxWatch watch) {
 ROOST_DECL void Outbox::consume(std::size_t n) {
   bytes_ -= n;
   consumed_ += n;
-  const std::size_t before = head_;
   written_ += n;
-  while (head_ < entries_.size() && written_ >= entries_[head_].frame.size()) {
-    written_ -= entries_[head_].frame.size();
-    entries_[head_].frame = Frame();
-    ++head_;
+  std::size_t done = 0;
+  for (Entry& entry : queued()) {
+    if (written_ < entry.frame.size()) break;
+    written_ -= entry.frame.size();
+    entry.frame = Frame();
+    ++done;
   }
-  subtract(n, head_ - before);
-  if (head_ == entries_.size()) release_storage();
+  subtract(n, done);
+  if (!entries_.empty()) {
+    head_ += done;
+    if (head_ == entries_.size()) release_storage();
+  }
   if (above_high_ && bytes_ < watch_.high_water) {
     above_high_ = false;
     notify(OutboxEvent::below_high_water);
@@ -55,6 +59,7 @@ ROOST_DECL void Outbox::discard() noexcept {
   bytes_ = 0;
   written_ = 0;
   head_ = 0;
+  only_.frame = Frame();
   above_high_ = false;
   above_low_ = false;
   blocked_ = false;
@@ -65,8 +70,9 @@ ROOST_DECL void Outbox::discard() noexcept {
 ROOST_DECL Outbox::Entry* Outbox::find_replaceable(const Frame& frame,
                                                    const FramePolicy& policy) noexcept {
   if (policy.key_hash == 0) return nullptr;
-  for (std::size_t i = entries_.size(); i-- > head_;) {
-    Entry& entry = entries_[i];
+  const std::span<Entry> all = queued();
+  for (std::size_t i = all.size(); i-- > 0;) {
+    Entry& entry = all[i];
     if (entry.key_hash != policy.key_hash || entry.started) continue;
     if (entry.frame.key() == frame.key()) return &entry;
   }

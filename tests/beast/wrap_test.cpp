@@ -7,27 +7,21 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/websocket.hpp>
 #include <optional>
-#include <roost/beast/wrap.hpp>
 #include <string>
 #include <vector>
 
 #include "beast/support/server.hpp"
+#include "beast/support/wrapped.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
 namespace {
 
-namespace websocket = boost::beast::websocket;
-
 /// A server that wraps each stream and answers its messages, as often as `answers` says.
 class Wrapping {
  public:
-  using Stream = websocket::stream<boost::beast::tcp_stream>;
-
   ManualClock clock;
   boost::asio::io_context context;
   Manager manager{context.get_executor(), {.max_message_bytes = 1'000'000, .clock = &clock}};
@@ -76,13 +70,8 @@ class Wrapping {
   static awaitable<> serve(Wrapping& self) {
     auto accepted = co_await self.acceptor.async_accept(boost::asio::use_awaitable);
     const int descriptor = accepted.native_handle();
-    Stream stream(std::move(accepted));
-    websocket::permessage_deflate deflate;
-    deflate.server_enable = true;
-    stream.set_option(deflate);
-    co_await stream.async_accept(boost::asio::use_awaitable);
     const StreamOptions options{.clock = &self.clock};
-    const auto socket = wrap(self.context.get_executor(), std::move(stream), {}, options);
+    const auto socket = co_await accept_wrapped(std::move(accepted), options);
     self.socket = socket;
     int value = 0;
     socklen_t size = sizeof value;

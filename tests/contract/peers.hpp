@@ -9,7 +9,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/ssl.hpp>
 #include <boost/beast/websocket.hpp>
@@ -22,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "beast/support/wrapped.hpp"
 #include "support/tls_contexts.hpp"
 
 namespace roost::test {
@@ -230,12 +230,9 @@ class WrappedPeer : public BeastPeer<Plain> {
 
  private:
   static asio::awaitable<void> accept(WrappedPeer& self, tcp::acceptor acceptor, Clock& clock) {
-    beast::tcp_stream next(co_await acceptor.async_accept(asio::use_awaitable));
-    beast::websocket::stream<beast::tcp_stream> stream(std::move(next));
-    co_await stream.async_accept(asio::use_awaitable);
-    StreamOptions options;
-    options.clock = &clock;
-    self.socket_ = wrap(self.context_.get_executor(), std::move(stream), {}, options);
+    tcp::socket accepted = co_await acceptor.async_accept(asio::use_awaitable);
+    const StreamOptions options{.clock = &clock};
+    self.socket_ = co_await accept_wrapped(std::move(accepted), options);
   }
 };
 

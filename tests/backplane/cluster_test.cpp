@@ -486,21 +486,21 @@ TEST_CASE("a message over the limit of a backplane ends its sender with 1009 if 
 }
 
 // Longer than any small buffer, so that ASan sees what is destroyed too early.
-const std::string lobby = "the lobby, where everyone is who is nowhere else";
-const std::string attic = "the attic, where nobody goes at night or by day";
-const std::string alice_id = "alice, whose name is long enough for the heap";
+const std::string long_lobby = "the lobby, where everyone is who is nowhere else";
+const std::string long_attic = "the attic, where nobody goes at night or by day";
+const std::string long_id = "alice, whose name is long enough for the heap";
 
 awaitable<> broadcasts(const Cluster& cluster) {
-  const Strings rooms{lobby, attic};
+  const Strings rooms{long_lobby, long_attic};
   const std::string text = "text";
   const json value = {{"n", 1}};
   const std::vector<std::byte> bytes(3);
   co_await cluster.broadcast_text("literal");
   co_await cluster.broadcast_text("a temporary text, long enough, and " + text);
-  co_await cluster.broadcast_text(text, {.room = lobby + "", .exclude = {alice_id + ""}});
-  co_await cluster.broadcast_text(text, {.rooms = {lobby + "", attic}, .exclude = rooms});
-  co_await cluster.broadcast_text(text, {.rooms = Strings(2, lobby)});
-  co_await cluster.broadcast_json(value, {.room = lobby, .exclude = {alice_id + "!"}});
+  co_await cluster.broadcast_text(text, {.room = long_lobby + "", .exclude = {long_id + ""}});
+  co_await cluster.broadcast_text(text, {.rooms = {long_lobby + "", long_attic}, .exclude = rooms});
+  co_await cluster.broadcast_text(text, {.rooms = Strings(2, long_lobby)});
+  co_await cluster.broadcast_json(value, {.room = long_lobby, .exclude = {long_id + "!"}});
   co_await cluster.broadcast_bytes(bytes, {.rooms = rooms});
   const Published published = co_await cluster.broadcast_bytes(std::as_bytes(std::span(text)));
   CHECK_FALSE(published);
@@ -517,9 +517,9 @@ TEST_CASE("a cluster's arguments are consumed before a call returns", "[cluster]
   LocalBackplane backplane(bench.context.get_executor());
   Cluster cluster = bind_manager(backplane, bench.manager);
   bench.run(backplane.start());
-  const auto alice = bench.connect("alice", {lobby});
+  const auto alice = bench.connect("alice", {long_lobby});
   auto scratch =
-      std::make_unique<Strings>(Strings{lobby, alice_id, "text of some length, and more"});
+      std::make_unique<Strings>(Strings{long_lobby, long_id, "text of some length, and more"});
   auto value = std::make_unique<json>(Strings{"a string of some length in JSON"});
   auto& s = *scratch;
   std::optional<awaitable<Published>> one =

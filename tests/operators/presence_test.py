@@ -229,6 +229,7 @@ class PresenceTest(unittest.TestCase):
         await world.until("nothing is left of the dead", lambda: world.is_right(everybody))
 
         witness = everybody[1]
+        stays.is_up = False  # before anybody is sent there
         stopping = asyncio.create_task(stays.end(signal.SIGTERM))
         await world.churn(30)
         self.assertEqual(await stopping, 0)

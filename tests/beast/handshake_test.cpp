@@ -586,6 +586,34 @@ TEST_CASE("read_upgrade, accept and reject may be awaited from any executor") {
   server.until([&] { return is_over; });
 }
 
+TEST_CASE("accept: an executor that awaits the answer only does not keep the connection") {
+  Server server;
+  boost::asio::io_context elsewhere;
+  auto [client, socket] = connected(server, server.context.get_executor());
+  auto link = detail::make_link(server.context.get_executor(), std::move(socket),
+                                StreamOptions{.clock = &server.clock});
+  link->abort();
+  const std::weak_ptr<detail::Link> seen = link;
+  http::request<http::empty_body> request(http::verb::get, "/", 11);
+  request.set(http::field::host, "localhost");
+  request.set(http::field::connection, "Upgrade");
+  request.set(http::field::upgrade, "websocket");
+  Upgrade upgrade(std::move(link), std::move(request), {});
+  bool has_failed = false;
+  boost::asio::co_spawn(
+      elsewhere, upgrade.accept(),
+      [&](const std::exception_ptr& error, const std::shared_ptr<BeastWebSocket>&) {
+        has_failed = error != nullptr;
+      });
+  elsewhere.poll();
+  CHECK_FALSE(seen.expired());
+  server.settle();
+  CHECK(seen.expired());  // it would be destroyed on the wrong thread
+  CHECK_FALSE(has_failed);
+  elsewhere.poll();
+  CHECK(has_failed);
+}
+
 TEST_CASE("Upgrade: a request that is not an upgrade is an error, and the socket stays as it is") {
   Server server;
   auto [client, socket] = connected(server, server.context.get_executor());

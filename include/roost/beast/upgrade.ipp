@@ -69,9 +69,11 @@ ROOST_DECL std::shared_ptr<detail::Link> Upgrade::take_link() {
 
 ROOST_DECL boost::asio::awaitable<std::shared_ptr<BeastWebSocket>> Upgrade::complete_handshake(
     std::unique_ptr<Pending> pending, std::shared_ptr<detail::Link> link) {
-  if (co_await boost::asio::this_coro::executor != link->get_executor()) {
-    auto there = complete_handshake(std::move(pending), link);
-    co_return co_await detail::on_executor(link->get_executor(), std::move(there));
+  const boost::asio::any_io_executor home = link->get_executor();
+  if (co_await boost::asio::this_coro::executor != home) {
+    // This frame keeps no link, which must be destroyed on its own executor.
+    auto there = complete_handshake(std::move(pending), std::move(link));
+    co_return co_await detail::on_executor(home, std::move(there));
   }
   if (link->is_down()) throw Error(errc::connection_closed, "before the upgrade was answered");
   std::unique_ptr<detail::Link, detail::AbortLink> unless_all_goes_well(link.get());

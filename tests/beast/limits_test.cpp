@@ -183,6 +183,20 @@ TEST_CASE("a request with too much in it is refused, and counted") {
   check_serves(server, many.substr(0, many.size() - 9));  // 20 fields
 }
 
+TEST_CASE("a header field that Beast cannot store is refused, and the server goes on") {
+  Server server({.listen = {.stream = {.max_header_bytes = 300'000}}});
+  const std::string half(40'000, 'x');
+  const std::string headers = GENERATE_COPY("X: " + half + half + "\r\n", half + half + ": x\r\n",
+                                            "Origin: " + half + "\r\nOrigin: " + half + "\r\n");
+  RawClient client = server.request("/", headers);
+  server.until([&] { return client.is_gone(); });
+  REQUIRE(client.reply());
+  CHECK(client.reply()->status == 431);
+  client.close();
+  server.until([&] { return server.manager.stats().requests_refused == 1; });
+  check_serves(server, "X: " + std::string(65'533, 'x') + "\r\n");
+}
+
 // --- what is sent ---
 
 TEST_CASE("a flood of messages is taken at the rate, and the flooder feels it") {

@@ -52,7 +52,8 @@ struct StreamOptions {
   Clock::duration linger_timeout = std::chrono::seconds(2);
   /// Limit on the request line and the headers, cookies included, in bytes; a longer request is
   /// refused with 431. Common reverse proxies accept 16 to 32 KiB. A request costs as much memory
-  /// as it has bytes, and the headers are kept as long as the connection. 256 to 1 048 576.
+  /// as it has bytes, and the headers are kept as long as the connection. 256 to 1 048 576. The
+  /// name and the value of one header field may have up to 65 533 bytes each.
   std::size_t max_header_bytes = 32'768;
   /// Limit on the header fields of a request; more are refused with 431. 8 to 10 000.
   std::size_t max_header_fields = 100;

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,14 @@
 #include "roost/beast/transport/link.hpp"
 
 namespace roost::detail {
+
+/// The refusal of a request with a header field whose name or value is longer than the 65,533 bytes
+/// that Beast can store, however large `max_header_bytes` is.
+inline Refusal field_refusal() {
+  return {.status = 431,
+          .error = boost::beast::http::error::buffer_overflow,
+          .why = "a header field has too many bytes"};
+}
 
 /// Checks a request for a size above a limit, and a request for a WebSocket for a body.
 inline std::optional<Refusal> refusal_of(
@@ -48,7 +57,11 @@ inline std::optional<Refusal> refusal_of(
                    .size = fields,
                    .limit = options.max_header_fields};
   }
-  if (auto refusal = normalise(request)) return refusal;
+  try {
+    if (auto refusal = normalise(request)) return refusal;
+  } catch (const std::length_error&) {
+    return field_refusal();  // lines that were joined
+  }
   // The bytes of a body would be taken for frames.
   const bool has_body = header_value(request, http::field::transfer_encoding) ||
                         parser.content_length().value_or(0) > 0;
@@ -65,7 +78,8 @@ inline std::optional<Refusal> refusal_of(
 inline std::optional<Refusal> refusal_of(error_code error, std::size_t bytes,
                                          const StreamOptions& options) {
   namespace http = boost::beast::http;
-  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+  if (error == http::error::buffer_overflow) return field_refusal();
+  if (error == http::error::header_limit) {
     return Refusal{.status = 431,
                    .error = error,
                    .why = "the head of the request has too many bytes",
@@ -155,7 +169,11 @@ class HeadReader {
     }
   }
   void parse(std::string_view bytes) {
-    bytes.remove_prefix(parser.put(boost::asio::buffer(bytes), error_));
+    try {
+      bytes.remove_prefix(parser.put(boost::asio::buffer(bytes), error_));
+    } catch (const std::length_error&) {
+      error_ = boost::beast::http::error::buffer_overflow;
+    }
     if (error_ == boost::beast::http::error::need_more) error_ = {};
     if (is_done()) {
       link_.put_back(boost::asio::buffer(bytes));

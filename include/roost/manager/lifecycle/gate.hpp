@@ -96,8 +96,8 @@ class Gate {
     }
     visits_.cancel(executor);
   }
-  /// Returns the coroutines that entrances started: one per client, from its first byte to the end
-  /// of its handler.
+  /// Returns what entrances run: one task for each client, from its first byte to the end of its
+  /// handler.
   [[nodiscard]] TaskGroup& visits() noexcept { return visits_; }
   [[nodiscard]] const TaskGroup& visits() const noexcept { return visits_; }
 

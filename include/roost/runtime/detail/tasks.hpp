@@ -209,14 +209,15 @@ class TaskGroup {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// Grows whenever a coroutine begins or ends.
+  /// Grows whenever a coroutine or a ticket begins or ends.
   [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
 
   /// Cancels the coroutines that run now. Call this on the executor, or while nothing runs the
   /// executor: then the cancellation takes effect when it runs again.
   ROOST_WHEN_USED void cancel(const boost::asio::any_io_executor& executor);
 
-  /// Waits until no coroutine runs, or until @p deadline. @returns false if the deadline passed
+  /// Waits until no coroutine runs and no ticket is left, or until @p deadline.
+  /// @returns false if the deadline passed
   ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
                                                          Clock& clock, Clock::time_point deadline);
 

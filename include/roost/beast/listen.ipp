@@ -198,14 +198,13 @@ ROOST_DECL void serve(PendingRequest& pending) {
 
 /// Reads until the head of the request is complete, then serves the request.
 ROOST_DECL void read_on(std::unique_ptr<PendingRequest> pending) {
-  HeadReader& head = pending->head;
-  if (!head.is_done()) {
-    return head.read([pending = std::move(pending)]() mutable { read_on(std::move(pending)); });
-  }
+  const std::shared_ptr<Listening::Visitor> visitor = pending->visitor;
   try {
-    serve(*pending);
+    HeadReader& head = pending->head;
+    if (head.is_done()) return serve(*pending);
+    head.read([pending = std::move(pending)]() mutable { read_on(std::move(pending)); });
   } catch (...) {
-    note_end(pending->visitor, std::current_exception());
+    note_end(visitor, std::current_exception());
   }
 }
 

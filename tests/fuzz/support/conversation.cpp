@@ -47,10 +47,11 @@ class Conversation {
 
   Seen play(std::string_view bytes, Cuts cuts) {
     const auto executor = context_->get_executor();
-    auto link = std::make_shared<detail::Link>(
-        executor, std::make_unique<test::ScriptedTransport>(executor, script_, 0, wire_),
-        listening_->options.stream);
-    detail::begin_serving(listening_, link, {});
+    auto transport = std::make_unique<test::ScriptedTransport>(executor, script_, 0, wire_);
+    detail::begin_serving(
+        listening_,
+        std::make_shared<detail::Link>(executor, std::move(transport), listening_->options.stream),
+        {});
     if (manners_.is_patient) {
       const std::string_view request = bytes.substr(0, bytes.find("\r\n\r\n") + 4);
       client_.send(request);

@@ -1,7 +1,7 @@
-// Who is in the rooms, on all servers of the chat, and telling the members who comes and goes. The
-// presence of roost finds that out: a person with several tabs counts once, and one who comes back
-// soon was never away. A room with more than 256 people is only counted, so that its members are
-// not told about everybody.
+// Keeps who is in the rooms, on all servers of the chat, and tells the members who comes and goes.
+// The presence of roost finds that out: a person with several tabs counts once, and one who comes
+// back soon was never away. A room with more than 256 people is only counted, so that its members
+// are not told about everybody.
 #pragma once
 
 #include <cstddef>

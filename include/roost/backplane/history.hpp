@@ -39,10 +39,10 @@ struct HistoryOptions {
   /// members here together. 0: each client that comes back causes a request to the store.
   std::size_t max_cached_bytes = 33'554'432;
   /// How many rooms of one channel a `LocalHub` keeps a history of. For one more room the history
-  /// of another is dropped: of the room without members that was not used for the longest time, or
-  /// of a room with members if there is no other. Clients that come back
-  /// with a position in that room are told `lost` (`LossReason::epoch`). At least 1. A history in
-  /// Redis does not use this limit.
+  /// of another is dropped: that of the room without members which was not used for the longest
+  /// time. If all rooms have members, it is one of these. Clients that come back with a position in
+  /// that room are told `lost` (`LossReason::epoch`). At least 1. A history in Redis does not use
+  /// this limit.
   std::size_t max_rooms = 100'000;
 };
 

@@ -163,7 +163,8 @@ ROOST_DECL bool is_low_surrogate(std::uint32_t unit) noexcept {
   return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/// Returns the code unit of the escape "\uXXXX" at the beginning of @p text; 0 if there is none.
+/// Returns the code unit of the escape with four hexadecimal digits at the beginning of @p text;
+/// 0 if @p text does not begin with one.
 ROOST_DECL std::uint32_t escaped_unit(std::string_view text) noexcept {
   if (text.size() < 6 || !text.starts_with("\\u")) return 0;
   std::uint32_t unit = 0;

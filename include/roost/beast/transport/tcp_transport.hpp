@@ -57,8 +57,8 @@ class TcpTransport;
 /// the sockets.
 class ReadPoller final : public std::enable_shared_from_this<ReadPoller>, private ContextGuard {
  public:
-  /// The poller that all sockets of @p executor share. Null if there is no epoll, or no file
-  /// descriptor left for it; then the sockets wait through Asio. From any thread.
+  /// The poller that all sockets of @p executor share. It is null where the system has no epoll, or
+  /// has no file descriptor left; then the sockets wait through Asio. From any thread.
   static std::shared_ptr<ReadPoller> of(const boost::asio::any_io_executor& executor) noexcept;
 
 #if defined(__linux__)

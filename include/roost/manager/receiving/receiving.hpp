@@ -117,8 +117,8 @@ struct Receiving {
     return connection.websocket();
   }
 
-  /// Notes that the connection has ended if there is no message, unless the receive was cancelled,
-  /// which throws. Checks the message against the limits, and converts it.
+  /// Checks a message against the limits, and converts it. Where nothing was received, notes that
+  /// the connection has ended; a receive that was cancelled throws instead.
   template <class T>
   static T conclude(State& state, Connection<Ws>& connection, const std::shared_ptr<Ws>& socket,
                     Received received, Kind kind, std::optional<std::size_t> max_bytes,

@@ -83,7 +83,7 @@ class RedisReader {
     return nullptr;
   }
 
-  /// Why no more can be read; empty if there is no error.
+  /// Why no more can be read; empty as long as more can.
   [[nodiscard]] std::string error() const {
     if (is_too_long_) return "a reply of over " + std::to_string(limits_.bytes) + " bytes";
     if (reader_->err == REDIS_ERR_OOM) return "a reply that no Redis would send";

@@ -228,7 +228,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
 
   struct Attempt {
     Ptr link = {};
-    std::string why = {};  ///< Set if there is no link.
+    std::string why = {};  ///< Set if `link` is null.
     bool is_unusable = false;
   };
 
@@ -299,7 +299,7 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
       append_command(commands, {"AUTH", url.password});
       sent.emplace_back("AUTH");
     }
-    append_command(commands, {"PING"});  // fails if there is no place, or a password is needed
+    append_command(commands, {"PING"});  // fails if Redis is full, or wants a password
     sent.emplace_back("PING");
     append_command(commands, {"ROLE"});
     sent.emplace_back("ROLE");

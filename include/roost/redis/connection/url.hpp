@@ -63,8 +63,8 @@ struct RedisUrl {
   throw Error(errc::invalid_url, "the Redis URL: " + why);
 }
 
-/// Cuts the text before the first @p separator off from @p text, and returns it; all of @p text if
-/// there is no separator.
+/// Cuts the text before the first @p separator off from @p text, and returns it. Without a
+/// separator in it, that is all of @p text.
 inline std::string_view cut(std::string_view& text, char separator) {
   const std::size_t at = text.find(separator);
   const std::string_view before = text.substr(0, at);

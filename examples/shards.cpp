@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/beast.hpp>
 #include <string>
 #include <thread>

@@ -10,7 +10,6 @@
 #include "roost/access/rate_limit.hpp"
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/cluster.hpp"
-#include "roost/backplane/local_backplane.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"

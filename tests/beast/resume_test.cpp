@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Clients with and without a line for their position, compressed and not, over real sockets.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/beast/conversation/deflate.hpp>
 #include <roost/roost.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What servers send over a backplane at once, and what their clients may send: real sockets, a real
 // Redis, default limits.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/beast.hpp>
 #include <roost/redis.hpp>
 #include <roost/roost.hpp>

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/beast.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>

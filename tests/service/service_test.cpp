@@ -6,6 +6,7 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <string>
 #include <vector>

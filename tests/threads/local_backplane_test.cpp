@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One io_context, manager and backplane for each thread, joined by a hub. What this proves,
 // ThreadSanitizer proves. Time is real here, and nothing waits for it.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

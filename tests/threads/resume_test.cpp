@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One io_context, manager and backplane for each thread, joined by a hub with a history. Members
 // come and go and come back while all publish. What this proves, ThreadSanitizer proves.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

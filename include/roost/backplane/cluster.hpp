@@ -14,7 +14,7 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/control.hpp"
-#include "roost/backplane/detail/binding.hpp"
+#include "roost/backplane/detail/bound_manager.hpp"
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/backplane/presence.hpp"
 #include "roost/base/build/config.hpp"
@@ -26,6 +26,17 @@
 namespace roost {
 
 class Cluster;
+
+namespace detail {
+
+class Binding;
+
+/// Binds @p manager, which has @p rooms.
+/// @par Errors  `errc::already_bound`.
+ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding> bind(
+    BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms);
+
+}  // namespace detail
 
 /// The options of `bind_manager`.
 struct BindOptions {
@@ -263,15 +274,9 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   detail::check_wire_limit(backplane.any().max_message_bytes(),
                            manager.options().max_message_bytes);
   const auto& state = detail::ManagerAccess::state(manager);
-  if (state->rooms().is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
   const auto bound =
       std::make_shared<const detail::BoundManagerOf<Ws>>(state, options.allow_global);
-  const auto binding = std::make_shared<detail::Binding>(std::move(backplane), bound);
-  state->rooms().observe(binding);
-  binding->subscription = binding->backplane.any().on_parcel(
-      [to = binding->deliverer](const detail::Parcel& parcel) { to->deliver(parcel); },
-      state.get());
-  return Cluster(binding);
+  return Cluster(detail::bind(std::move(backplane), bound, state->rooms()));
 }
 
 }  // namespace roost

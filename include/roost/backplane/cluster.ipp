@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "roost/backplane/cluster.hpp"
+#include "roost/backplane/detail/binding.hpp"
 #include "roost/base/text/text.hpp"
 
 namespace roost {

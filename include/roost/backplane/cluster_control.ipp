@@ -6,6 +6,9 @@
 #include <string>
 
 #include "roost/backplane/cluster.hpp"
+#include "roost/backplane/control/control_desk.hpp"
+#include "roost/backplane/control/control_message.hpp"
+#include "roost/backplane/detail/binding.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/options.hpp"
 #include "roost/runtime/detail/executor.hpp"

@@ -172,7 +172,7 @@ class LocalBackplane {
   /// @private
   Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr);
   /// @private Null if the hub has no history.
-  [[nodiscard]] std::shared_ptr<detail::BackplaneHistory> history() const;
+  ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<detail::BackplaneHistory> history() const;
   /// @private
   [[nodiscard]] std::shared_ptr<detail::ControlDesk> control() const;
 

@@ -34,6 +34,7 @@ ROOST_DECL void validate(const LocalBackplaneOptions& options) {
 }
 
 /// The histories of a hub, as one backplane sees them.
+template <class = void>
 class LocalHistory final : public BackplaneHistory {
  public:
   LocalHistory(std::shared_ptr<LocalHubState> hub, std::string channel,
@@ -164,10 +165,10 @@ ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
   return state_->inbound->on(std::move(handler), member);
 }
 
-ROOST_DECL std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
+ROOST_WHEN_USED_DEF std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
   if (!state_->hub->history_options()) return nullptr;
-  return std::make_shared<detail::LocalHistory>(state_->hub, state_->options.channel,
-                                                state_->inbound);
+  return std::make_shared<detail::LocalHistory<>>(state_->hub, state_->options.channel,
+                                                  state_->inbound);
 }
 
 ROOST_DECL std::shared_ptr<detail::BackplanePresence> LocalBackplane::presence() const {

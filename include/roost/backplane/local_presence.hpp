@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "roost/backplane/local_backplane.hpp"
 #include "roost/backplane/presence.hpp"
 #include "roost/base/build/config.hpp"
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <vector>
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
-#include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::testing {
 
@@ -46,33 +44,8 @@ class ManualClock final : public Clock {
   std::vector<detail::LoopClock*> loops_;
 };
 
-inline ManualClock::time_point ManualClock::now() const noexcept { return now_; }
-
-inline void ManualClock::advance(duration step) {
-  now_ += step;
-  fire_due();
-}
-
-inline void ManualClock::stall(duration time) {
-  now_ += time;
-  const std::vector<detail::LoopClock*> loops = loops_;
-  for (detail::LoopClock* loop : loops) loop->stall(time);
-  fire_due();  // for peers, time goes on
-}
-
-inline void ManualClock::fire_due() {
-  const std::vector<detail::Timer*> armed = armed_;
-  for (detail::Timer* timer : armed) timer->fire();
-}
-
-inline void ManualClock::arm(detail::Timer& timer) {
-  if (std::find(armed_.begin(), armed_.end(), &timer) == armed_.end()) armed_.push_back(&timer);
-}
-
-inline void ManualClock::disarm(detail::Timer& timer) noexcept { std::erase(armed_, &timer); }
-
-inline void ManualClock::attach(detail::LoopClock& loop) { loops_.push_back(&loop); }
-
-inline void ManualClock::detach(detail::LoopClock& loop) noexcept { std::erase(loops_, &loop); }
-
 }  // namespace roost::testing
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/testing/manual_clock.ipp"
+#endif

@@ -11,6 +11,7 @@
 
 #include "roost/testing.hpp"
 #include "roost/testing/fake_websocket.ipp"
+#include "roost/testing/manual_clock.ipp"
 
 namespace roost {
 ROOST_INSTANCES(, testing::FakeWebSocket);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What goes wrong while a connection waits for its history, or gets it.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Clients that come back: forms of frames, answers that do not come, other managers, drop policies.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Clients that come back to rooms with a history, over a hub in this process.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Clients that come, go and come back while others publish, in every order in which the handlers of
 // managers and backplanes may run. Each client keeps a ledger.
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <iostream>
+#include <roost/backplane/local_backplane.hpp>
 #include <roost/beast.hpp>
 #include <utility>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Messages that were replayed, kept for clients that return a little later.
-#include <roost/manager/history/kept_answers.hpp>
+#include <roost/manager/history/replay.hpp>
 
 #include <chrono>
 #include <memory>

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "roost/backplane/control/control_message.hpp"
+#include "roost/backplane/control/control_order.hpp"
 #include "roost/base/error.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/manager/lifecycle/admission.hpp"

@@ -27,19 +27,6 @@
 
 namespace roost::detail {
 
-/// A manager that carries out orders. From any thread.
-class ControlMember {
- public:
-  /// Carries out @p order, and calls @p done, on any thread, with how many connections it reached.
-  /// `done` is not called if the manager ends meanwhile.
-  virtual void carry_out(ControlOrder order, std::function<void(std::size_t)> done) const = 0;
-  /// Stores how many connections the manager has: immediately if called on its executor, else soon.
-  virtual void count_connections(std::shared_ptr<std::atomic<std::size_t>> count) const = 0;
-
- protected:
-  ~ControlMember() = default;
-};
-
 /// How the messages of a `ControlDesk` travel. On the backplane's executor.
 class ControlLine {
  public:

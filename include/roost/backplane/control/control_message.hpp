@@ -9,7 +9,7 @@
 #include <string_view>
 #include <variant>
 
-#include "roost/backplane/control.hpp"
+#include "roost/backplane/control/control_order.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/version.hpp"
 
@@ -47,18 +47,6 @@ struct ControlAnswer {
   std::string from = {};
   nlohmann::json body = {};
   std::string error = {};
-};
-
-/// What a replica is told to do.
-struct ControlOrder {
-  enum class Kind : unsigned char { disconnect, join, leave, room_size };
-  Kind kind = Kind::room_size;
-  Target::Kind to = Target::Kind::connection;
-  std::string name = {};  ///< Of the connection, user or room.
-  std::string room = {};  ///< To join, to leave or to count.
-  std::uint16_t code = 1000;
-  std::string reason = {};
-  std::string except = {};
 };
 
 /// The version of roost, for `ReplicaInfo`.

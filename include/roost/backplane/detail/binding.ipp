@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "roost/backplane/cluster.hpp"
+#include "roost/backplane/control/control_desk.hpp"
 #include "roost/backplane/detail/binding.hpp"
 
 namespace roost::detail {
@@ -60,6 +62,16 @@ ROOST_DECL void Binding::on_room_closed(std::string_view name) noexcept {
 
 ROOST_DECL boost::asio::awaitable<void> Binding::settled() {
   return routing_ ? routing_->settled() : nothing_to_settle();
+}
+
+ROOST_WHEN_USED_DEF std::shared_ptr<Binding> bind(
+    BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms) {
+  if (rooms.is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
+  auto binding = std::make_shared<Binding>(std::move(backplane), manager);
+  rooms.observe(binding);
+  binding->subscription = binding->backplane.any().on_parcel(
+      [to = binding->deliverer](const Parcel& parcel) { to->deliver(parcel); }, manager->id());
+  return binding;
 }
 
 ROOST_DECL Frame frame_of(const WireMessage& wire) {

@@ -16,7 +16,6 @@
 #include "roost/base/log.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/connection.hpp"
-#include "roost/manager/history/kept_answers.hpp"
 #include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/records.hpp"
 #include "roost/manager/history/replay.hpp"

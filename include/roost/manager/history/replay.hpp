@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "roost/base/build/config.hpp"
+#include "roost/base/clock.hpp"
 #include "roost/manager/history/records.hpp"
 #include "roost/manager/recovery.hpp"
 
@@ -36,11 +40,7 @@ class Replay {
   [[nodiscard]] bool is_asking() const noexcept { return is_asking_; }
 
   /// Keeps a new message of the room until the earlier ones were offered.
-  void withhold(const RecordedPtr& message) {
-    if (is_asking_) return;
-    behind_bytes_ += message->frame.size();
-    behind_.push_back(message);
-  }
+  void withhold(const RecordedPtr& message);
   /// Starts the replay of @p answer with its message number @p first.
   void begin(std::shared_ptr<const RecoveryAnswer> answer, std::size_t first) {
     is_asking_ = false;
@@ -48,21 +48,7 @@ class Replay {
     next_ = first;
   }
   /// Returns the next message to offer; null if there is none now.
-  [[nodiscard]] Replayed take() {
-    if (answer_ && next_ < answer_->messages.size()) {
-      return {.message = answer_->messages[next_++], .is_of_answer = true};
-    }
-    answer_.reset();
-    if (next_behind_ == behind_.size()) return {};
-    RecordedPtr message = std::move(behind_[next_behind_++]);
-    behind_bytes_ -= message->frame.size();
-    // Each one is moved once at most: there may never be a moment when nothing waits.
-    if (next_behind_ > behind_.size() / 2) {
-      behind_.erase(behind_.begin(), behind_.begin() + static_cast<std::ptrdiff_t>(next_behind_));
-      next_behind_ = 0;
-    }
-    return {.message = std::move(message)};
-  }
+  [[nodiscard]] Replayed take();
   /// Returns the bytes of the new messages.
   [[nodiscard]] std::size_t behind_bytes() const noexcept { return behind_bytes_; }
 
@@ -81,87 +67,83 @@ class Replay {
 class Replays {
  public:
   /// Returns the replay of @p room; null if there is none.
-  [[nodiscard]] Replay* find(std::string_view room) noexcept {
-    const auto found = std::find_if(replays_.begin(), replays_.end(),
-                                    [&](const Replay& replay) { return replay.room() == room; });
-    return found == replays_.end() ? nullptr : &*found;
-  }
-  void add(std::string room, RecoveryTicket ticket) {
-    replays_.emplace_back(std::move(room), ticket);
-  }
-  void remove(std::string_view room) noexcept {
-    std::erase_if(replays_, [&](const Replay& replay) { return replay.room() == room; });
-  }
+  [[nodiscard]] Replay* find(std::string_view room) noexcept;
+  void add(std::string room, RecoveryTicket ticket);
+  void remove(std::string_view room) noexcept;
   void clear() noexcept { replays_.clear(); }
 
   /// Notes that the manager asks again for all members of @p room. A member that asks for itself is
   /// told by its own answer.
-  void restart(const std::string& room) {
-    if (const Replay* const replay = find(room); replay && replay->is_asking()) return;
-    remove(room);
-    add(room, 0);
-  }
+  void restart(const std::string& room);
   /// Ends what `restart` began. @returns whether the member waited for it
-  bool end_restart(std::string_view room) noexcept {
-    const Replay* const replay = find(room);
-    if (!replay || replay->ticket() != 0) return false;
-    remove(room);
-    return true;
-  }
+  bool end_restart(std::string_view room) noexcept;
 
   /// Returns a replay whose own answer, to a question up to @p newest, has not come yet; null if
   /// there is none.
-  [[nodiscard]] const Replay* next_asking(RecoveryTicket newest) const noexcept {
-    const auto found = std::find_if(replays_.begin(), replays_.end(), [&](const Replay& replay) {
-      return replay.is_asking() && replay.ticket() != 0 && replay.ticket() <= newest;
-    });
-    return found == replays_.end() ? nullptr : &*found;
-  }
+  [[nodiscard]] const Replay* next_asking(RecoveryTicket newest) const noexcept;
   /// Returns whether nothing is left to offer, now or later.
   [[nodiscard]] bool empty() const noexcept { return replays_.empty(); }
-  [[nodiscard]] std::size_t behind_bytes() const noexcept {
-    std::size_t bytes = 0;
-    for (const Replay& replay : replays_) bytes += replay.behind_bytes();
-    return bytes;
-  }
+  [[nodiscard]] std::size_t behind_bytes() const noexcept;
 
   /// Returns the next message to offer, of any room; null if there is none now. Removes replays
   /// that are complete.
-  [[nodiscard]] Replayed take() {
-    for (std::size_t i = 0; i < replays_.size();) {
-      if (replays_[i].is_asking()) {
-        ++i;
-        continue;
-      }
-      if (Replayed next = replays_[i].take(); next.message) return next;
-      replays_.erase(replays_.begin() + static_cast<std::ptrdiff_t>(i));
-    }
-    return {};
-  }
+  [[nodiscard]] Replayed take();
 
   /// Whether the connection is being offered a message of them.
   bool is_feeding = false;
 
   /// Sets the result for a room, for `Connection::recovery`.
-  void note(std::string_view room, const Recovery& recovery) {
-    for (auto& [name, known] : recoveries_) {
-      if (name == room) {
-        known = recovery;
-        return;
-      }
-    }
-    recoveries_.emplace_back(room, recovery);
-  }
-  [[nodiscard]] const Recovery* recovery(std::string_view room) const noexcept {
-    for (const auto& [name, known] : recoveries_) {
-      if (name == room) return &known;
-    }
-    return nullptr;
-  }
+  void note(std::string_view room, const Recovery& recovery);
+  [[nodiscard]] const Recovery* recovery(std::string_view room) const noexcept;
 
  private:
   std::vector<Replay> replays_;
   std::vector<std::pair<std::string, Recovery>> recoveries_;
 };
 
+/// The messages that connections of a manager were replayed lately, with all forms that were made
+/// of them.
+///
+/// A backplane passes a message that still exists on instead of making it anew, so that clients
+/// which return one after another share its forms. A message is known by its room and position:
+/// one that the history has dropped is in no answer, and goes here when nobody has used it for
+/// `max_idle`. No timer watches for that: the owner calls `drop_unused` when a connection ends.
+class KeptAnswers {
+ public:
+  /// Clients that were cut at the same time have mostly returned by then.
+  static constexpr Clock::duration max_idle = std::chrono::minutes(1);
+
+  /// Keeps @p message, which was replayed just now. Drops the messages that were not replayed for
+  /// the longest time where all take more than @p max_bytes. A message that takes more than this
+  /// alone is not kept.
+  void keep(const RecordedPtr& message, Clock::time_point now, std::size_t max_bytes);
+  /// Drops the messages that were not replayed for `max_idle`.
+  void drop_unused(Clock::time_point now) noexcept;
+  void clear() noexcept;
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  struct Kept {
+    RecordedPtr message;
+    Clock::time_point used_at = {};
+    std::size_t bytes = 0;
+  };
+  using List = std::list<Kept>;
+
+  // About what the heap and the nodes of list and map take, and the headers of the frame.
+  static constexpr std::size_t overhead = 400;
+
+  void drop(List::iterator kept) noexcept;
+  [[nodiscard]] static std::size_t bytes_of(const Recorded& message) noexcept;
+
+  List kept_;  // the one that was not used for the longest time is the first
+  std::unordered_map<const Recorded*, List::iterator> places_;
+  std::size_t bytes_ = 0;
+};
+
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/manager/history/replay.ipp"
+#endif

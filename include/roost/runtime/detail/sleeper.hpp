@@ -8,11 +8,11 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/system/error_code.hpp>
 #include <memory>
 #include <utility>
 
+#include "roost/base/build/config.hpp"
 #include "roost/runtime/detail/callback.hpp"
 
 namespace roost::detail {
@@ -50,27 +50,13 @@ class Sleeper {
   }
 
   /// Resumes the sleeping coroutine, if there is one, in a later turn of its executor.
-  void wake(boost::system::error_code error = {}) {
-    if (!is_sleeping()) return;
-    const auto abroad = std::move(abroad_);
-    boost::asio::post(abroad ? *abroad : *home_, [handler = std::move(handler_), error]() mutable {
-      std::move(handler)(error);
-    });
-  }
+  void wake(boost::system::error_code error = {});
   /// Resumes the sleeping coroutine before this function returns, if its executor is that of
   /// `sleep`; else does what `wake` does.
   /// @pre the callers can cope with any action of the application in this call
-  void wake_here() {
-    if (abroad_) return wake();
-    if (!is_sleeping()) return;
-    Handler handler(std::move(handler_));
-    std::move(handler)(boost::system::error_code());
-  }
+  void wake_here();
   /// Destroys the sleeping coroutine, if there is one: nobody will wake it.
-  void forget() {
-    abroad_.reset();
-    const Handler destroyed(std::move(handler_));
-  }
+  void forget();
 
  private:
   // That of a coroutine is two pointers.
@@ -94,3 +80,7 @@ class Sleeper {
 };
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/runtime/detail/sleeper.ipp"
+#endif

@@ -290,14 +290,17 @@ struct Loop {
 };
 
 // These functions are not coroutines: the awaitable that they return owns a copy of the executor
-// and does not refer to the `Loop`.
+// and does not refer to the `Loop`. They are templates so that only a file that waits compiles the
+// coroutines.
 
-inline boost::asio::awaitable<bool> wait(WaitList& list, const Loop& loop,
+template <class = void>
+boost::asio::awaitable<bool> wait(WaitList& list, const Loop& loop,
                                          Clock::time_point deadline = Timer::never()) {
   return wait(list, loop.executor, loop.clock, deadline);
 }
 
-inline boost::asio::awaitable<void> sleep_until(const Loop& loop, Clock::time_point deadline) {
+template <class = void>
+boost::asio::awaitable<void> sleep_until(const Loop& loop, Clock::time_point deadline) {
   return sleep_until(loop.executor, loop.clock, deadline);
 }
 
@@ -307,7 +310,8 @@ boost::asio::awaitable<T> result_of(std::shared_ptr<Child<T>> child, const Loop&
   return result_of(std::move(child), loop.executor, loop.clock, deadline);
 }
 
-inline boost::asio::awaitable<bool> wait_idle(TaskGroup& tasks, const Loop& loop,
+template <class = void>
+boost::asio::awaitable<bool> wait_idle(TaskGroup& tasks, const Loop& loop,
                                               Clock::time_point deadline) {
   return tasks.wait_idle(loop.executor, loop.clock, deadline);
 }

@@ -29,11 +29,13 @@ class Cluster;
 
 namespace detail {
 
+// A template, so that only files which bind a manager compile it.
+template <class = void>
 class Binding;
 
 /// Binds @p manager, which has @p rooms.
 /// @par Errors  `errc::already_bound`.
-ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding> bind(
+ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding<>> bind(
     BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms);
 
 }  // namespace detail
@@ -233,7 +235,7 @@ class [[nodiscard]] Cluster {
   void unbind() noexcept;
 
   /// @private For `bind_manager`.
-  explicit Cluster(std::shared_ptr<detail::Binding> binding) noexcept
+  explicit Cluster(std::shared_ptr<detail::Binding<>> binding) noexcept
       : binding_(std::move(binding)) {}
 
  private:
@@ -264,7 +266,7 @@ class [[nodiscard]] Cluster {
   ROOST_WHEN_USED awaitable<Reached> order(detail::ControlOrder order, Target target,
                                            std::string_view room, Clock::duration timeout) const;
 
-  std::shared_ptr<detail::Binding> binding_;
+  std::shared_ptr<detail::Binding<>> binding_;
 };
 
 template <class Ws>

@@ -89,12 +89,12 @@ class ControlDesk : public std::enable_shared_from_this<ControlDesk> {
 
   // --- from any thread ---
 
-  void add(const std::shared_ptr<const ControlMember>& member);
-  void remove(const ControlMember& member) noexcept;
-  void on_ask(std::string name, AskHook hook);
+  ROOST_WHEN_USED void add(const std::shared_ptr<const ControlMember>& member);
+  ROOST_WHEN_USED void remove(const ControlMember& member) noexcept;
+  ROOST_WHEN_USED void on_ask(std::string name, AskHook hook);
   /// How many connections the members have, as far as is known.
-  [[nodiscard]] std::size_t connections() const;
-  [[nodiscard]] ControlCounts counts() const;
+  ROOST_WHEN_USED [[nodiscard]] std::size_t connections() const;
+  ROOST_WHEN_USED [[nodiscard]] ControlCounts counts() const;
 
   // --- asking ---
 
@@ -116,13 +116,13 @@ class ControlDesk : public std::enable_shared_from_this<ControlDesk> {
   ROOST_WHEN_USED bool receive(std::string_view text);
 
  private:
-  void note(const Pending& pending, ControlAnswer answer);
+  ROOST_WHEN_USED void note(const Pending& pending, ControlAnswer answer);
   ROOST_WHEN_USED void answer_to(const ControlQuestion& question);
   ROOST_WHEN_USED void answer(const ControlQuestion& question, Answered answered);
   ROOST_WHEN_USED void carry_out(const ControlOrder& order, ControlAnswer answer,
                                  Answered answered);
-  [[nodiscard]] std::vector<std::shared_ptr<const ControlMember>> members() const;
-  [[nodiscard]] AskHook hook_of(const std::string& name) const;
+  ROOST_WHEN_USED [[nodiscard]] std::vector<std::shared_ptr<const ControlMember>> members() const;
+  ROOST_WHEN_USED [[nodiscard]] AskHook hook_of(const std::string& name) const;
 
   const std::shared_ptr<ControlLine> line_;
   std::unordered_map<std::string, std::weak_ptr<PendingSurvey>> pending_;

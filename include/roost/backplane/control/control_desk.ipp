@@ -14,14 +14,14 @@
 
 namespace roost::detail {
 
-ROOST_DECL void ControlDesk::add(const std::shared_ptr<const ControlMember>& member) {
+ROOST_WHEN_USED_DEF void ControlDesk::add(const std::shared_ptr<const ControlMember>& member) {
   const auto count = std::make_shared<std::atomic<std::size_t>>(0);
   member->count_connections(count);
   const std::lock_guard lock(mutex_);
   members_.emplace_back(member, count);
 }
 
-ROOST_DECL void ControlDesk::remove(const ControlMember& member) noexcept {
+ROOST_WHEN_USED_DEF void ControlDesk::remove(const ControlMember& member) noexcept {
   const std::lock_guard lock(mutex_);
   std::erase_if(members_, [&](const auto& entry) {
     const auto its_member = entry.first.lock();
@@ -29,12 +29,12 @@ ROOST_DECL void ControlDesk::remove(const ControlMember& member) noexcept {
   });
 }
 
-ROOST_DECL void ControlDesk::on_ask(std::string name, AskHook hook) {
+ROOST_WHEN_USED_DEF void ControlDesk::on_ask(std::string name, AskHook hook) {
   const std::lock_guard lock(mutex_);
   hooks_[std::move(name)] = std::move(hook);
 }
 
-ROOST_DECL std::vector<std::shared_ptr<const ControlMember>> ControlDesk::members() const {
+ROOST_WHEN_USED_DEF std::vector<std::shared_ptr<const ControlMember>> ControlDesk::members() const {
   std::vector<std::shared_ptr<const ControlMember>> members;
   const std::lock_guard lock(mutex_);
   for (const auto& [weak, count] : members_) {
@@ -43,13 +43,13 @@ ROOST_DECL std::vector<std::shared_ptr<const ControlMember>> ControlDesk::member
   return members;
 }
 
-ROOST_DECL ControlDesk::AskHook ControlDesk::hook_of(const std::string& name) const {
+ROOST_WHEN_USED_DEF ControlDesk::AskHook ControlDesk::hook_of(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   const auto found = hooks_.find(name);
   return found == hooks_.end() ? AskHook() : found->second;
 }
 
-ROOST_DECL std::size_t ControlDesk::connections() const {
+ROOST_WHEN_USED_DEF std::size_t ControlDesk::connections() const {
   std::vector<
       std::pair<std::shared_ptr<const ControlMember>, std::shared_ptr<std::atomic<std::size_t>>>>
       members;
@@ -65,7 +65,7 @@ ROOST_DECL std::size_t ControlDesk::connections() const {
   return connections;
 }
 
-ROOST_DECL ControlCounts ControlDesk::counts() const {
+ROOST_WHEN_USED_DEF ControlCounts ControlDesk::counts() const {
   const std::lock_guard lock(mutex_);
   return counts_;
 }
@@ -116,7 +116,7 @@ ROOST_WHEN_USED_DEF ControlDesk::Pending ControlDesk::begin(std::string what, nl
   return pending;
 }
 
-ROOST_DECL void ControlDesk::note(const Pending& pending, ControlAnswer answer) {
+ROOST_WHEN_USED_DEF void ControlDesk::note(const Pending& pending, ControlAnswer answer) {
   constexpr std::size_t max_answers = 4'096;
   if (pending->answers.size() >= max_answers) return;
   pending->missing.erase(answer.from);

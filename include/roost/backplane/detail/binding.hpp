@@ -100,6 +100,7 @@ class BoundUsers final : public UserObserver {
 
 /// A manager bound to a backplane. The `Cluster` owns it, and the manager tells it which of its
 /// rooms open and close, for a backplane that routes by room.
+template <class>
 class Binding final : public RoomObserver {
  public:
   Binding(BackplaneRef its_backplane, std::shared_ptr<const BoundManager> its_manager);

@@ -9,17 +9,18 @@
 
 namespace roost::detail {
 
-ROOST_DECL boost::asio::awaitable<void> nothing_to_settle() { co_return; }
+ROOST_WHEN_USED boost::asio::awaitable<void> nothing_to_settle() { co_return; }
 
-ROOST_DECL std::shared_ptr<BoundUsers> users_of(const BackplaneRef& backplane,
-                                                const BoundManager& manager) {
+ROOST_WHEN_USED std::shared_ptr<BoundUsers> users_of(const BackplaneRef& backplane,
+                                                     const BoundManager& manager) {
   auto presence = backplane.any().presence();
   if (!presence) return nullptr;
   return std::make_shared<BoundUsers>(std::move(presence), manager.id());
 }
 
-ROOST_DECL Binding::Binding(BackplaneRef its_backplane,
-                            std::shared_ptr<const BoundManager> its_manager)
+template <class Unused>
+Binding<Unused>::Binding(BackplaneRef its_backplane,
+                         std::shared_ptr<const BoundManager> its_manager)
     : backplane(std::move(its_backplane)),
       manager(std::move(its_manager)),
       history(backplane.any().history()),
@@ -33,7 +34,8 @@ ROOST_DECL Binding::Binding(BackplaneRef its_backplane,
   if (control) control->add(manager);
 }
 
-ROOST_DECL Binding::~Binding() {
+template <class Unused>
+Binding<Unused>::~Binding() {
   for (const std::string& room : rooms_) leave(room);
   if (control) control->remove(*manager);
   if (!records) return;
@@ -41,33 +43,37 @@ ROOST_DECL Binding::~Binding() {
   manager->drop_kept();
 }
 
-ROOST_DECL void Binding::leave(const std::string& room) noexcept {
+template <class Unused>
+void Binding<Unused>::leave(const std::string& room) noexcept {
   if (records && records->keeps(room)) history->leave(room);
   if (routing_) routing_->leave(room);
 }
 
-ROOST_DECL void Binding::on_room_opened(std::string_view name) {
+template <class Unused>
+void Binding<Unused>::on_room_opened(std::string_view name) {
   const bool is_recorded = records && records->keeps(name);
   if ((!routing_ && !is_recorded) || !rooms_.emplace(name).second) return;
   if (routing_) routing_->enter(name);
   if (is_recorded) history->enter(std::string(name));
 }
 
-ROOST_DECL void Binding::on_room_closed(std::string_view name) noexcept {
+template <class Unused>
+void Binding<Unused>::on_room_closed(std::string_view name) noexcept {
   const auto found = rooms_.find(name);
   if (found == rooms_.end()) return;
   const std::string room = std::move(rooms_.extract(found).value());
   leave(room);
 }
 
-ROOST_DECL boost::asio::awaitable<void> Binding::settled() {
+template <class Unused>
+boost::asio::awaitable<void> Binding<Unused>::settled() {
   return routing_ ? routing_->settled() : nothing_to_settle();
 }
 
-ROOST_WHEN_USED_DEF std::shared_ptr<Binding> bind(
+ROOST_WHEN_USED_DEF std::shared_ptr<Binding<>> bind(
     BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms) {
   if (rooms.is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
-  auto binding = std::make_shared<Binding>(std::move(backplane), manager);
+  auto binding = std::make_shared<Binding<>>(std::move(backplane), manager);
   rooms.observe(binding);
   binding->subscription = binding->backplane.any().on_parcel(
       [to = binding->deliverer](const Parcel& parcel) { to->deliver(parcel); }, manager->id());

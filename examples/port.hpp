@@ -10,8 +10,10 @@
 #include <iostream>
 #include <roost/base/log_sinks.hpp>
 #include <sstream>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 // The loopback address with the port of the first argument, by default 8080. With port 0 the system
 // chooses a free port.
@@ -30,10 +32,13 @@ inline boost::asio::ip::tcp::endpoint endpoint_of(int argc, char** argv) {
 
 // Prints a line to stdout without blocking. `std::cout` would stop the event loop while the pipe
 // behind it is full, and SIGPIPE would end the server when the reader of the pipe has ended.
+inline void say_line(std::string line) {
+  static roost::LineWriter out({.file = stdout});  // one for all lines, which keep their order
+  out.write(std::move(line));
+}
 template <class... Parts>
 void say(const Parts&... parts) {
-  static roost::LineWriter out({.file = stdout});
   std::ostringstream line;
   (line << ... << parts);
-  out.write(line.str());
+  say_line(line.str());
 }

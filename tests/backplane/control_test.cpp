@@ -2,6 +2,7 @@
 // What replicas ask each other and tell each other to do, inside one process.
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <roost/backplane/control/control_message.hpp>
 #include <roost/backplane/local_backplane.hpp>
 #include <roost/testing.hpp>
 #include <string>

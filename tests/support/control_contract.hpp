@@ -4,6 +4,7 @@
 // name.
 #pragma once
 
+#include <roost/backplane/control/control_message.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>
 

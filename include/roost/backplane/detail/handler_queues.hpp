@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
-#include <memory>
-#include <mutex>
-#include <string_view>
-#include <vector>
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/inbound_ring.hpp"

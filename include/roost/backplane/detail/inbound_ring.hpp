@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <deque>
-#include <utility>
 
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/build/config.hpp"

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <utility>
-
 #include "roost/backplane/history/log_entry.hpp"
 #include "roost/backplane/history/position.hpp"
 

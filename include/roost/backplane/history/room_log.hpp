@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
-#include <vector>
-
 #include "roost/backplane/history/log_entry.hpp"
 #include "roost/backplane/history/position.hpp"
 #include "roost/backplane/history/room_cache.hpp"

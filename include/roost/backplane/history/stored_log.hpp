@@ -2,12 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <iterator>
-#include <optional>
-#include <span>
-#include <utility>
 
 #include "roost/backplane/history.hpp"
 #include "roost/backplane/history/log_entry.hpp"

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <algorithm>
 #include <cerrno>
 
 #include "roost/base/logging/line_queue.hpp"

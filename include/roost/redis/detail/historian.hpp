@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <string>
-#include <utility>
-
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/redis/detail/scripting.hpp"

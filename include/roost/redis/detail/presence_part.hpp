@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <string>
-
 #include "roost/redis/detail/registrar.hpp"
 #include "roost/redis/detail/scripting.hpp"
 #include "roost/redis/detail/shared.hpp"

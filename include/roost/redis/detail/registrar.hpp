@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include "roost/base/clock.hpp"
 #include "roost/redis/detail/scripting.hpp"
 #include "roost/redis/detail/shared.hpp"

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
-#include <string>
 
 #include "roost/redis/detail/shared.hpp"
 #include "roost/runtime/detail/tasks.hpp"

@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <deque>
-#include <memory>
-#include <optional>
-#include <random>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/presence/presence_shell.hpp"
 #include "roost/redis/detail/presence_part.hpp"
 #include "roost/redis/presence/scripts.hpp"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/redis/presence/redis_presence.hpp"
 
 namespace roost::detail {

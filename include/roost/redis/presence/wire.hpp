@@ -2,12 +2,8 @@
 #pragma once
 
 #include <array>
-#include <charconv>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 
 #include "roost/backplane/presence/presence_list.hpp"

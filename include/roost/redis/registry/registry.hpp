@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <boost/asio/any_io_executor.hpp>
-#include <chrono>
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <set>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/error.hpp"

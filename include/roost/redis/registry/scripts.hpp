@@ -2,9 +2,6 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
-#include <string>
-#include <string_view>
 
 #include "roost/redis/options.hpp"
 

@@ -2,12 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <deque>
 #include <iterator>
-#include <utility>
-#include <vector>
 
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"

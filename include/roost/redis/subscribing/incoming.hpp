@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <functional>
-#include <initializer_list>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/detail/wire_message.hpp"

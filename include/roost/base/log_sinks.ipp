@@ -6,7 +6,7 @@
 
 #include "roost/base/error.hpp"
 #include "roost/base/log_sinks.hpp"
-#include "roost/base/logging/line_queue.ipp"
+#include "roost/base/logging/line_queue.hpp"
 
 namespace roost {
 

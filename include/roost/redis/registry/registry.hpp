@@ -6,9 +6,8 @@
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/redis/detail/registrar.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/registry.hpp"
-#include "roost/redis/registry/beat.hpp"
 #include "roost/redis/registry/scripts.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 

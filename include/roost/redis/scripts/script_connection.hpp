@@ -4,10 +4,8 @@
 #include "roost/base/error.hpp"
 #include "roost/redis/connection/reconnecting.hpp"
 #include "roost/redis/connection/session.hpp"
-#include "roost/redis/detail/scripting.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/scripts/call_queue.hpp"
-#include "roost/redis/scripts/refusal.hpp"
-#include "roost/redis/scripts/runs.hpp"
 #include "roost/redis/scripts/script_user.hpp"
 #include "roost/runtime/detail/wait.hpp"
 

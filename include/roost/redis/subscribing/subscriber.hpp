@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/detail/historian.hpp"
-#include "roost/redis/detail/presence_part.hpp"
-#include "roost/redis/detail/registrar.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/publishing/publisher.hpp"
 #include "roost/redis/subscribing/incoming.hpp"
 

@@ -11,8 +11,8 @@
 
 namespace roost::detail {
 
-/// Handles messages from the channels: each goes to the handlers once. Lost messages are reported,
-/// and texts that are not a message are skipped.
+/// Handles messages from the channels: each goes into the queues of the handlers once. Lost
+/// messages are reported, and texts that are not a message are skipped.
 class RedisIncoming {
  public:
   using LossHook = std::function<void(const RedisLoss&)>;
@@ -52,13 +52,6 @@ class RedisIncoming {
     }
     inbound_->collect(parcel);
   }
-
-  /// Calls the handlers for the messages so far.
-  void flush() { inbound_->flush(); }
-
-  /// Whether handlers should have a turn before more is read. Meanwhile messages wait at Redis and
-  /// in the sockets.
-  [[nodiscard]] bool is_crowded() { return inbound_->is_crowded(); }
 
   /// When the next message in doubt must be reported.
   [[nodiscard]] Clock::time_point next_expiry() const noexcept { return sequences_.next_expiry(); }

@@ -3,7 +3,7 @@
 
 #include "roost/redis/detail/features.hpp"
 #include "roost/redis/publishing/publisher.hpp"
-#include "roost/redis/subscribing/incoming.hpp"
+#include "roost/redis/subscribing/channels.hpp"
 
 namespace roost::detail {
 

@@ -29,7 +29,6 @@
 #include "roost/base/clock.ipp"
 #include "roost/base/log.ipp"
 #include "roost/base/log_sinks.ipp"
-#include "roost/base/logging/line_queue.ipp"
 #include "roost/base/text/json.ipp"
 #include "roost/base/text/text.ipp"
 #include "roost/heartbeat/detail/heartbeat_schedule.ipp"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Messages that wait for one room are recorded by one run of the script.
-#include <roost/redis/history/record_stamp.hpp>
-#include <roost/redis/history/scripts.hpp>
+#include <roost/redis/history/store.hpp>
 
 #include <charconv>
 #include <cstdint>

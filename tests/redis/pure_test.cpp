@@ -8,7 +8,6 @@
 #include <roost/redis/numbering/stamp.hpp>
 #include <roost/redis/publishing/spool.hpp>
 #include <roost/redis/subscribing/channels.hpp>
-#include <roost/redis/subscribing/incoming.hpp>
 #include <roost/redis/subscribing/subscriber.hpp>
 
 #include <boost/asio/io_context.hpp>

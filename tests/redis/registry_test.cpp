@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The registry of replicas in a real Redis: who is alive, who is buried, and who cleans up.
 #include <roost/backplane/control/control_desk.hpp>
-#include <roost/redis/detail/registrar.hpp>
-#include <roost/redis/detail/scripting.hpp>
+#include <roost/redis/detail/features.hpp>
 #include <roost/redis/detail/shared.hpp>
 
 #include "redis/registry_world.hpp"

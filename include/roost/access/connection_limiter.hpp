@@ -2,11 +2,8 @@
 #pragma once
 
 #include <boost/asio/ip/address.hpp>
-#include <chrono>
-#include <cstddef>
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>

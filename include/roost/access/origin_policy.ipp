@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cstdint>
-
 #include "roost/access/origin_policy.hpp"
 
 namespace roost {

@@ -5,15 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/system/error_code.hpp>
 #include <concepts>
-#include <cstddef>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <type_traits>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/base/error.hpp"

@@ -6,8 +6,6 @@
 #include <boost/system/system_error.hpp>
 #include <string>
 
-#include "roost/base/build/config.hpp"
-
 namespace roost {
 
 /// The errors that roost reports itself. Errors of Asio and Beast are passed on unchanged.

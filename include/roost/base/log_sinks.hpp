@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <memory>
-#include <string>
 
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"

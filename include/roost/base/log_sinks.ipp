@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 
 #include "roost/base/error.hpp"
 #include "roost/base/log_sinks.hpp"
-#include "roost/base/logging/line_queue.ipp"
+#include "roost/base/logging/line_queue.hpp"
 
 namespace roost {
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
-#include <cstddef>
-#include <memory>
-#include <string_view>
-#include <utility>
-
 #include "roost/heartbeat/detail/heartbeat_state.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"
 #include "roost/manager/connection_manager.hpp"

@@ -7,13 +7,11 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <type_traits>
 
 #include "roost/access/origin_policy.hpp"
 #include "roost/access/rate_limit.hpp"
-#include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"

@@ -6,21 +6,9 @@
 /// `roost::prometheus`.
 
 #include <prometheus/collectable.h>
-#include <prometheus/labels.h>
-#include <prometheus/metric_family.h>
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/system_executor.hpp>
-#include <chrono>
 #include <concepts>
-#include <cstddef>
-#include <exception>
-#include <future>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/base/error.hpp"

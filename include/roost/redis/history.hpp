@@ -6,7 +6,6 @@
 /// it missed. Programs that do not include this compile none of it.
 
 #include <memory>
-#include <utility>
 
 #include "roost/backplane/history.hpp"
 #include "roost/base/build/config.hpp"

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <string>
-
 #include "roost/base/text/json.hpp"
 #include "roost/redis/history.hpp"
 #include "roost/redis/history/room_logs.hpp"

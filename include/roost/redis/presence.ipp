@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <string>
-#include <utility>
-
 #include "roost/base/text/json.hpp"
 #include "roost/redis/presence.hpp"
 #include "roost/redis/presence/redis_presence.hpp"

@@ -6,4 +6,3 @@
 /// uses it. Needed besides `roost/redis/src.hpp` and `roost/backplane/presence_src.hpp`.
 
 #include "roost/redis/presence.ipp"
-#include "roost/redis/presence/redis_presence.ipp"

@@ -4,7 +4,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "roost/backplane/backplane.hpp"

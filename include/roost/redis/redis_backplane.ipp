@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <optional>
-#include <utility>
-
 #include "roost/redis/detail/replica.hpp"
 #include "roost/redis/redis_backplane.hpp"
 

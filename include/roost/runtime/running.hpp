@@ -9,8 +9,6 @@
 #include <memory>
 #include <utility>
 
-#include "roost/base/build/config.hpp"
-
 namespace roost::detail {
 
 /// Counts one running activity of roost on a context for as long as it lives.

@@ -2,13 +2,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
-#include <initializer_list>
-#include <memory>
-#include <optional>
-#include <utility>
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/cluster.hpp"

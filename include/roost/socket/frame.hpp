@@ -3,13 +3,9 @@
 
 #include <array>
 #include <atomic>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
-#include <new>
 #include <nlohmann/json_fwd.hpp>
 #include <span>
-#include <string_view>
 #include <utility>
 
 #include "roost/base/build/config.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <new>
 
 #include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"

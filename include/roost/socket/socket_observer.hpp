@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <limits>
-#include <string_view>
 
 #include "roost/socket/disconnect.hpp"
 

@@ -4,12 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <concepts>
-#include <cstddef>
-#include <cstdint>
 #include <optional>
-#include <span>
-#include <string>
-#include <string_view>
 
 #include "roost/socket/frame.hpp"
 #include "roost/socket/overflow.hpp"

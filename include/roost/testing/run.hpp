@@ -5,11 +5,9 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <stdexcept>
 #include <utility>
 
-#include "roost/base/build/config.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 
 namespace roost::testing {

@@ -3,9 +3,9 @@
 // that lags, and clients that come and go. Each schedule is played from a seed, step by step.
 #pragma once
 
+#include <roost/backplane/history/log_store.hpp>
 #include <roost/backplane/history/position.hpp>
 #include <roost/backplane/history/room_log.hpp>
-#include <roost/backplane/history/stored_log.hpp>
 
 #include <algorithm>
 #include <array>

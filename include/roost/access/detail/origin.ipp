@@ -5,7 +5,6 @@
 #include <boost/asio/ip/address_v6.hpp>
 #include <boost/system/error_code.hpp>
 #include <charconv>
-#include <cstddef>
 #include <system_error>
 
 #include "roost/access/detail/origin.hpp"

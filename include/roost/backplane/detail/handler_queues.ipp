@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <map>
 
 #include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/base/text/text.hpp"
 #include "roost/runtime/running.hpp"
 
 namespace roost::detail {

@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <string>
-#include <unordered_map>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/control/local_line.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/history.hpp"

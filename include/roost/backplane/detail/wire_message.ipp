@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <vector>
-
 #include "roost/backplane/detail/wire_message.hpp"
-#include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
-#include "roost/base/text/text.hpp"
 
 namespace roost::detail {
 

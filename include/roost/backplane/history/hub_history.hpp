@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <random>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <vector>
-
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/backplane/history.hpp"
 #include "roost/backplane/history/log_store.hpp"

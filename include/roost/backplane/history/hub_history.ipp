@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <limits>
-#include <utility>
-#include <variant>
-
 #include "roost/backplane/history/hub_history.hpp"
 
 namespace roost::detail {

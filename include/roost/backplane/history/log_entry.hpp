@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <iterator>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>

@@ -2,10 +2,6 @@
 #pragma once
 
 #include <charconv>
-#include <cstddef>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <system_error>
 
 #include "roost/backplane/history/position.hpp"

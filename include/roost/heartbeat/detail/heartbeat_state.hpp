@@ -6,15 +6,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
-#include <chrono>
-#include <cstddef>
 #include <exception>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "roost/heartbeat/detail/heartbeat_schedule.hpp"
 #include "roost/heartbeat/heartbeat_options.hpp"

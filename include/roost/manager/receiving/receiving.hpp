@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <concepts>
-#include <cstddef>
-#include <exception>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
 
 #include "roost/manager/lifecycle/dropping.hpp"
 

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
-#include <utility>
-
 #include "roost/manager/sending/backpressure.hpp"
 
 namespace roost::detail {

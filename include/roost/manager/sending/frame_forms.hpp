@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <utility>
-
 #include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/wire_form.hpp"
 #include "roost/manager/registry/manager_state.hpp"

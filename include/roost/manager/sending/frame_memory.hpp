@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "roost/manager/registry/room_index.hpp"
+#include "roost/base/text/text.hpp"
 #include "roost/socket/detail/outbox.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"

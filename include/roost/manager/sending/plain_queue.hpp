@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <exception>
-#include <memory>
-#include <optional>
-#include <utility>
 
 #include "roost/base/text/text.hpp"
 #include "roost/manager/sending/backpressure.hpp"

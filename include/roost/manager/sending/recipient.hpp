@@ -1,17 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/asio/awaitable.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <type_traits>
-#include <utility>
-
 #include "roost/base/log.hpp"
 #include "roost/manager/history/replay.hpp"
 #include "roost/manager/history/wire_form.hpp"

@@ -21,11 +21,7 @@
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
-#include <cstddef>
-#include <memory>
 #include <stdexcept>
-#include <string>
-#include <utility>
 
 #include "roost/redis/connection/url.hpp"
 #include "roost/redis/options.hpp"

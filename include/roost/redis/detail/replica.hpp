@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <exception>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
 
 #include "roost/redis/connection/sentinel.hpp"
-#include "roost/redis/detail/presence_part.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
 
 namespace roost::detail {

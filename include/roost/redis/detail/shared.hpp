@@ -1,19 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/post.hpp>
-#include <chrono>
-#include <cstdint>
-#include <exception>
-#include <initializer_list>
-#include <limits>
-#include <memory>
-#include <mutex>
 #include <random>
-#include <string>
-#include <string_view>
-#include <utility>
 
 #include "roost/redis/connection/session.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"

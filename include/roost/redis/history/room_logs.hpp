@@ -1,24 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <random>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/backplane/history.hpp"
@@ -26,9 +8,7 @@
 #include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/redis/detail/historian.hpp"
-#include "roost/redis/history/record_stamp.hpp"
-#include "roost/redis/history/scripts.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/history/store.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
 #include "roost/runtime/detail/executor.hpp"

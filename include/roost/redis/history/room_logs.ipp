@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
-#include <charconv>
-#include <variant>
-
 #include "roost/redis/history/room_logs.hpp"
 
 namespace roost::detail {

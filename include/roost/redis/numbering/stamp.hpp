@@ -3,19 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <system_error>
-#include <unordered_map>
-#include <utility>
-#include <vector>
 
 #include "roost/base/text/json.hpp"
 #include "roost/redis/connection/codec.hpp"

@@ -1,24 +1,59 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <deque>
-#include <memory>
-#include <optional>
-#include <random>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/presence/presence_shell.hpp"
-#include "roost/redis/detail/presence_part.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/presence/scripts.hpp"
-#include "roost/redis/presence/walk.hpp"
-#include "roost/redis/presence/wire.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 
 namespace roost::detail {
+
+/// A walk over the rooms in which a replica holds users, a portion at a time: to remove what a dead
+/// replica has left, or to learn what this replica is taken to hold.
+class PresenceWalk {
+ public:
+  /// The next call.
+  struct Step {
+    PresenceScript script = PresenceScript::rooms;
+    std::string room = {};
+    std::string cursor = {};
+  };
+
+  PresenceWalk(std::string replica, PresenceScript of_rooms)
+      : replica_(std::move(replica)), of_rooms_(of_rooms) {}
+
+  [[nodiscard]] const std::string& replica() const noexcept { return replica_; }
+  [[nodiscard]] bool has_removed() const noexcept { return has_removed_; }
+  void note_removed() noexcept { has_removed_ = true; }
+
+  /// Nothing: the walk is over.
+  [[nodiscard]] std::optional<Step> next() const {
+    if (!rooms_.empty()) return Step{of_rooms_, rooms_.front(), cursor_};
+    if (has_all_rooms_) return std::nullopt;
+    return Step{.cursor = rooms_cursor_};
+  }
+  /// More rooms were told.
+  void take_rooms(std::string cursor, std::vector<std::string> rooms) {
+    has_all_rooms_ = cursor == "0";
+    rooms_cursor_ = std::move(cursor);
+    rooms_.insert(rooms_.end(), std::make_move_iterator(rooms.begin()),
+                  std::make_move_iterator(rooms.end()));
+  }
+  /// A portion of the first room is done.
+  void take_portion(std::string cursor) {
+    cursor_ = std::move(cursor);
+    if (cursor_ == "0") rooms_.pop_front();
+  }
+
+ private:
+  const std::string replica_;
+  const PresenceScript of_rooms_;
+  std::deque<std::string> rooms_;
+  std::string cursor_ = "0";
+  std::string rooms_cursor_ = "0";
+  bool has_all_rooms_ = false;
+  bool has_removed_ = false;
+};
 
 /// The presence of a `RedisBackplane`: runs the scripts that `PresenceRooms` wants, and removes
 /// what dead replicas have left.
@@ -169,8 +204,129 @@ class RedisPresence final : public PresenceShell,
   time_point walk_at_ = time_point::min();
 };
 
-}  // namespace roost::detail
+inline std::vector<RedisTrial> RedisPresence::trials() const {
+  const std::string key = who("") + ":probe";
+  const std::string set = in("") + ":probe";
+  const std::string channel = shared_->probe_channel();
+  const auto number = [](PresenceScript script) { return static_cast<std::size_t>(script); };
+  using Script = PresenceScript;
+  return {{number(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
+          {number(Script::read), {key, "1"}, 1},
+          {number(Script::held), {key, "-", "0"}, 1},
+          {number(Script::rooms), {set, "0"}, 1},
+          {number(Script::leave), {key, set, "-", "-", "-", "1", "------", channel, "1"}, 2},
+          {number(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
+          {number(Script::clean), {key, set, "-", "-", "0", "------", channel, "1"}, 2}};
+}
 
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/redis/presence/redis_presence.ipp"
-#endif
+inline void RedisPresence::on_door(const std::string& room, bool is_open) {
+  const std::string channel = who(room);
+  if (!is_open) return channels_.leave(channel);
+  channels_.enter(channel);
+  if (channels_.is_listening(channel)) rooms().subscribed(room);
+}
+
+inline void RedisPresence::perform(const PresenceCall& call) {
+  const OwnUsers::Step& step = call.step;
+  const auto done = [this, call](const RedisReply* reply) {
+    reply ? rooms().done(call) : rooms().failed(call);
+  };
+  const std::string channel = who(step.room);
+  switch (call.kind) {
+    case PresenceCall::Kind::enter:
+      return run(PresenceScript::enter, 2,
+                 {channel, in(name_), name_, step.room, step.user, step.info, token(), channel,
+                  std::to_string(call.max_listed)},
+                 done);
+    case PresenceCall::Kind::leave:
+      return run(PresenceScript::leave, 2,
+                 {channel, in(name_), name_, step.room, step.user, step.is_last ? "1" : "0",
+                  token(), channel, std::to_string(call.max_listed)},
+                 done);
+    case PresenceCall::Kind::read: break;
+  }
+  read(step.room, call.max_listed, [this, call](const PresenceAnswer* answer) {
+    answer ? rooms().answered(call, *answer, now()) : rooms().failed(call);
+  });
+}
+
+inline void RedisPresence::read(const std::string& room, std::size_t max_listed,
+                                Answered answered) {
+  run(PresenceScript::read, 1, {who(room), std::to_string(max_listed)},
+      [this, answered = std::move(answered)](const RedisReply* reply) {
+        std::optional<PresenceAnswer> answer;
+        if (reply) answer = read_presence_answer(*reply, name_);
+        if (reply && !answer) {
+          shared_->log_limited(Severity::warning, "redis_presence_refused",
+                               {{"why", "the users of a room are damaged"}});
+        }
+        answered(answer ? &*answer : nullptr);
+      });
+}
+
+inline void RedisPresence::run(PresenceScript script, std::size_t keys,
+                               std::vector<std::string> arguments, Replied replied) {
+  const std::weak_ptr<RedisPresence> weak = self();
+  auto done = [weak, replied = std::move(replied)](const RedisReply* reply, errc) {
+    const auto presence = weak.lock();
+    if (!presence) return;
+    replied(reply);
+    presence->pump();
+  };
+  connection_->call_if_up(number_, {.script = static_cast<std::size_t>(script),
+                                    .arguments = std::move(arguments),
+                                    .done = std::move(done),
+                                    .keys = keys});
+}
+
+inline void RedisPresence::lose() {
+  is_up_ = is_walking_ = false;
+  walks_.clear();  // the registry tells again of the dead
+  rooms().retry();
+  pump();
+}
+
+// --- walks ---
+
+inline void RedisPresence::take_turn() {
+  if (walks_.empty() || is_walking_ || walk_at_ > now()) return;
+  const std::optional<PresenceWalk::Step> step = walks_.front().next();
+  if (step) return walk(*step);
+  if (walks_.front().has_removed()) registrar_->was_left(walks_.front().replica());
+  walks_.pop_front();
+}
+
+inline void RedisPresence::walk(const PresenceWalk::Step& step) {
+  is_walking_ = true;
+  const std::string replica = walks_.front().replica();
+  const auto replied = [this, step](const RedisReply* reply) { on_step(step, reply); };
+  switch (step.script) {
+    case PresenceScript::clean:
+      return run(PresenceScript::clean, 2,
+                 {who(step.room), in(replica), replica, step.room, step.cursor, token(),
+                  who(step.room), max_listed(step.room)},
+                 replied);
+    case PresenceScript::held:
+      return run(PresenceScript::held, 1, {who(step.room), replica, step.cursor}, replied);
+    default: return run(PresenceScript::rooms, 1, {in(replica), step.cursor}, replied);
+  }
+}
+
+inline void RedisPresence::on_step(const PresenceWalk::Step& step, const RedisReply* reply) {
+  is_walking_ = false;
+  if (walks_.empty()) return;
+  if (!reply || reply->elements.size() != 2) return walks_.pop_front();
+  PresenceWalk& walk = walks_.front();
+  const std::string& cursor = reply->elements[0].text;
+  std::vector<std::string> names;
+  for (const RedisReply& name : reply->elements[1].elements) {
+    if (is_utf8(name.text)) names.push_back(name.text);
+  }
+  if (step.script == PresenceScript::rooms) return walk.take_rooms(cursor, std::move(names));
+  if (step.script == PresenceScript::held) rooms().held(step.room, names);
+  if (reply->elements[1].integer > 0) walk.note_removed();
+  walk.take_portion(cursor);
+  walk_at_ = now() + between_rooms;
+}
+
+}  // namespace roost::detail

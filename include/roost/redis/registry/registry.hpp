@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <boost/asio/any_io_executor.hpp>
-#include <chrono>
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <set>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/redis/detail/registrar.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/registry.hpp"
-#include "roost/redis/registry/beat.hpp"
 #include "roost/redis/registry/scripts.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 

@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/system/system_error.hpp>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <exception>
-#include <functional>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
 #include "roost/base/error.hpp"
 #include "roost/redis/connection/reconnecting.hpp"
 #include "roost/redis/connection/session.hpp"
-#include "roost/redis/detail/scripting.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/scripts/call_queue.hpp"
-#include "roost/redis/scripts/refusal.hpp"
-#include "roost/redis/scripts/runs.hpp"
 #include "roost/redis/scripts/script_user.hpp"
 #include "roost/runtime/detail/wait.hpp"
 

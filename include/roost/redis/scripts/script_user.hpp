@@ -2,12 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <functional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"

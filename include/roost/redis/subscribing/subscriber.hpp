@@ -1,28 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <atomic>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/system/system_error.hpp>
-#include <cstddef>
-#include <cstdint>
-#include <exception>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-#include "roost/redis/detail/historian.hpp"
-#include "roost/redis/detail/presence_part.hpp"
-#include "roost/redis/detail/registrar.hpp"
+#include "roost/redis/detail/features.hpp"
 #include "roost/redis/publishing/publisher.hpp"
-#include "roost/redis/subscribing/incoming.hpp"
+#include "roost/redis/subscribing/channels.hpp"
 
 namespace roost::detail {
 
@@ -74,7 +55,8 @@ class RedisSubscriber final : public RedisConnection {
                   std::shared_ptr<Inbound> inbound)
       : RedisConnection(shared, "subscriber"),
         publisher_(std::move(publisher)),
-        incoming_(std::move(shared), std::move(inbound)) {
+        inbound_(std::move(inbound)),
+        incoming_(std::move(shared), inbound_) {
     channels_.enter(shared_->options().channel);
     channels_.enter(shared_->control_channel());
     channels_.enter(shared_->probe_channel());
@@ -160,7 +142,7 @@ class RedisSubscriber final : public RedisConnection {
         if (generation() != its_generation) co_return;
         heard_at_ = shared_->now();
         while (RedisReply* const reply = link->next()) on_reply(*reply);
-        incoming_.flush();
+        inbound_->flush();
       }
     }
   }
@@ -253,8 +235,9 @@ class RedisSubscriber final : public RedisConnection {
         const Clock::time_point expiry = self->incoming_.next_expiry();
         while (RedisReply* reply = link->next()) self->on_reply(*reply);
         if (self->incoming_.next_expiry() < expiry) self->work_.notify_all();
-        self->incoming_.flush();
-        while (self->incoming_.is_crowded()) co_await next_turn();
+        self->inbound_->flush();
+        // Meanwhile messages wait at Redis and in the sockets.
+        while (self->inbound_->is_crowded()) co_await next_turn();
         if (self->generation() != generation) co_return;  // a handler may do anything
         co_await RedisLink::read_more(link);
         if (self->generation() != generation || !link->is_open()) co_return;
@@ -267,7 +250,7 @@ class RedisSubscriber final : public RedisConnection {
     } catch (const std::exception& error) {
       link->close(error.what());
     }
-    self->incoming_.flush();
+    self->inbound_->flush();
     self->work_.notify_all();
   }
 
@@ -319,6 +302,7 @@ class RedisSubscriber final : public RedisConnection {
   std::weak_ptr<RedisHistorian> historian_;
   std::weak_ptr<RedisRegistrar> registrar_;
   std::weak_ptr<RedisPresencePart> presence_;
+  const std::shared_ptr<Inbound> inbound_;
   RedisIncoming incoming_;
   std::vector<StateHook> state_hooks_;
 

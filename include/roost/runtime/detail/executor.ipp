@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <mutex>
-#include <vector>
-
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost::detail {

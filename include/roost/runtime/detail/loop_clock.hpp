@@ -2,16 +2,8 @@
 #pragma once
 
 #include <array>
-#include <atomic>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <cstddef>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <utility>
-#include <vector>
 
 #include "roost/base/clock.hpp"
 #include "roost/runtime/detail/executor.hpp"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/system/error_code.hpp>
 
 #include "roost/runtime/detail/loop_clock.hpp"
 

@@ -9,8 +9,6 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/system/error_code.hpp>
-#include <memory>
-#include <utility>
 
 #include "roost/base/build/config.hpp"
 #include "roost/runtime/detail/callback.hpp"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/post.hpp>
-#include <utility>
 
 #include "roost/runtime/detail/sleeper.hpp"
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/query.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <mutex>
-#include <vector>
-
 #include "roost/service/detail/service_state.hpp"
 
 namespace roost::detail {

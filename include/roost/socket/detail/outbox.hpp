@@ -3,12 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <optional>
-#include <span>
-#include <utility>
 #include <vector>
 
 #include "roost/socket/frame.hpp"

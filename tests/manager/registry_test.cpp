@@ -47,8 +47,8 @@ struct RegistryWitness final : detail::RegistryObserver<test::PlainSocket> {
 TEST_CASE("a registry finds connections by their id, in all and in their rooms", "[registry]") {
   PlainRegistry registry;
   const RegisteredPtr a = registered("a");
-  registry.add(a, {"red", "blue"});
-  registry.add(registered("b"), {"red"});
+  registry.add(a, NameList{"red", "blue"});
+  registry.add(registered("b"), NameList{"red"});
   CHECK(registry.find("a") == a);
   CHECK(registry.find("c") == nullptr);
   CHECK(ids_of(registry.all()) == NameList{"a", "b"});
@@ -62,7 +62,7 @@ TEST_CASE("a connection that is removed is nowhere any more, the others stay", "
   std::vector<RegisteredPtr> peers;
   for (const char* id : {"a", "b", "c", "d"}) {
     peers.push_back(registered(id));
-    registry.add(peers.back(), {"red"});
+    registry.add(peers.back(), NameList{"red"});
   }
   const auto removed = GENERATE(0U, 1U, 3U);
   registry.remove(*peers[removed]);
@@ -94,7 +94,7 @@ TEST_CASE("a connection that an observer has no memory for is not added", "[regi
   second.refuses = true;
   registry.observe(first);
   registry.observe(second);
-  CHECK_THROWS_AS(registry.add(registered("a"), {"red"}), std::bad_alloc);
+  CHECK_THROWS_AS(registry.add(registered("a"), NameList{"red"}), std::bad_alloc);
   CHECK(first.told == NameList{"+a", "-a"});
   CHECK(registry.find("a") == nullptr);
   CHECK(registry.everyone().empty());

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -175,7 +176,7 @@ class Registry {
 
   /// Adds a connection and joins it to its initial rooms, or does nothing if that fails. @pre its
   /// id is free
-  void add(const ConnectionPtr& connection, const std::vector<std::string>& rooms) {
+  void add(const ConnectionPtr& connection, std::span<const std::string> rooms) {
     // Double the capacity: `reserve` alone allocates exactly what is asked for.
     if (everyone_.size() == everyone_.capacity()) everyone_.reserve(2 * everyone_.size() + 16);
     by_id_.emplace(std::string_view(connection->id()), connection);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "roost/base/build/config.hpp"
+#include "roost/base/short_list.hpp"
 #include "roost/base/text/text.hpp"
 
 namespace roost::detail {
@@ -29,7 +30,7 @@ class RoomMember {
     struct Room* room;
     std::size_t position;
   };
-  std::vector<Place> places;
+  ShortList<Place> places;
 
  protected:
   ~RoomMember() = default;

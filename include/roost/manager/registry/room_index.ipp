@@ -56,7 +56,7 @@ ROOST_WHEN_USED_DEF bool RoomIndex::join(RoomMember& member, std::string_view na
         if (const auto observer = weak.lock()) observer->on_room_opened(name);
       }
     }
-    member.places.reserve(member.places.size() + 1);
+    member.places.reserve_one_more();
     room.members.push_back(&member);
   } catch (...) {
     erase_if_empty(room);

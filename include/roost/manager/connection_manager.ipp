@@ -65,7 +65,9 @@ auto ConnectionManager<Ws>::connect(std::shared_ptr<Ws> socket, ConnectOptions o
   using Admission = detail::Admission<Ws>;
   detail::require_socket(socket);
   return detail::there(
-      state_, Admission::connect(state_, std::move(socket), Admission::request(*state_, options)));
+      state_, Admission::connect(
+                  state_, std::move(socket),
+                  detail::admission_request(options, state_->options().max_room_name_bytes)));
 }
 
 template <WebSocketLike Ws>
@@ -75,9 +77,9 @@ auto ConnectionManager<Ws>::run_session(std::shared_ptr<Ws> socket, const Connec
   using Session = detail::Session<Ws>;
   detail::require_socket(socket);
   try {
-    auto request = detail::Admission<Ws>::request(*state_, options);
-    return Session::serve(state_, Session::admit(state_, socket, std::move(request)),
-                          std::move(handler));
+    auto request = detail::admission_request(options, state_->options().max_room_name_bytes);
+    return Session::serve(state_,
+                          Session::enter(state_, socket, std::move(request), std::move(handler)));
   } catch (const Error& error) {
     // The names may come from the peer, so the socket is closed with a code although the session
     // cannot begin.

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/recoveries.hpp"
+#include "roost/manager/lifecycle/admission_request.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
 
 namespace roost::detail {
@@ -28,38 +28,7 @@ struct Admission {
   using StatePtr = std::shared_ptr<State>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
-  /// `ConnectOptions` that owns its values.
-  struct Request {
-    std::string id;
-    nlohmann::json metadata;  ///< Discarded: an empty object, see `Connection`.
-    std::vector<std::string> rooms;
-    OnDuplicate on_duplicate;
-    Overflow overflow;
-    std::optional<std::string> resume = {};  ///< Set: the client wants positions.
-    std::size_t last = 0;
-    std::unique_ptr<ConnectionUser> user = {};  ///< Null: the id is the user.
-  };
-
-  /// Checks the arguments of the call before anything is awaited.
-  static Request request(const State& state, const ConnectOptions& options) {
-    Request request{.id = options.connection_id ? std::string(*options.connection_id) : random_id(),
-                    .metadata = nlohmann::json::value_t::discarded,
-                    .rooms = {},
-                    .on_duplicate = options.on_duplicate,
-                    .overflow = options.overflow,
-                    .last = options.last};
-    if (options.resume) request.resume.emplace(*options.resume);
-    if (options.connection_id) validate_connection_id(request.id);
-    request.user = make_user(options, request.id);
-    if (options.metadata.get()) request.metadata = *options.metadata.get();
-    for (const std::string_view room : options.rooms) {
-      validate_room_name(room, state.options().max_room_name_bytes);
-      if (std::find(request.rooms.begin(), request.rooms.end(), room) == request.rooms.end()) {
-        request.rooms.emplace_back(room);
-      }
-    }
-    return request;
-  }
+  using Request = AdmissionRequest;
 
   static boost::asio::awaitable<ConnectionPtr> connect(StatePtr state, std::shared_ptr<Ws> socket,
                                                        Request request) {
@@ -68,43 +37,32 @@ struct Admission {
     co_return connection;
   }
 
+  /// Returns whether the application is asked about each connection.
+  static bool asks_application(const State& state) noexcept {
+    return state.options().on_connect || state.options().room_validator;
+  }
   /// Admits and registers a socket; its hooks have not run yet.
   /// @param request  outlives this coroutine
   static boost::asio::awaitable<ConnectionPtr> admit(StatePtr state, std::shared_ptr<Ws> socket,
                                                      Request& request) {
-    require_open(*state);
-    require_executor(*state, *socket);
-    if (state->is_full()) refuse_because_full(*state);
-    check_initial_rooms(*state, request.id, request.rooms);
+    const ConnectionPtr connection = prepare(state, *socket, request);
     const typename State::Reservation place(*state);
-    check_id_is_free(*state, request);
-
-    const ConnectionPtr connection =
-        ConnectionAccess::make<Ws>(state, std::move(request.id), std::move(request.metadata),
-                                   state->shown_now(), request.overflow);
-    if (request.resume) parts_of(*connection).want_positions();
-    parts_of(*connection).user = std::move(request.user);
     if (state->options().on_connect) co_await ask_on_connect(state, socket, connection);
     if (state->options().room_validator) {
       for (const std::string& room : request.rooms) co_await ask_room(state, room, connection);
     }
-
-    // Check everything again: the hooks may have taken long. A cancelled caller would not learn of
-    // its connection.
     const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
-      throw boost::system::system_error(boost::asio::error::operation_aborted);
-    }
-    require_open(*state);
-    if (if_able::ended(*socket)) {
-      throw Error(errc::connection_closed, "the connection ended during its admission");
-    }
-    const ConnectionPtr old = make_room_for_id(*state, connection->id(), request.on_duplicate);
-    check_initial_rooms(*state, connection->id(), request.rooms);
-    register_it(*state, connection, std::move(socket), request.rooms);
-    if (old) Hooks<Ws>::tell_after(*state, *connection, old);
-    if (request.resume || request.last > 0) enter_history(*state, *connection, request);
+    enter(*state, connection, std::move(socket), request, cancellation);
     co_return connection;
+  }
+  /// Does what `admit` does if the application is not asked, without a coroutine.
+  /// @param cancellation  that of the caller
+  static ConnectionPtr admit_now(const StatePtr& state, std::shared_ptr<Ws> socket,
+                                 Request& request,
+                                 const boost::asio::cancellation_state& cancellation) {
+    ConnectionPtr connection = prepare(state, *socket, request);
+    enter(*state, connection, std::move(socket), request, cancellation);
+    return connection;
   }
 
   /// Returns whether nothing is left for `tell_hooks` to wait for.
@@ -217,6 +175,37 @@ struct Admission {
   }
 
  private:
+  /// Makes a connection, unless it would be refused now.
+  static ConnectionPtr prepare(const StatePtr& state, const Ws& socket, Request& request) {
+    require_open(*state);
+    require_executor(*state, socket);
+    if (state->is_full()) refuse_because_full(*state);
+    check_initial_rooms(*state, request.id, request.rooms);
+    check_id_is_free(*state, request);
+    ConnectionPtr connection =
+        ConnectionAccess::make<Ws>(state, std::move(request.id), std::move(request.metadata),
+                                   state->shown_now(), request.overflow);
+    if (request.resume) parts_of(*connection).want_positions();
+    parts_of(*connection).user = std::move(request.user);
+    return connection;
+  }
+  /// Registers a connection, in place of another with its id.
+  static void enter(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
+                    const Request& request, const boost::asio::cancellation_state& cancellation) {
+    // A cancelled caller would not learn of its connection.
+    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
+    require_open(state);  // again: the hooks may have taken long
+    if (if_able::ended(*socket)) {
+      throw Error(errc::connection_closed, "the connection ended during its admission");
+    }
+    const ConnectionPtr old = make_room_for_id(state, connection->id(), request.on_duplicate);
+    check_initial_rooms(state, connection->id(), request.rooms);
+    register_it(state, connection, std::move(socket), request.rooms);
+    if (old) Hooks<Ws>::tell_after(state, *connection, old);
+    if (request.resume || request.last > 0) enter_history(state, *connection, request);
+  }
   /// Asks for the missed messages of the initial rooms.
   static void enter_history(State& state, Connection<Ws>& connection, const Request& request) {
     const ResumeToken token(request.resume.value_or(""));
@@ -264,7 +253,7 @@ struct Admission {
                 "room \"" + escape_for_log(room) + "\" has " + std::to_string(*limit) + " members");
   }
   static void check_initial_rooms(State& state, const std::string& id,
-                                  const std::vector<std::string>& rooms) {
+                                  std::span<const std::string> rooms) {
     try {
       check_room_count(state, id, rooms.size());
       for (const std::string& room : rooms) check_room_has_space(state, room);
@@ -307,7 +296,7 @@ struct Admission {
 
   /// Attaches the socket to the connection and registers the connection; does both or neither.
   static void attach(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
-                     const std::vector<std::string>& rooms) {
+                     std::span<const std::string> rooms) {
     ConnectionParts<Ws>& parts = parts_of(*connection);
     try {
       parts.attach(state, std::move(socket));
@@ -320,7 +309,7 @@ struct Admission {
   }
 
   static void register_it(State& state, const ConnectionPtr& connection, std::shared_ptr<Ws> socket,
-                          const std::vector<std::string>& rooms) {
+                          std::span<const std::string> rooms) {
     if_able::set_max_message_bytes(*socket, state.options().max_message_bytes.value_or(0));
     attach(state, connection, std::move(socket), rooms);
     ++state.counters().accepted;
@@ -331,7 +320,7 @@ struct Admission {
     if (state.options().logger) log_connect(state, *connection, rooms);
   }
   static void log_connect(const State& state, const Connection<Ws>& connection,
-                          const std::vector<std::string>& rooms) {
+                          std::span<const std::string> rooms) {
     std::string names;
     for (const std::string& room : rooms) names += (names.empty() ? "" : ",") + room;
     state.log(Severity::info, "connect", {{"id", connection.id()}, {"rooms", names}});

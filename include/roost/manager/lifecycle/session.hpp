@@ -10,7 +10,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/receiving/receiving.hpp"
@@ -53,31 +52,64 @@ struct Session {
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
   using HandlerPtr = std::unique_ptr<SessionHandler<ConnectionPtr>>;
 
-  /// The result of `admit`: a connection, or how the peer left.
-  using Entry = std::variant<ConnectionPtr, std::unique_ptr<SessionOutcome>>;
-
-  /// Admits a connection. This is a coroutine of its own so that its frame is freed afterwards.
-  /// @returns the connection, or how it ended if the peer left meanwhile
-  static boost::asio::awaitable<Entry> admit(StatePtr state, std::shared_ptr<Ws> socket,
-                                             typename Admission<Ws>::Request request) {
-    std::exception_ptr refusal;
-    try {
-      co_return co_await Admission<Ws>::admit(state, socket, request);
-    } catch (...) {
-      refusal = std::current_exception();
+  /// A connection from its admission to the end of its session. Its destructor unregisters the
+  /// connection even if the frame of the session is destroyed.
+  struct Visit {
+    State& state;
+    HandlerPtr handler;                            // null once called
+    ConnectionPtr connection = {};                 // null: it was not admitted
+    std::shared_ptr<Child<void>> running = {};     // null: the handler was not called
+    std::unique_ptr<SessionOutcome> outcome = {};  // set: there is no handler to wait for
+    Visit(State& s, HandlerPtr h) : state(s), handler(std::move(h)) {}
+    Visit(Visit&&) noexcept = default;
+    Visit& operator=(Visit&&) = delete;
+    ~Visit() {
+      if (!connection) return;
+      let_go_of_handler(*connection);
+      unregister(state, *connection, {.reason = DisconnectReason::cancelled});
     }
-    co_return std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
+
+    /// Whether the application was told of the connection, or there is none.
+    [[nodiscard]] bool is_settled() const {
+      return outcome || (connection && Admission<Ws>::is_settled(state, *connection));
+    }
+    [[nodiscard]] bool is_running() const noexcept { return running && !running->is_done(); }
+
+    SessionOutcome end(bool is_cancelled) {
+      if (outcome) return std::move(*outcome);
+      if (!running) return *connection->ended();
+      let_go_of_handler(*connection);
+      std::exception_ptr error;
+      try {
+        running->take();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      return conclude(state, *connection, error, is_cancelled);
+    }
+  };
+
+  /// Admits a connection. From another executor than the manager's, it runs the whole session. This
+  /// is a coroutine of its own so that its frame is freed afterwards.
+  static boost::asio::awaitable<Visit> enter(StatePtr state, std::shared_ptr<Ws> socket,
+                                             AdmissionRequest request, HandlerPtr handler) {
+    Visit visit(*state, std::move(handler));
+    const bool is_here = co_await boost::asio::this_coro::executor == state->executor();
+    if (is_here && !Admission<Ws>::asks_application(*state)) {
+      admit_now(state, visit, socket, request, co_await boost::asio::this_coro::cancellation_state);
+    }
+    if (!visit.is_settled()) co_await enter_slowly(state, visit, socket, request);
+    co_return visit;
   }
 
-  /// @param entering  the awaitable of `admit`
+  /// @param entering  the awaitable of `enter`
   static boost::asio::awaitable<SessionOutcome> serve(StatePtr state,
-                                                      boost::asio::awaitable<Entry> entering,
-                                                      HandlerPtr handler) {
+                                                      boost::asio::awaitable<Visit> entering) {
     // This coroutine is suspended as long as the connection lives. On the manager's executor it has
     // no coroutine around it and none below it, and its frame holds nothing else that is needed
     // only at the beginning or the end: that saves memory.
-    Visit visit(*state);
-    co_await begin(state, visit, entering, handler);
+    Visit visit = co_await std::move(entering);
+    start(state, visit);
     bool is_cancelled = false;
     while (visit.is_running()) {
       try {
@@ -96,79 +128,53 @@ struct Session {
   }
 
  private:
-  /// A connection from its admission to the end of its session. Its destructor unregisters the
-  /// connection even if the frame of the session is destroyed.
-  struct Visit {
-    State& state;
-    ConnectionPtr connection = {};                 // null: it was not admitted
-    std::shared_ptr<Child<void>> running = {};     // null: the handler was not called
-    std::unique_ptr<SessionOutcome> outcome = {};  // set: there is no handler to wait for
-    explicit Visit(State& s) : state(s) {}
-    Visit(const Visit&) = delete;
-    Visit& operator=(const Visit&) = delete;
-    ~Visit() {
-      if (!connection) return;
-      let_go_of_handler(*connection);
-      unregister(state, *connection, {.reason = DisconnectReason::cancelled});
+  static void admit_now(const StatePtr& state, Visit& visit, const std::shared_ptr<Ws>& socket,
+                        AdmissionRequest& request,
+                        const boost::asio::cancellation_state& cancellation) {
+    try {
+      visit.connection = Admission<Ws>::admit_now(state, socket, request, cancellation);
+    } catch (...) {
+      visit.outcome =
+          std::make_unique<SessionOutcome>(refuse(*state, socket, std::current_exception()));
     }
-
-    [[nodiscard]] bool is_running() const noexcept { return running && !running->is_done(); }
-
-    SessionOutcome end(bool is_cancelled) {
-      if (outcome) return std::move(*outcome);
-      if (!running) return *connection->ended();
-      let_go_of_handler(*connection);
-      std::exception_ptr error;
-      try {
-        running->take();
-      } catch (...) {
-        error = std::current_exception();
-      }
-      return conclude(state, *connection, error, is_cancelled);
-    }
-  };
-
-  /// Runs the whole session on the manager's executor.
-  /// @pre the arguments outlive this coroutine
-  static boost::asio::awaitable<void> elsewhere(const StatePtr& state, Visit& visit,
-                                                boost::asio::awaitable<Entry>& entering,
-                                                HandlerPtr& handler) {
-    SessionOutcome outcome = co_await on_executor(
-        state->executor(), serve(state, std::move(entering), std::move(handler)));
-    visit.outcome = std::make_unique<SessionOutcome>(std::move(outcome));
   }
 
-  /// Admits the connection and starts its handler, unless it has ended by then. From another
-  /// executor, it runs the whole session.
+  /// Does what takes time: asks the application about the connection, unless it is admitted, and
+  /// tells it of the connection. From another executor, it runs the whole session.
   /// @pre the arguments outlive this coroutine
-  static boost::asio::awaitable<void> begin(const StatePtr& state, Visit& visit,
-                                            boost::asio::awaitable<Entry>& entering,
-                                            HandlerPtr& handler) {
+  static boost::asio::awaitable<void> enter_slowly(const StatePtr& state, Visit& visit,
+                                                   std::shared_ptr<Ws>& socket,
+                                                   AdmissionRequest& request) {
     if (co_await boost::asio::this_coro::executor != state->executor()) {
-      co_await elsewhere(state, visit, entering, handler);
+      auto entering = enter(state, std::move(socket), std::move(request), std::move(visit.handler));
+      SessionOutcome outcome =
+          co_await on_executor(state->executor(), serve(state, std::move(entering)));
+      visit.outcome = std::make_unique<SessionOutcome>(std::move(outcome));
       co_return;
     }
-    {
-      Entry entry = co_await std::move(entering);
-      if (auto* const left = std::get_if<std::unique_ptr<SessionOutcome>>(&entry)) {
-        visit.outcome = std::move(*left);
-        co_return;
+    std::exception_ptr refusal;
+    try {
+      if (!visit.connection) {
+        visit.connection = co_await Admission<Ws>::admit(state, socket, request);
       }
-      visit.connection = std::move(std::get<0>(entry));
+    } catch (...) {
+      refusal = std::current_exception();
     }
-    const ConnectionPtr& connection = visit.connection;
-    if (!Admission<Ws>::is_settled(*state, *connection)) {
-      co_await Admission<Ws>::tell_hooks(state, connection);
+    if (refusal) {
+      visit.outcome = std::make_unique<SessionOutcome>(refuse(*state, std::move(socket), refusal));
+    } else {
+      co_await Admission<Ws>::tell_hooks(state, visit.connection);
     }
-    if (!connection->is_connected()) co_return;  // a hook may have closed it
-    start(state, visit, std::move(handler));
   }
 
-  static void start(const StatePtr& state, Visit& visit, HandlerPtr handler) {
+  /// Starts the handler, unless the connection has ended already: a hook may have closed it.
+  static void start(const StatePtr& state, Visit& visit) {
     const ConnectionPtr& connection = visit.connection;
-    auto call = handler->call(connection);
+    if (visit.outcome || !connection->is_connected()) return;
+    auto call = visit.handler->call(connection);
     // The child owns the handler, so that its captures live as long as its coroutine.
-    visit.running = Child<void>::start(state->executor(), std::move(call), std::move(handler));
+    visit.running =
+        Child<void>::start(state->executor(), std::move(call), std::move(visit.handler));
     parts_of(*connection).handler = visit.running;
     if (!connection->is_connected() && visit.is_running()) {  // the handler may have closed it
       state->spawn("end_handler", Closing<Ws>::end_handler(state, connection, visit.running));

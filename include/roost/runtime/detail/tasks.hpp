@@ -3,7 +3,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -18,6 +17,7 @@
 #include <variant>
 
 #include "roost/base/error.hpp"
+#include "roost/runtime/detail/job_signal.hpp"
 #include "roost/runtime/detail/sleeper.hpp"
 #include "roost/runtime/detail/wait.hpp"
 #include "roost/runtime/running.hpp"
@@ -30,7 +30,7 @@ namespace roost::detail {
 template <class Job>
 class JobCompletion {
  public:
-  using cancellation_slot_type = boost::asio::cancellation_slot;
+  using cancellation_slot_type = JobSignal::Slot;
 
   explicit JobCompletion(std::shared_ptr<Job> job) : job_(job.get()) {
     job_->self = std::move(job);
@@ -119,8 +119,8 @@ class Child {
   }
   void end_count() noexcept { const Running counted(std::move(running_)); }
 
-  boost::asio::cancellation_signal signal;  // for `JobCompletion`
-  std::shared_ptr<Child> self;              // for `JobCompletion`; null once the coroutine is gone
+  JobSignal signal;             // for `JobCompletion`
+  std::shared_ptr<Child> self;  // for `JobCompletion`; null once the coroutine is gone
 
  private:
   template <class Owned>
@@ -237,7 +237,7 @@ class TaskGroup {
 
     TaskGroup& group;
     Running running;
-    boost::asio::cancellation_signal signal;
+    JobSignal signal;
     std::shared_ptr<Task> self;  // null once its coroutine is gone
     bool is_cancelled = false;
   };

@@ -101,12 +101,6 @@ ROOST_DECL std::optional<boost::asio::ip::tcp::socket> accept_socket(
   return socket;
 }
 
-/// What all links of a listener share, so that it is not looked up for each.
-struct SharedByLinks {
-  std::shared_ptr<Flusher> flusher;
-  std::shared_ptr<const StreamOptions> options;
-};
-
 /// Accepts one client and begins to serve it.
 /// @param error  `would_block`: no other client waits; `connection_aborted`: the client has left
 ///               already
@@ -129,8 +123,7 @@ ROOST_DECL void accept_one(const std::shared_ptr<Listening>& listening,
     }
     if (!slot) return;
   }
-  const auto link = std::make_shared<Link>(
-      shared.flusher, listening->make_transport(std::move(*socket)), shared.options);
+  const std::shared_ptr<Link> link = listening->make_link(std::move(*socket), shared);
   link->hold(std::move(slot));
   begin_serving(listening, link, peer);
 }
@@ -154,6 +147,7 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
   const ScopedValue registration(listening->acceptor, &acceptor);
   const SharedByLinks shared{
       .flusher = Flusher::of(acceptor.get_executor()),
+      .poller = ReadPoller::of(acceptor.get_executor()),
       .options = LoopClock::own(acceptor.get_executor(), listening->options.stream,
                                 &StreamOptions::clock)};
   while (!listening->is_stopped && !listening->is_handed_over) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -77,13 +78,21 @@ struct ListenOptions {
 
 namespace detail {
 
+/// What all links of a listener share, so that it is not looked up for each.
+struct SharedByLinks {
+  std::shared_ptr<Flusher> flusher;
+  std::shared_ptr<ReadPoller> poller;
+  std::shared_ptr<const StreamOptions> options;
+};
+
 /// The state that a listener shares with its coroutines.
 struct Listening final : Entrance {
   ListenOptions options;
   OriginPolicy origins;
   Logger logger;
   std::shared_ptr<Gate> gate;
-  std::function<std::unique_ptr<Transport>(boost::asio::ip::tcp::socket)> make_transport;
+  std::function<std::shared_ptr<Link>(boost::asio::ip::tcp::socket, const SharedByLinks&)>
+      make_link;
   std::function<boost::asio::awaitable<void>(Upgrade)> handler;
   boost::asio::ip::tcp::endpoint local_endpoint;
   // Owned by the accepting coroutine, so that it is destroyed with the context; null once that
@@ -95,11 +104,12 @@ struct Listening final : Entrance {
   LogThrottle throttle;
   class Visitor;
   // A visitor is in one of these lists: first in that of the handshakes, the oldest first.
-  using Visitors =
-      boost::intrusive::list<Visitor,
-                             boost::intrusive::base_hook<boost::intrusive::list_base_hook<>>>;
+  using VisitorHook = boost::intrusive::list_base_hook<boost::intrusive::tag<class Visitor>>;
+  using Visitors = boost::intrusive::list<Visitor, boost::intrusive::base_hook<VisitorHook>>;
   Visitors handshakes;
   Visitors others;
+  bool watches_handshakes = false;  // whether `watch_handshakes` runs
+  WaitList handshakes_changed;      // notified when it must look again before the next deadline
 
   explicit Listening(ListenOptions listen_options = {})
       : options(std::move(listen_options)), limiter(options.per_key, *options.stream.clock) {}
@@ -111,6 +121,10 @@ struct Listening final : Entrance {
   void note_refusal(const Refusal& refusal) noexcept;
   /// How long a request may take to arrive: less once a drain has begun.
   [[nodiscard]] Clock::duration handshake_timeout() const noexcept;
+  /// The deadline of the handshake that is to end first; `Timer::never()` if there is none.
+  [[nodiscard]] Clock::time_point next_deadline() const noexcept;
+  /// Aborts the handshakes whose deadline is @p deadline or before.
+  void abort_late(Clock::time_point deadline) noexcept;
   /// Ends the oldest handshakes until there is a place for one more.
   void evict_handshakes() noexcept;
   void log_limited(Severity severity, std::string_view event,
@@ -124,11 +138,19 @@ struct Listening final : Entrance {
   void close() noexcept override;
   void cut_off() noexcept override;
 
-  /// A client that has connected, until the application is done with it.
-  class Visitor : public boost::intrusive::list_base_hook<> {
+  /// A client that has connected, until the application is done with it: one task of the gate. Its
+  /// coroutines are those of `run`.
+  class Visitor final : public VisitorHook,
+                        public TaskGroup::Task,
+                        public std::enable_shared_from_this<Visitor> {
    public:
-    Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link)
-        : listening_(std::move(listening)), link_(link) {
+    /// @param deadline  of its request
+    Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link,
+            Clock::time_point deadline)
+        : Task(listening->gate->visits(), link->get_executor()),
+          deadline_(deadline),
+          listening_(std::move(listening)),
+          link_(link) {
       listening_->handshakes.push_back(*this);
     }
     Visitor(const Visitor&) = delete;
@@ -136,7 +158,16 @@ struct Listening final : Entrance {
     ~Visitor() {
       Visitors& list = is_in_handshake_ ? listening_->handshakes : listening_->others;
       list.erase(list.iterator_to(*this));
+      listening_->note_handshake_ended();
+      finish();
     }
+
+    /// Runs a coroutine for the client, which keeps this until it ends. @pre none runs
+    void run(const boost::asio::any_io_executor& executor, boost::asio::awaitable<void> coroutine);
+    /// Called when the coroutine has ended.
+    void end(const std::exception_ptr& error);
+    /// Called when the coroutine was destroyed before its end.
+    void abandon() noexcept {}
 
     [[nodiscard]] Listening& listening() const noexcept { return *listening_; }
 
@@ -156,7 +187,14 @@ struct Listening final : Entrance {
       if (!std::exchange(is_in_handshake_, false)) return;
       listening_->others.splice(listening_->others.end(), listening_->handshakes,
                                 listening_->handshakes.iterator_to(*this));
+      listening_->note_handshake_ended();
     }
+    /// Until when the request must have arrived; `Timer::never()` once it has.
+    [[nodiscard]] Clock::time_point deadline() const noexcept { return deadline_; }
+    void tighten_deadline(Clock::time_point latest) noexcept {
+      if (deadline_ != Timer::never()) deadline_ = std::min(deadline_, latest);
+    }
+    Clock::time_point take_deadline() noexcept { return std::exchange(deadline_, Timer::never()); }
     [[nodiscard]] bool is_in_handshake() const noexcept { return is_in_handshake_; }
     /// Receives the link of an `Upgrade` that was destroyed without an answer.
     [[nodiscard]] std::shared_ptr<Link>& unanswered() noexcept { return unanswered_; }
@@ -168,6 +206,7 @@ struct Listening final : Entrance {
    private:
     bool is_in_handshake_ = true;
     bool is_known_ = false;
+    Clock::time_point deadline_;
     const std::shared_ptr<Listening> listening_;
     const std::weak_ptr<Link> link_;
     std::shared_ptr<Link> unanswered_;
@@ -175,6 +214,10 @@ struct Listening final : Entrance {
 
  private:
   void end_accepting() noexcept;
+  /// Lets `watch_handshakes` end if it has nothing to watch any more.
+  void note_handshake_ended() noexcept {
+    if ((is_stopped || is_handed_over) && handshakes.empty()) handshakes_changed.notify_all();
+  }
   template <class Predicate>
   void abort_if(Predicate predicate) noexcept;
 };
@@ -241,10 +284,10 @@ class [[nodiscard]] Listener {
 
 namespace detail {
 
-template <class Ws, class Handler, class MakeTransport>
+template <class Ws, class Handler, class MakeLink>
 Listener start_listening(const ConnectionManager<Ws>& manager,
                          const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
-                         Handler handler, MakeTransport make_transport) {
+                         Handler handler, MakeLink make_link) {
   validate(options.stream);
   validate(options.per_key.rate, "per_key.rate");
   check_option(options.max_handshakes > 0, "max_handshakes must be at least 1");
@@ -255,7 +298,7 @@ Listener start_listening(const ConnectionManager<Ws>& manager,
       own.allowed_origins.is_set() ? own.allowed_origins : OriginPolicy::same_host();
   listening->logger = own.logger;
   listening->gate = ManagerAccess::state(manager)->gate();
-  listening->make_transport = std::move(make_transport);
+  listening->make_link = std::move(make_link);
   listening->handler = std::move(handler);
   start_listening(manager.get_executor(), endpoint, listening);
   return Listener(std::move(listening));
@@ -285,10 +328,12 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, ListenOptions options,
                 Handler handler) {
-  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
-                                 [](boost::asio::ip::tcp::socket socket) {
-                                   return std::make_unique<detail::TcpTransport>(std::move(socket));
-                                 });
+  return detail::start_listening(
+      manager, endpoint, std::move(options), std::move(handler),
+      [](boost::asio::ip::tcp::socket socket, const detail::SharedByLinks& shared) {
+        return std::make_shared<detail::LinkOver<detail::TcpTransport>>(
+            shared.flusher, shared.options, std::move(socket), shared.poller);
+      });
 }
 
 }  // namespace roost

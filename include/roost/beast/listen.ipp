@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <exception>
 
 #include "roost/beast/accept.ipp"
@@ -119,44 +121,43 @@ ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::excep
 
 /// Ends an `Upgrade` that the handler has dropped without an answer: answers with 500 after an
 /// exception, else closes the connection.
-ROOST_DECL void end_unanswered(const std::shared_ptr<Listening::Visitor>& visitor,
-                               const std::exception_ptr& error) {
-  const std::shared_ptr<Link> link = std::exchange(visitor->unanswered(), nullptr);
+ROOST_DECL void end_unanswered(Listening::Visitor& visitor, const std::exception_ptr& error) {
+  const std::shared_ptr<Link> link = std::exchange(visitor.unanswered(), nullptr);
   if (!link || link->is_down()) return;
   if (!error) return link->end();
-  TaskGroup& visits = visitor->listening().gate->visits();
-  visits.spawn(link->get_executor(), respond(link, http_response(500, {}, 11)),
-               [visitor](const std::exception_ptr&) {});
+  visitor.run(link->get_executor(), respond(link, http_response(500, {}, 11)));
 }
 
 /// Called when nothing runs for a client any more.
 /// @param error  why it ended; null: as intended
-ROOST_DECL void note_end(const std::shared_ptr<Listening::Visitor>& visitor,
-                         const std::exception_ptr& error) {
-  note_failure(*visitor, error);
-  report(*visitor, error);
+ROOST_DECL void note_end(Listening::Visitor& visitor, const std::exception_ptr& error) {
+  note_failure(visitor, error);
+  report(visitor, error);
   end_unanswered(visitor, error);
 }
 
-/// Runs a coroutine for a client, and keeps its `Visitor` until the coroutine ends.
-ROOST_DECL void spawn(const boost::asio::any_io_executor& executor,
-                      std::shared_ptr<Listening::Visitor> visitor,
-                      boost::asio::awaitable<void> coroutine) {
-  TaskGroup& visits = visitor->listening().gate->visits();
-  visits.spawn(executor, std::move(coroutine),
-               [visitor = std::move(visitor)](const std::exception_ptr& error) {
-                 note_end(visitor, error);
-               });
+ROOST_DECL void Listening::Visitor::run(const boost::asio::any_io_executor& executor,
+                                        boost::asio::awaitable<void> coroutine) {
+  boost::asio::co_spawn(executor, std::move(coroutine), JobCompletion<Visitor>(shared_from_this()));
+}
+
+ROOST_DECL void Listening::Visitor::end(const std::exception_ptr& error) {
+  if (error && !is_cancelled) note_end(*this, error);
 }
 
 /// Calls the handler of the application.
 ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
                              const std::shared_ptr<Link>& link, HttpRequest request,
                              const boost::asio::ip::tcp::endpoint& remote_endpoint) {
+  const Clock::time_point deadline = visitor->take_deadline();
   visitor->become_known();
   Upgrade upgrade(link, std::move(request), remote_endpoint,
                   std::shared_ptr<std::shared_ptr<Link>>(visitor, &visitor->unanswered()));
-  spawn(link->get_executor(), visitor, visitor->listening().handler(std::move(upgrade)));
+  visitor->run(link->get_executor(), visitor->listening().handler(std::move(upgrade)));
+  // Most handlers have answered by now: a timer of its own only for one that takes time.
+  if (visitor->link() && !link->is_down() && !link->has_deadline()) {
+    link->set_deadline(deadline - link->clock().now());
+  }
 }
 
 /// A request that is being read; owned by the pending read. Not a coroutine: that would cost
@@ -164,16 +165,11 @@ ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
 struct PendingRequest {
   PendingRequest(std::shared_ptr<Listening::Visitor> v, std::shared_ptr<Link> l,
                  const boost::asio::ip::tcp::endpoint& peer)
-      : visitor(std::move(v)),
-        link(std::move(l)),
-        remote_endpoint(peer),
-        running(visitor->listening().gate->visits(), link->get_executor()),
-        head(*link) {}
+      : visitor(std::move(v)), link(std::move(l)), remote_endpoint(peer), head(*link) {}
 
   const std::shared_ptr<Listening::Visitor> visitor;
   const std::shared_ptr<Link> link;
   const boost::asio::ip::tcp::endpoint remote_endpoint;
-  const TaskGroup::Ticket running;
   HeadReader head;
 };
 
@@ -183,14 +179,16 @@ ROOST_DECL void serve(PendingRequest& pending) {
   const std::shared_ptr<Link>& link = pending.link;
   const boost::asio::any_io_executor& executor = link->get_executor();
   if (auto refusal = pending.head.judge()) {
-    return spawn(executor, pending.visitor, refuse(link, std::move(*refusal)));
+    pending.visitor->take_deadline();
+    return pending.visitor->run(executor, refuse(link, std::move(*refusal)));
   }
   if (link->is_down()) return;  // the listener has stopped
   HttpRequest request = pending.head.parser.release();
   std::optional<std::string> response = answer(listening, request);
   if (!response) response = admit(listening, *link, request, pending.remote_endpoint);
   if (response) {
-    spawn(executor, pending.visitor, respond(link, std::move(*response)));
+    pending.visitor->take_deadline();
+    pending.visitor->run(executor, respond(link, std::move(*response)));
   } else {
     call_handler(pending.visitor, link, std::move(request), pending.remote_endpoint);
   }
@@ -204,7 +202,7 @@ ROOST_DECL void read_on(std::unique_ptr<PendingRequest> pending) {
     if (head.is_done()) return serve(*pending);
     head.read([pending = std::move(pending)]() mutable { read_on(std::move(pending)); });
   } catch (...) {
-    note_end(visitor, std::current_exception());
+    note_end(*visitor, std::current_exception());
   }
 }
 
@@ -213,9 +211,25 @@ ROOST_DECL void begin_reading(std::unique_ptr<PendingRequest> pending, error_cod
     if (error) fail_handshake(*pending->link, error);
     pending->head.take_leftover();
   } catch (...) {
-    return note_end(pending->visitor, std::current_exception());
+    return note_end(*pending->visitor, std::current_exception());
   }
   read_on(std::move(pending));
+}
+
+/// Aborts clients whose request does not arrive in time. One timer serves them all, as they come in
+/// the order of their deadlines. While the listener accepts, it is left to run out when no client
+/// is left, since the next one comes soon.
+ROOST_DECL boost::asio::awaitable<void> watch_handshakes(
+    std::shared_ptr<Listening> listening, boost::asio::any_io_executor executor,
+    std::shared_ptr<const StreamOptions> options) {
+  const ScopedValue watching(listening->watches_handshakes, true);
+  Clock::time_point deadline = listening->next_deadline();
+  while (deadline != Timer::never()) {
+    const bool is_early =
+        co_await wait(listening->handshakes_changed, executor, *options->clock, deadline);
+    if (!is_early) listening->abort_late(deadline);
+    deadline = listening->next_deadline();
+  }
 }
 
 ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
@@ -223,8 +237,13 @@ ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   listening->evict_handshakes();
   if (listening->is_stopped) return link->abort();  // stopped by a callback meanwhile
-  link->set_deadline(listening->handshake_timeout());
-  auto visitor = std::make_shared<Listening::Visitor>(listening, link);
+  auto visitor = std::make_shared<Listening::Visitor>(
+      listening, link, link->clock().now() + listening->handshake_timeout());
+  if (!listening->watches_handshakes) {
+    boost::asio::co_spawn(link->get_executor(),
+                          watch_handshakes(listening, link->get_executor(), link->shared_options()),
+                          boost::asio::detached);
+  }
   auto pending = std::make_unique<PendingRequest>(std::move(visitor), link, remote_endpoint);
   if (!link->needs_open()) return begin_reading(std::move(pending), {});
   link->open([pending = std::move(pending)](error_code error) mutable {
@@ -285,6 +304,23 @@ ROOST_DECL void Listening::end_accepting() noexcept {
   is_stopped = true;
   error_code ignored;
   if (acceptor) acceptor->close(ignored);
+  handshakes_changed.notify_all();
+}
+
+ROOST_DECL Clock::time_point Listening::next_deadline() const noexcept {
+  for (const Visitor& visitor : handshakes) {
+    if (visitor.deadline() != Timer::never()) return visitor.deadline();
+  }
+  return Timer::never();
+}
+
+ROOST_DECL void Listening::abort_late(Clock::time_point deadline) noexcept {
+  for (Visitor& visitor : handshakes) {
+    if (visitor.deadline() == Timer::never()) continue;
+    if (visitor.deadline() > deadline) return;
+    visitor.take_deadline();
+    if (const auto link = visitor.link()) link->abort();
+  }
 }
 
 template <class Predicate>
@@ -306,9 +342,12 @@ ROOST_DECL Clock::duration Listening::handshake_timeout() const noexcept {
 ROOST_DECL void Listening::hand_over() noexcept {
   // A drain must not wait longer for a client that never ends its request than for one that does
   // not answer a close frame.
-  for (const Visitor& visitor : handshakes) {
-    if (const auto link = visitor.link()) link->tighten_deadline(handshake_timeout());
+  for (Visitor& visitor : handshakes) {
+    if (const auto link = visitor.link()) {
+      visitor.tighten_deadline(link->clock().now() + handshake_timeout());
+    }
   }
+  handshakes_changed.notify_all();
   if (!options.reuse_port) return;
   is_handed_over = true;
   error_code ignored;

@@ -27,11 +27,12 @@ template <WebSocketLike Ws, detail::HandlesUpgrades Handler>
 Listener listen(const ConnectionManager<Ws>& manager,
                 const boost::asio::ip::tcp::endpoint& endpoint, boost::asio::ssl::context& context,
                 ListenOptions options, Handler handler) {
-  return detail::start_listening(manager, endpoint, std::move(options), std::move(handler),
-                                 [&context](boost::asio::ip::tcp::socket socket) {
-                                   return std::make_unique<detail::TlsTransport>(
-                                       std::move(socket), context.native_handle());
-                                 });
+  return detail::start_listening(
+      manager, endpoint, std::move(options), std::move(handler),
+      [&context](boost::asio::ip::tcp::socket socket, const detail::SharedByLinks& shared) {
+        return std::make_shared<detail::LinkOver<detail::TlsTransport>>(
+            shared.flusher, shared.options, std::move(socket), context.native_handle());
+      });
 }
 
 }  // namespace roost

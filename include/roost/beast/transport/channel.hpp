@@ -105,10 +105,6 @@ class Channel : public std::enable_shared_from_this<Channel>, private Flushable 
     const Patience patience(clock().now(), limit, send_progress());
     begin_phase(patience.next_look()).patience = patience;
   }
-  /// Sets a deadline unless an earlier one is set.
-  void tighten_deadline(Clock::duration delay) {
-    if (!deadline_ || clock().now() + delay < deadline_->timer.expiry()) set_deadline(delay);
-  }
   [[nodiscard]] bool has_deadline() const noexcept { return deadline_ != nullptr; }
   void clear_deadline() { deadline_.reset(); }
 

@@ -23,18 +23,15 @@ namespace roost::detail {
 ///
 /// Owned by the operations under way, so that it ends with its `io_context` even if somebody keeps
 /// a handle.
-class Link final : public Channel {
+class Link : public Channel {
  public:
-  /// @param flusher  that of the executor on which the link is used
-  Link(std::shared_ptr<Flusher> flusher, std::unique_ptr<Transport> transport,
-       std::shared_ptr<const StreamOptions> options)
-      : Channel(std::move(flusher), std::move(options)), transport_(std::move(transport)) {
-    outbox().coalesce_frames();
-  }
   Link(const boost::asio::any_io_executor& executor, std::unique_ptr<Transport> transport,
        const StreamOptions& options)
-      : Link(Flusher::of(executor), std::move(transport),
-             LoopClock::own(executor, options, &StreamOptions::clock)) {}
+      : Link(Flusher::of(executor), *transport,
+             LoopClock::own(executor, options, &StreamOptions::clock)) {
+    owned_ = std::move(transport);
+  }
+  virtual ~Link() = default;
 
   /// Whether the peer has sent anything yet.
   [[nodiscard]] bool has_received() const noexcept { return has_received_; }
@@ -44,11 +41,11 @@ class Link final : public Channel {
   template <class F>
     requires(!std::is_same_v<F, error_code>)
   void open(F f) {
-    transport_->async_open(std::move(f));
+    transport_.async_open(std::move(f));
   }
   /// Does what `open` with a function does, in a coroutine.
   boost::asio::awaitable<void> open(error_code& error);
-  [[nodiscard]] bool needs_open() const noexcept { return transport_->needs_open(); }
+  [[nodiscard]] bool needs_open() const noexcept { return transport_.needs_open(); }
 
   // --- writing ---
 
@@ -67,8 +64,8 @@ class Link final : public Channel {
   /// valid during the call. The handler must own the owner of this link.
   template <class Handler>
   void receive(std::size_t max, Handler handler) {
-    transport_->async_read(max, [this, handler = std::move(handler)](
-                                    error_code error, boost::asio::mutable_buffer data) mutable {
+    transport_.async_read(max, [this, handler = std::move(handler)](
+                                   error_code error, boost::asio::mutable_buffer data) mutable {
       if (!error) note_activity();
       has_received_ = true;
       std::move(handler)(error, std::span(static_cast<std::byte*>(data.data()), data.size()));
@@ -90,6 +87,15 @@ class Link final : public Channel {
   /// Closing earlier would lose the last bytes: unread data makes the kernel send a reset.
   static boost::asio::awaitable<void> linger(std::shared_ptr<Link> self);
 
+ protected:
+  /// @param flusher    that of the executor on which the link is used
+  /// @param transport  a member of the derived class
+  Link(std::shared_ptr<Flusher> flusher, Transport& transport,
+       std::shared_ptr<const StreamOptions> options)
+      : Channel(std::move(flusher), std::move(options)), transport_(transport) {
+    outbox().coalesce_frames();
+  }
+
  private:
   static constexpr std::size_t answers_high_water = 8'192;
 
@@ -103,12 +109,12 @@ class Link final : public Channel {
   void wait_for_relief(Relief relief, std::function<void()> f);
 
   void flush() override;
-  void prefetch_more() const noexcept override { prefetch<128>(transport_.get()); }
+  void prefetch_more() const noexcept override { prefetch<128>(&transport_); }
   /// Writes the front of the outbox.
   /// @returns whether all gathered bytes were written.
   bool write_once();
   [[nodiscard]] KernelProgress kernel_progress() const noexcept override {
-    return transport_->progress();
+    return transport_.progress();
   }
   void wait_until_writable();
   void on_deadline() noexcept override;
@@ -120,10 +126,26 @@ class Link final : public Channel {
 
   std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
 
-  const std::unique_ptr<Transport> transport_;
+  Transport& transport_;
+  std::unique_ptr<Transport> owned_;  // null: the derived class has the transport
   std::string leftover_;
   bool is_lingering_ = false;
   bool has_received_ = false;
+};
+
+/// A link with its transport in the same block of memory.
+template <class Own>
+class LinkOver final : public Link {
+ public:
+  /// @param arguments  those of the transport
+  template <class... Arguments>
+  LinkOver(std::shared_ptr<Flusher> flusher, std::shared_ptr<const StreamOptions> options,
+           Arguments&&... arguments)
+      : Link(std::move(flusher), own_, std::move(options)),
+        own_(std::forward<Arguments>(arguments)...) {}
+
+ private:
+  Own own_;
 };
 
 /// Makes a link over a stream of the application.

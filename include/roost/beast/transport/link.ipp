@@ -29,7 +29,7 @@ boost::asio::awaitable<void> operate(error_code& error, Start start) {
 
 ROOST_DECL boost::asio::awaitable<void> Link::open(error_code& error) {
   return operate(error, [self = self()](Transport::Handler handler) {
-    self->transport_->async_open(
+    self->transport_.async_open(
         [self, handler = std::move(handler)](error_code e) mutable { std::move(handler)(e); });
   });
 }
@@ -37,7 +37,7 @@ ROOST_DECL boost::asio::awaitable<void> Link::open(error_code& error) {
 ROOST_DECL boost::asio::awaitable<void> Link::discard(error_code& error) {
   leftover_.clear();
   return operate(error, [self = self()](Transport::Handler handler) {
-    self->transport_->async_read(
+    self->transport_.async_read(
         65'536, [self, handler = std::move(handler)](
                     error_code e, boost::asio::mutable_buffer) mutable { std::move(handler)(e); });
   });
@@ -45,7 +45,7 @@ ROOST_DECL boost::asio::awaitable<void> Link::discard(error_code& error) {
 
 ROOST_DECL boost::asio::awaitable<void> Link::shutdown(error_code& error) {
   return operate(error, [self = self()](Transport::Handler handler) {
-    self->transport_->async_shutdown(std::move(handler));
+    self->transport_.async_shutdown(std::move(handler));
   });
 }
 
@@ -103,7 +103,7 @@ ROOST_DECL bool Link::write_once() {
   const Transport::Buffers buffers = gather(outbox());
   const std::size_t wanted = boost::asio::buffer_size(buffers);
   error_code error;
-  const std::size_t n = transport_->write_some(buffers, error);
+  const std::size_t n = transport_.write_some(buffers, error);
   if (error && error != boost::asio::error::would_block) {
     abort();
     return false;
@@ -125,7 +125,7 @@ ROOST_DECL bool Link::try_flush() {
     flush();
     return true;
   }
-  if (!transport_->only_waits()) return false;
+  if (!transport_.only_waits()) return false;
   const auto keep = self();
   const std::uint64_t before = outbox().consumed();
   while (!is_down() && !outbox().empty() && write_once()) {
@@ -137,7 +137,7 @@ ROOST_DECL void Link::wait_until_writable() {
   outbox().mark_blocked();
   if (is_down() || outbox().empty()) return;
   is_writing_ = true;
-  transport_->async_write(gather(outbox()), [self = self()](error_code error, std::size_t n) {
+  transport_.async_write(gather(outbox()), [self = self()](error_code error, std::size_t n) {
     self->is_writing_ = false;
     if (self->is_down()) return;
     if (error) return self->abort();
@@ -156,9 +156,9 @@ ROOST_DECL void Link::on_deadline() noexcept {
 
 ROOST_DECL void Link::end_transport(bool abortively) noexcept {
   if (abortively) {
-    transport_->abort();
+    transport_.abort();
   } else {
-    transport_->close();
+    transport_.close();
   }
 }
 

@@ -209,23 +209,20 @@ class TaskGroup {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// Grows whenever a coroutine or a ticket begins or ends.
+  /// Grows whenever a task begins or ends.
   [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
 
   /// Cancels the coroutines that run now. Call this on the executor, or while nothing runs the
   /// executor: then the cancellation takes effect when it runs again.
   ROOST_WHEN_USED void cancel(const boost::asio::any_io_executor& executor);
 
-  /// Waits until no coroutine runs and no ticket is left, or until @p deadline.
+  /// Waits until no task is left, or until @p deadline.
   /// @returns false if the deadline passed
   ROOST_WHEN_USED boost::asio::awaitable<bool> wait_idle(boost::asio::any_io_executor executor,
                                                          Clock& clock, Clock::time_point deadline);
 
-  /// Counts something that is not a coroutine, for as long as it lives. It is not cancelled.
-  class Ticket;
-
- private:
-  // Owned by its coroutine, and destroyed with it, also when the context is destroyed.
+  /// A member of the group as long as it lives. A class that derives from it may run coroutines
+  /// with it as their job, one after the other; it is cancelled only while it runs one.
   struct Task : boost::intrusive::list_base_hook<
                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     Task(TaskGroup& g, const boost::asio::any_io_executor& executor);
@@ -234,13 +231,17 @@ class TaskGroup {
     ~Task();
 
     void leave() noexcept;
+    /// Leaves the group, and wakes those that wait for its end.
+    void finish();
 
     TaskGroup& group;
     Running running;
     JobSignal signal;
-    std::shared_ptr<Task> self;  // null once its coroutine is gone
+    std::shared_ptr<Task> self;  // null unless a coroutine runs
     bool is_cancelled = false;
   };
+
+ private:
   using Tasks = boost::intrusive::list<Task, boost::intrusive::constant_time_size<false>>;
 
   template <class OnFailure>
@@ -251,8 +252,7 @@ class TaskGroup {
     void end(const std::exception_ptr& error) {
       OnFailure keeps_group(std::move(on_failure));
       if (error && !this->is_cancelled) keeps_group(error);
-      this->leave();  // `cancel` may hold another reference
-      if (this->group.size_ == 0) this->group.idle_.notify_all();
+      this->finish();  // `cancel` may hold another reference
     }
     void abandon() noexcept {
       const OnFailure keeps_group(std::move(on_failure));
@@ -267,18 +267,6 @@ class TaskGroup {
   std::size_t size_ = 0;
   std::uint64_t changes_ = 0;
   WaitList idle_;
-};
-
-class TaskGroup::Ticket {
- public:
-  Ticket(TaskGroup& group, const boost::asio::any_io_executor& executor) : task_(group, executor) {}
-  ~Ticket() {
-    task_.leave();
-    if (task_.group.size_ == 0) task_.group.idle_.notify_all();
-  }
-
- private:
-  Task task_;
 };
 
 /// The executor of coroutines and the clock of their deadlines.

@@ -47,4 +47,10 @@ ROOST_DECL void TaskGroup::Task::leave() noexcept {
   ++group.changes_;
 }
 
+ROOST_DECL void TaskGroup::Task::finish() {
+  if (!this->is_linked()) return;
+  leave();
+  if (group.size_ == 0) group.idle_.notify_all();
+}
+
 }  // namespace roost::detail

@@ -30,7 +30,8 @@ class Counting {
   Seen* const seen_;
 };
 
-boost::asio::awaitable<void> sleep_in(Sleeper& bed, boost::asio::any_io_executor executor) {
+boost::asio::awaitable<void> sleep_until_woken(Sleeper& bed,
+                                               boost::asio::any_io_executor executor) {
   co_await bed.sleep(executor);
 }
 
@@ -67,7 +68,7 @@ TEST_CASE("a child that is cancelled ends with what its operation throws") {
   boost::asio::io_context context;
   Sleeper bed;
   const auto child =
-      Child<void>::start(context.get_executor(), sleep_in(bed, context.get_executor()));
+      Child<void>::start(context.get_executor(), sleep_until_woken(bed, context.get_executor()));
   testing::run_ready(context);
   CHECK_FALSE(child->is_done());
   child->cancel();

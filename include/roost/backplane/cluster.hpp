@@ -136,7 +136,8 @@ class [[nodiscard]] Cluster {
 
   /// Deletes the history of a room. Its members, and clients that come back to it, are told that
   /// they have lost their place (`lost=epoch`). Messages sent from now on are recorded in a new
-  /// history.
+  /// history; one that is sent before the members of a replica were told may be part of what they
+  /// have lost.
   /// @par Errors    at the call `errc::not_bound`, `invalid_room_name`, and `invalid_option` if no
   ///                `HistoryRule` matches the room; when awaited `backplane_unavailable`.
   /// @par Suspends  until the history is deleted.

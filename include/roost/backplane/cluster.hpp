@@ -1,17 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
-#include <concepts>
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <span>
-#include <string_view>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/control.hpp"
 #include "roost/backplane/detail/bound_manager.hpp"

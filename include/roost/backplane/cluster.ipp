@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/backplane/cluster.hpp"
 #include "roost/backplane/detail/binding.hpp"
-#include "roost/base/text/text.hpp"
 
 namespace roost {
 

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <chrono>
-#include <string>
-
 #include "roost/backplane/cluster.hpp"
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/backplane/control/control_message.hpp"

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <cstddef>
-#include <string>
-#include <string_view>
-
 #include "roost/backplane/detail/room_rule.hpp"
 #include "roost/backplane/history.hpp"
 #include "roost/base/error.hpp"

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <mutex>
-#include <vector>
 
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/backplane/control/local_line.hpp"
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/detail/local_hub.hpp"
-#include "roost/backplane/history.hpp"
 #include "roost/backplane/history/hub_history.hpp"
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/backplane/presence/local_place.hpp"
-#include "roost/base/text/text.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost {

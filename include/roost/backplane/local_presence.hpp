@@ -5,8 +5,6 @@
 /// Presence within one process: who is in a room, for the `LocalBackplane`s of a hub. Programs that
 /// do not include this compile none of it.
 
-#include <memory>
-
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/backplane/presence.hpp"
 #include "roost/base/build/config.hpp"

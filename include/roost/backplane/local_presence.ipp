@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <map>
-#include <mutex>
-#include <random>
-#include <string>
-#include <unordered_map>
-#include <utility>
-#include <vector>
-
-#include "roost/backplane/local_backplane.hpp"
 #include "roost/backplane/local_presence.hpp"
 #include "roost/backplane/presence/local_place.hpp"
 #include "roost/backplane/presence/presence_shell.hpp"

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <string>
-
 #include "roost/backplane/detail/room_rule.hpp"
 #include "roost/backplane/presence.hpp"
 #include "roost/base/error.hpp"

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/system/system_error.hpp>
 
 #include "roost/beast/beast_websocket.hpp"
 

@@ -1,22 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <boost/intrusive/list.hpp>
-#include <cstdint>
-#include <functional>
 #include <initializer_list>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <type_traits>
-#include <utility>
 
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <exception>
 
 #include "roost/beast/accept.ipp"
 #include "roost/beast/http/head_reader.hpp"

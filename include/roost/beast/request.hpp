@@ -3,13 +3,7 @@
 
 #include <cstdint>  // field.hpp of Boost 1.83 uses it and does not include it
 
-#include <boost/beast/http/field.hpp>
-#include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
-#include <cstddef>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "roost/beast/http/target.hpp"
 

@@ -5,10 +5,7 @@
 /// roost over TLS. It has the same `BeastWebSocket`, so plain and TLS clients can share a manager.
 /// Needs OpenSSL; CMake target `roost::beast_tls`.
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <memory>
-#include <utility>
 
 #include "roost/beast.hpp"
 #include "roost/beast/transport/tls_stream_transport.hpp"

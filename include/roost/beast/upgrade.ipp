@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/beast/http/field.hpp>
 #include <stdexcept>
 
 #include "roost/beast/conversation/link_conversation.hpp"

@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/stream_traits.hpp>
-#include <boost/beast/websocket/stream.hpp>
-#include <memory>
-#include <string>
-#include <utility>
-
 #include "roost/base/error.hpp"
 #include "roost/beast/beast_websocket.hpp"
 #include "roost/beast/conversation/wrapped_conversation.hpp"

@@ -4,7 +4,6 @@
 #include "roost/base/text/json.hpp"
 #include "roost/manager/connection_manager.hpp"
 #include "roost/manager/lifecycle/drain.hpp"
-#include "roost/manager/sending/fan_out.hpp"
 
 // Defined outside the class, so that an `extern template` declaration keeps it from being compiled.
 

@@ -2,12 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "roost/backplane/control/control_order.hpp"
 #include "roost/base/error.hpp"

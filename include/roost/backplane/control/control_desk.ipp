@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <exception>
-#include <utility>
-#include <variant>
 
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/error.hpp"

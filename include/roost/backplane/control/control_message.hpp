@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <variant>
 
 #include "roost/backplane/control/control_order.hpp"

@@ -2,11 +2,8 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "roost/backplane/control.hpp"
 

@@ -2,14 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/post.hpp>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/text/text.hpp"

@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
-#include <boost/asio/awaitable.hpp>
-#include <cstddef>
-#include <functional>
-#include <memory>
 #include <set>
-#include <string>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
-#include <vector>
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/detail/bound_manager.hpp"

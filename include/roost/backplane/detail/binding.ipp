@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/backplane/cluster.hpp"
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/backplane/detail/binding.hpp"

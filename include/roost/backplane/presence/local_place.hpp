@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "roost/backplane/presence.hpp"
 #include "roost/base/clock.hpp"

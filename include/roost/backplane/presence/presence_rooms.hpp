@@ -1,19 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <functional>
-#include <map>
-#include <optional>
-#include <set>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <utility>
-#include <vector>
-
 #include "roost/backplane/presence.hpp"
 #include "roost/backplane/presence/own_users.hpp"
 #include "roost/backplane/presence/presence_list.hpp"

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <boost/beast/zlib/deflate_stream.hpp>
 #include <boost/beast/zlib/error.hpp>
 #include <boost/beast/zlib/inflate_stream.hpp>
 #include <boost/beast/zlib/zlib.hpp>
-#include <string_view>
 
 #include "roost/beast/conversation/deflate.hpp"
 

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <memory>
-#include <span>
-#include <string>
-
 #include "roost/beast/conversation/conversation.hpp"
 #include "roost/beast/conversation/message_reader.hpp"
 #include "roost/beast/transport/link.hpp"

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
-#include <exception>
-
 #include "roost/beast/conversation/link_conversation.hpp"
 
 namespace roost::detail {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "roost/base/text/text.hpp"
 #include "roost/beast/conversation/deflate.hpp"

@@ -4,10 +4,7 @@
 #include <boost/beast/http/message.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
-#include <cstddef>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "roost/base/build/config.hpp"
 #include "roost/beast/options.hpp"

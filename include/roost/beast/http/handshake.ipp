@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/field.hpp>
 #include <boost/beast/http/rfc7230.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/version.hpp>
@@ -12,7 +9,6 @@
 #include <boost/beast/websocket/error.hpp>
 #include <charconv>
 #include <iterator>
-#include <utility>
 
 #include "roost/beast/conversation/deflate.hpp"
 #include "roost/beast/http/handshake.hpp"

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/system/error_code.hpp>
-#include <cstddef>
-#include <memory>
-#include <optional>
-#include <utility>
-
 #include "roost/access/connection_limiter.hpp"
 #include "roost/beast/options.hpp"
 #include "roost/beast/transport/flusher.hpp"

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
-#include <cstddef>
-#include <cstdint>
 #include <functional>
-#include <memory>
-#include <span>
 #include <string>
-#include <type_traits>
-#include <utility>
 
 #include "roost/beast/transport/channel.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"

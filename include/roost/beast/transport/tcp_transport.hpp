@@ -6,10 +6,7 @@
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/socket_base.hpp>
-#include <chrono>
-#include <cstddef>
 #include <memory>
-#include <span>
 #include <utility>
 #include <vector>
 

@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/query.hpp>
-#include <boost/system/system_error.hpp>
 
 #if defined(__linux__)
 #include <linux/sockios.h>

@@ -3,10 +3,6 @@
 
 #include <openssl/ssl.h>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/system/error_code.hpp>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 

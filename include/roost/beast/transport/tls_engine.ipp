@@ -7,8 +7,6 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/system/system_error.hpp>
-#include <new>
-#include <utility>
 
 #include "roost/beast/transport/tls_engine.hpp"
 

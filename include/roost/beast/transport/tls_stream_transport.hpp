@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <cstddef>
-#include <memory>
-#include <utility>
 
 #include "roost/beast/transport/tcp_transport.hpp"
 

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/error.hpp>
-#include <utility>
-#include <vector>
 
 #include "roost/beast/transport/tls_stream_transport.hpp"
 

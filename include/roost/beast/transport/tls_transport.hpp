@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <cstddef>
-
 #include "roost/beast/transport/tcp_transport.hpp"
 #include "roost/beast/transport/tls_engine.hpp"
 #include "roost/runtime/detail/wait.hpp"

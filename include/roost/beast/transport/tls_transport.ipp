@@ -2,12 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <utility>
 
 #include "roost/beast/transport/tls_transport.hpp"
 

@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
 #include "roost/manager/history/wire_form.hpp"
 #include "roost/manager/recovery.hpp"
 #include "roost/manager/sending/audience.hpp"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/manager/history/replay.hpp"
 
 namespace roost::detail {

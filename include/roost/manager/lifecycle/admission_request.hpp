@@ -2,12 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "roost/base/names.hpp"
 #include "roost/base/short_list.hpp"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <vector>
-
 #include "roost/manager/lifecycle/hooks.hpp"
 
 namespace roost::detail {

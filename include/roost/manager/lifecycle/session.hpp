@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/system/system_error.hpp>
-#include <exception>
-#include <memory>
-#include <string>
-#include <utility>
-
 #include "roost/manager/lifecycle/admission.hpp"
 #include "roost/manager/receiving/receiving.hpp"
 

@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <limits>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "roost/access/rate_limit.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
 #include "roost/manager/registry/connection_user.hpp"

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <limits>
-#include <memory>
 #include <string>
 
 #include "roost/base/build/config.hpp"

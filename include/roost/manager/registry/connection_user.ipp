@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/registry/connection_user.hpp"

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/intrusive/list.hpp>
-#include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
-#include <type_traits>
-#include <utility>
 #include <variant>
 
 #include "roost/base/error.hpp"
@@ -283,7 +276,7 @@ struct Loop {
 
 template <class = void>
 boost::asio::awaitable<bool> wait(WaitList& list, const Loop& loop,
-                                         Clock::time_point deadline = Timer::never()) {
+                                  Clock::time_point deadline = Timer::never()) {
   return wait(list, loop.executor, loop.clock, deadline);
 }
 
@@ -300,7 +293,7 @@ boost::asio::awaitable<T> result_of(std::shared_ptr<Child<T>> child, const Loop&
 
 template <class = void>
 boost::asio::awaitable<bool> wait_idle(TaskGroup& tasks, const Loop& loop,
-                                              Clock::time_point deadline) {
+                                       Clock::time_point deadline) {
   return tasks.wait_idle(loop.executor, loop.clock, deadline);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <boost/asio/cancellation_type.hpp>
 #include <vector>
 
 #include "roost/runtime/detail/tasks.hpp"

@@ -275,5 +275,4 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #include "roost/backplane/cluster.ipp"
-#include "roost/backplane/cluster_control.ipp"
 #endif

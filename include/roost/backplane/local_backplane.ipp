@@ -10,7 +10,6 @@
 #include "roost/backplane/detail/local_hub.hpp"
 #include "roost/backplane/history/hub_history.hpp"
 #include "roost/backplane/local_backplane.hpp"
-#include "roost/backplane/presence/local_place.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
 namespace roost {

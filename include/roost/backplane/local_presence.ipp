@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "roost/backplane/detail/local_hub.hpp"
 #include "roost/backplane/local_presence.hpp"
-#include "roost/backplane/presence/local_place.hpp"
+#include "roost/backplane/presence/presence_list.hpp"
 #include "roost/backplane/presence/presence_shell.hpp"
-#include "roost/backplane/presence/presence_table.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost {

@@ -10,6 +10,5 @@
 #endif
 
 #include "roost/beast/tls.hpp"
-#include "roost/beast/transport/tls_engine.ipp"
 #include "roost/beast/transport/tls_stream_transport.ipp"
 #include "roost/beast/transport/tls_transport.ipp"

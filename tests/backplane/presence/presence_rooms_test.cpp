@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a replica asks the store and tells its hooks, each as soon as it can.
+#include <roost/backplane/presence/presence_list.hpp>
 #include <roost/backplane/presence/presence_rooms.hpp>
-#include <roost/backplane/presence/presence_table.hpp>
 
 #include <chrono>
 #include <optional>

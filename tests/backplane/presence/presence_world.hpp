@@ -3,8 +3,8 @@
 // when the schedule says so, or gets lost. At the end everybody must know the truth.
 #pragma once
 
+#include <roost/backplane/presence/presence_list.hpp>
 #include <roost/backplane/presence/presence_rooms.hpp>
-#include <roost/backplane/presence/presence_table.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-
 #include "roost/backplane/presence/presence_shell.hpp"
 
 namespace roost::detail {

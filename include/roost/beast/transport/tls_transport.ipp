@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <openssl/bio.h>
+#include <openssl/err.h>
+
 #include <algorithm>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -8,6 +11,139 @@
 #include "roost/beast/transport/tls_transport.hpp"
 
 namespace roost::detail {
+
+/// The oldest error that OpenSSL has noted on this thread.
+ROOST_DECL error_code last_tls_error() noexcept {
+  const auto code = ::ERR_get_error();
+  if (code == 0) return boost::asio::ssl::error::unspecified_system_error;
+  return {static_cast<int>(code), boost::asio::error::get_ssl_category()};
+}
+
+ROOST_DECL TlsEngine::TlsEngine(SSL_CTX* context, Transport& lower)
+    : lower_(lower), ssl_(::SSL_new(context)) {
+  if (!ssl_) throw boost::system::system_error(last_tls_error(), "a TLS connection");
+  BIO* const bio = make_bio(*this);
+  ::SSL_set_bio(ssl_.get(), bio, bio);
+  ::SSL_set_accept_state(ssl_.get());
+  ::SSL_set_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // A handshake costs the server more than the client.
+  ::SSL_set_options(ssl_.get(), SSL_OP_NO_RENEGOTIATION);
+}
+
+// --- operations ---
+
+ROOST_DECL void TlsEngine::feed(boost::asio::const_buffer input) noexcept { input_ = input; }
+
+ROOST_DECL TlsEngine::Status TlsEngine::handshake() {
+  return perform([this] { return ::SSL_do_handshake(ssl_.get()); });
+}
+
+ROOST_DECL TlsEngine::Status TlsEngine::read(boost::asio::mutable_buffer to, std::size_t& n) {
+  n = 0;
+  const Status status = perform([&] {
+    int result = 1;
+    for (std::size_t piece = 0; result == 1 && n < to.size(); n += piece) {
+      result = ::SSL_read_ex(ssl_.get(), static_cast<char*>(to.data()) + n, to.size() - n, &piece);
+      if (result != 1) piece = 0;
+    }
+    return result;
+  });
+  is_drained_ = status == Status::wants_input;
+  return status;
+}
+
+ROOST_DECL TlsEngine::Status TlsEngine::write(boost::asio::const_buffer from, std::size_t& n) {
+  n = 0;
+  return perform([&] { return ::SSL_write_ex(ssl_.get(), from.data(), from.size(), &n); });
+}
+
+ROOST_DECL TlsEngine::Status TlsEngine::shut_down() {
+  if (::SSL_in_init(ssl_.get()) != 0) return Status::done;
+  // Neither 0 nor 1 is an error, but 0 means that the peer has not sent its own.
+  return perform([this] { return ::SSL_shutdown(ssl_.get()) >= 0 ? 1 : -1; });
+}
+
+template <class Operation>
+TlsEngine::Status TlsEngine::perform(Operation operation) {
+  if (has_failed_) return Status::failed;
+  if (input_.size() == 0) input_ = boost::asio::buffer(kept_);
+  ::ERR_clear_error();
+  const Status status = status_of(operation());
+  keep_input();
+  return status;
+}
+
+ROOST_DECL TlsEngine::Status TlsEngine::status_of(int result) {
+  switch (::SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_NONE: return Status::done;
+    case SSL_ERROR_WANT_READ: return Status::wants_input;
+    case SSL_ERROR_WANT_WRITE: return Status::wants_output;
+    case SSL_ERROR_ZERO_RETURN: error_ = boost::asio::error::eof; return Status::failed;
+    case SSL_ERROR_SSL: error_ = last_tls_error(); break;
+    case SSL_ERROR_SYSCALL: error_ = lower_error_ ? lower_error_ : last_tls_error(); break;
+    default: error_ = boost::asio::ssl::error::unexpected_result; break;
+  }
+  has_failed_ = true;
+  return Status::failed;
+}
+
+ROOST_DECL void TlsEngine::keep_input() {
+  const boost::asio::const_buffer rest = std::exchange(input_, boost::asio::const_buffer());
+  if (rest.size() == kept_.size()) return;  // both empty, or nothing was taken of `kept_`
+  std::string copy(static_cast<const char*>(rest.data()), rest.size());
+  kept_.swap(copy);  // an idle connection keeps no memory
+}
+
+// --- for OpenSSL ---
+
+ROOST_DECL BIO* TlsEngine::make_bio(TlsEngine& engine) {
+  static BIO_METHOD* const method = [] {  // never freed: connections may be static, too
+    BIO_METHOD* const made = ::BIO_meth_new(BIO_TYPE_SOURCE_SINK | ::BIO_get_new_index(), "roost");
+    if (!made) throw std::bad_alloc();
+    ::BIO_meth_set_read(made, on_read);
+    ::BIO_meth_set_write(made, on_write);
+    ::BIO_meth_set_ctrl(made, on_control);
+    return made;
+  }();
+  BIO* const bio = ::BIO_new(method);
+  if (!bio) throw std::bad_alloc();
+  ::BIO_set_data(bio, &engine);
+  ::BIO_set_init(bio, 1);
+  return bio;
+}
+
+ROOST_DECL int TlsEngine::on_read(BIO* bio, char* to, int size) noexcept {
+  TlsEngine& self = *static_cast<TlsEngine*>(::BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  if (self.input_.size() == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  const std::size_t n = boost::asio::buffer_copy(
+      boost::asio::buffer(to, static_cast<std::size_t>(size)), self.input_);
+  self.input_ += n;
+  return static_cast<int>(n);
+}
+
+ROOST_DECL int TlsEngine::on_write(BIO* bio, const char* from, int size) noexcept {
+  TlsEngine& self = *static_cast<TlsEngine*>(::BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  const boost::asio::const_buffer bytes(from, static_cast<std::size_t>(size));
+  error_code error;
+  const std::size_t n = self.lower_.write_some({&bytes, 1}, error);
+  if (!error) return static_cast<int>(n);
+  if (error == boost::asio::error::would_block) {
+    BIO_set_retry_write(bio);
+  } else {
+    self.lower_error_ = error;
+  }
+  return -1;
+}
+
+ROOST_DECL long TlsEngine::on_control(BIO*, int command, long, void*) noexcept {
+  return command == BIO_CTRL_FLUSH ? 1 : 0;  // nothing is buffered here
+}
 
 ROOST_DECL TlsTransport::TlsTransport(TcpTransport::Socket socket, SSL_CTX* context)
     : executor_(socket.get_executor()), tcp_(std::move(socket)), engine_(context, tcp_) {}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/manager/history/wire_form.hpp"
+#include "roost/manager/history/position_line.hpp"
 #include "roost/manager/recovery.hpp"
 #include "roost/manager/sending/audience.hpp"
 #include "roost/socket/frame.hpp"

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "roost/base/names.hpp"
 #include "roost/base/short_list.hpp"
 #include "roost/base/text/text.hpp"
 #include "roost/manager/options.hpp"
-#include "roost/manager/registry/connection_user.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
 
 namespace roost::detail {
 

@@ -2,12 +2,28 @@
 #pragma once
 
 #include "roost/access/rate_limit.hpp"
+#include "roost/base/build/config.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
-#include "roost/manager/registry/connection_user.hpp"
+#include "roost/manager/options.hpp"
 #include "roost/manager/sending/recipient.hpp"
 #include "roost/socket/disconnect.hpp"
 
 namespace roost::detail {
+
+/// The user that a connection belongs to, and what others may know about the user.
+struct ConnectionUser {
+  static constexpr std::size_t not_indexed = std::numeric_limits<std::size_t>::max();
+
+  std::string name;
+  std::string info;                    ///< JSON; empty: none.
+  std::size_t position = not_indexed;  ///< Used by the `Registry`: index in its list.
+};
+
+/// Checks what the options of a new connection say about its user.
+/// @returns null if they say nothing: the connection's id is its user
+/// @par Errors  `errc::invalid_user`, `invalid_json`.
+ROOST_WHEN_USED [[nodiscard]] std::unique_ptr<ConnectionUser> make_user(
+    const ConnectOptions& options, const std::string& id);
 
 /// How to end the transport of a connection.
 enum class Ending {
@@ -94,3 +110,7 @@ template <class Ws>
 }
 
 }  // namespace roost::detail
+
+#if !defined(ROOST_SEPARATE_COMPILATION)
+#include "roost/manager/registry/connection_parts.ipp"
+#endif

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "roost/manager/history/position_line.hpp"
-#include "roost/manager/history/wire_form.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/frame.hpp"

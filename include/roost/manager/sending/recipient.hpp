@@ -2,8 +2,8 @@
 #pragma once
 
 #include "roost/base/log.hpp"
+#include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/replay.hpp"
-#include "roost/manager/history/wire_form.hpp"
 #include "roost/manager/registry/liveness.hpp"
 #include "roost/manager/registry/room_index.hpp"
 #include "roost/manager/sending/plain_queue.hpp"

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "roost/base/text/json.hpp"
-#include "roost/base/text/text.hpp"
-#include "roost/manager/registry/connection_user.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
 
 namespace roost::detail {
 

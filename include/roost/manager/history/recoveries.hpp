@@ -2,16 +2,15 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 
 #include "roost/base/log.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/manager/connection.hpp"
 #include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/records.hpp"
 #include "roost/manager/history/replay.hpp"
 #include "roost/manager/recovery.hpp"
+#include "roost/manager/registry/connection_parts.hpp"
 #include "roost/runtime/detail/executor.hpp"
 #include "roost/runtime/detail/wait.hpp"
 

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "roost/manager/history/position_line.hpp"
-#include "roost/manager/registry/manager_state.hpp"
+#include "roost/manager/sending/frame_memory.hpp"
 #include "roost/socket/detail/if_able.hpp"
 #include "roost/socket/frame.hpp"
 
 namespace roost::detail {
+
+template <class Ws>
+class ManagerState;
 
 /// The line that clients that want positions get before a payload; its text is made only if there
 /// is such a client.

@@ -4,6 +4,9 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include "beast/support/server.hpp"
 
@@ -18,6 +21,18 @@ namespace http = boost::beast::http;
 std::function<awaitable<>(Upgrade)> rejecting(unsigned status, std::string body = {}) {
   return [status, body = std::move(body)](Upgrade upgrade) { return upgrade.reject(status, body); };
 }
+
+/// A clock that stands still, and has no memory for the next timer when told so.
+class FailingClock final : public Clock {
+ public:
+  bool fails = false;
+
+ private:
+  [[nodiscard]] bool is_manual() const noexcept override { return true; }
+  void arm(roost::detail::Timer&) override {
+    if (std::exchange(fails, false)) throw std::bad_alloc();
+  }
+};
 
 /// The reply to a request, complete, and the connection closed in an orderly way.
 HttpReply whole_reply(Server& server, const std::string& request) {
@@ -330,6 +345,29 @@ TEST_CASE("handshake: an upgrade that is answered too late is answered by nobody
   gate.open();
   server.until([&] { return !failure.empty(); });
   CHECK(contains(failure, "before the upgrade was answered"));
+}
+
+TEST_CASE("handshake: a handler for whose deadline there is no memory loses its connection only") {
+  FailingClock clock;
+  boost::asio::io_context context;
+  Manager manager(context.get_executor());
+  Gate gate;
+  const bool drops_upgrade = GENERATE(true, false);
+  const auto handler = [&](Upgrade upgrade) -> awaitable<> {
+    std::optional<Upgrade> kept(std::move(upgrade));
+    if (drops_upgrade) kept.reset();
+    clock.fails = true;
+    co_await gate.pass();
+  };
+  const Listener listener = listen(manager, any_port(), {.stream = {.clock = &clock}}, handler);
+  RawClient client(context, listener.local_endpoint());
+  client.send(upgrade_request("/"));
+  testing::run_until(context, [&] { return client.is_gone(); });
+  CHECK(!clock.fails);
+  CHECK(!client.reply());
+  CHECK(gate.arrived() == 1);
+  gate.open();
+  testing::run_ready(context);
 }
 
 TEST_CASE("handshake: an accepted connection has no deadline any more") {

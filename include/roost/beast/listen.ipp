@@ -154,7 +154,9 @@ ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
   visitor->run(link->get_executor(), visitor->listening().handler(std::move(upgrade)));
   // Most handlers have answered by now: a timer of its own only for one that takes time.
   if (visitor->link() && !link->is_down() && !link->has_deadline()) {
+    std::unique_ptr<Link, AbortLink> unless_it_has_a_deadline(link.get());
     link->set_deadline(deadline - link->clock().now());
+    static_cast<void>(unless_it_has_a_deadline.release());
   }
 }
 

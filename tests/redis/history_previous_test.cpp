@@ -26,7 +26,7 @@ TEST_CASE("clients of a replica without histories see messages, each once, and n
   pipe.read_until("ready\n");
   one.say("one", "chat/a");
   world.run(one.cluster.forget("chat/a"));
-  // What is sent before the members are told may be part of what they have lost.
+  // A message that is sent before the members are told may be part of what they have lost.
   world.until([&] { return shown(alice->texts).back() == "chat/a lost=epoch"; });
   one.say("two", "chat/a");
   // Its copy may come later than the answer, and must not be lost with the connections.

@@ -2,14 +2,16 @@
 #pragma once
 
 /// @file
-/// Includes the core of roost: everything except the adapters (`roost/beast.hpp`, ...) and
-/// the test kit (`roost/testing.hpp`). It does not include Beast, hiredis or OpenSSL.
+/// Includes the core of roost: everything except the adapters (`roost/beast.hpp`, ...),
+/// `LocalBackplane` (`roost/backplane/local_backplane.hpp`) and the test kit (`roost/testing.hpp`).
+/// It does not include Beast, hiredis or OpenSSL.
 
 #include "roost/access/connection_limiter.hpp"
 #include "roost/access/origin_policy.hpp"
 #include "roost/access/rate_limit.hpp"
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/cluster.hpp"
+#include "roost/backplane/history.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"

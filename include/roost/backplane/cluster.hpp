@@ -24,7 +24,7 @@ class Binding;
 
 /// Binds @p manager, which has @p rooms.
 /// @par Errors  `errc::already_bound`.
-ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding<>> bind(
+ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding<>> make_binding(
     BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms);
 
 }  // namespace detail
@@ -268,7 +268,7 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
   const auto& state = detail::ManagerAccess::state(manager);
   const auto bound =
       std::make_shared<const detail::BoundManagerOf<Ws>>(state, options.allow_global);
-  return Cluster(detail::bind(std::move(backplane), bound, state->rooms()));
+  return Cluster(detail::make_binding(std::move(backplane), bound, state->rooms()));
 }
 
 }  // namespace roost

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
+/// Joins the managers of one process, each on a thread of its own. `roost/roost.hpp` does not
+/// include this; `bind_manager` is in `roost/backplane/cluster.hpp`.
+
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 

@@ -68,7 +68,7 @@ boost::asio::awaitable<void> Binding<Unused>::settled() {
   return routing_ ? routing_->settled() : nothing_to_settle();
 }
 
-ROOST_WHEN_USED_DEF std::shared_ptr<Binding<>> bind(
+ROOST_WHEN_USED_DEF std::shared_ptr<Binding<>> make_binding(
     BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms) {
   if (rooms.is_observed_for(backplane.any().id())) throw Error(errc::already_bound);
   auto binding = std::make_shared<Binding<>>(std::move(backplane), manager);

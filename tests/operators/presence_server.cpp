@@ -56,6 +56,7 @@ awaitable<std::string> answer(Replica& replica, std::string word) {
     message["present"] = json::array();
     for (const roost::PresentUser& user : present.users) message["present"].push_back(user.user);
   } else if (word == "replicas") {
+    message["replicas"] = json::object();  // before the first beat there is none
     for (const roost::ReplicaInfo& one : cluster.replicas()) {
       message["replicas"][one.name] = one.label;
     }

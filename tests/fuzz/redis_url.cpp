@@ -31,6 +31,11 @@ void any(const std::string& text) {
   if (!url) return;
   if (url->transport == RedisUrl::Transport::unix_socket) {
     expect(url->path.starts_with('/'), "a path that is not absolute");
+  } else if (!url->sentinels.empty()) {
+    expect(!url->primary.empty(), "Sentinels that are asked for nothing");
+    for (const detail::RedisPlace& sentinel : url->sentinels) {
+      expect(!sentinel.host.empty() && sentinel.port != 0, "a Sentinel that is nowhere");
+    }
   } else {
     expect(!url->host.empty() && url->port != 0, "nowhere");
   }

@@ -23,13 +23,11 @@ namespace detail {
 
 inline void validate(const RateLimit& limit, const char* field) {
   constexpr std::size_t largest = 1'000'000'000;
-  const auto check = [&](bool ok, const char* what) {
-    if (!ok) throw Error(errc::invalid_option, std::string(field) + what);
-  };
-  check(limit.per_second <= largest, ".per_second must be at most 1000000000");
-  check(
-      limit.burst <= largest && (limit.per_second == 0 || limit.burst / 86'400 <= limit.per_second),
-      ".burst must be at most 1000000000 and at most a day's worth of per_second");
+  const bool is_burst_legal =
+      limit.burst <= largest && (limit.per_second == 0 || limit.burst / 86'400 <= limit.per_second);
+  check_option(limit.per_second <= largest, field, ".per_second must be at most 1000000000");
+  check_option(is_burst_legal, field,
+               ".burst must be at most 1000000000 and at most a day's worth of per_second");
 }
 
 }  // namespace detail

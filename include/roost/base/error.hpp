@@ -4,7 +4,9 @@
 #include <boost/system/error_category.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
+#include <chrono>
 #include <string>
+#include <string_view>
 
 namespace roost {
 
@@ -77,6 +79,12 @@ namespace detail {
 
 /// Throws `errc::invalid_option` with the text @p what, which names the field, unless @p ok.
 void check_option(bool ok, const char* what);
+/// The same for the field @p what of @p object: the text is @p object followed by @p what.
+void check_option(bool ok, std::string_view object, const char* what);
+/// The same, unless @p wait is 0 to 1 day.
+void check_wait(std::chrono::steady_clock::duration wait, const char* field);
+/// The same, unless @p limit is 1 ms to 1 day.
+void check_limit(std::chrono::steady_clock::duration limit, const char* field);
 
 }  // namespace detail
 
@@ -152,6 +160,17 @@ inline Error::Error(errc e, const std::string& what) : system_error(make_error_c
 
 inline void detail::check_option(bool ok, const char* what) {
   if (!ok) throw Error(errc::invalid_option, what);
+}
+inline void detail::check_option(bool ok, std::string_view object, const char* what) {
+  if (!ok) throw Error(errc::invalid_option, std::string(object) + what);
+}
+inline void detail::check_wait(std::chrono::steady_clock::duration wait, const char* field) {
+  const bool ok = wait >= wait.zero() && wait <= std::chrono::hours(24);
+  check_option(ok, field, " must be 0 to 1 day");
+}
+inline void detail::check_limit(std::chrono::steady_clock::duration limit, const char* field) {
+  const bool ok = limit >= std::chrono::milliseconds(1) && limit <= std::chrono::hours(24);
+  check_option(ok, field, " must be 1 ms to 1 day");
 }
 
 }  // namespace roost

@@ -94,13 +94,10 @@ struct RejectOptions {
 namespace detail {
 
 inline void validate(const StreamOptions& options) {
-  const auto is_limit = [](Clock::duration d) {
-    return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
-  };
-  check_option(is_limit(options.handshake_timeout), "handshake_timeout must be 1 ms to 1 day");
-  check_option(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
-  check_option(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
-  check_option(is_limit(options.linger_timeout), "linger_timeout must be 1 ms to 1 day");
+  check_limit(options.handshake_timeout, "handshake_timeout");
+  check_limit(options.close_timeout, "close_timeout");
+  check_limit(options.send_timeout, "send_timeout");
+  check_limit(options.linger_timeout, "linger_timeout");
   check_option(options.max_header_bytes >= 256 && options.max_header_bytes <= 1'048'576,
                "max_header_bytes must be 256 to 1048576");
   check_option(options.max_header_fields >= 8 && options.max_header_fields <= 10'000,

@@ -105,7 +105,7 @@ auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions options)
     -> awaitable<std::size_t> {
-  detail::check_option(detail::is_wait(options.deadline), "deadline must be 0 to 1 day");
+  detail::check_wait(options.deadline, "deadline");
   return detail::there(state_, detail::close_all(state_, code, options.deadline));
 }
 

@@ -281,19 +281,14 @@ static_assert(std::is_trivially_destructible_v<CloseAllOptions>);
 
 namespace detail {
 
-/// Returns whether @p d is 1 ms to 1 day.
-[[nodiscard]] bool is_limit(Clock::duration d) noexcept;
-/// Returns whether @p d is 0 to 1 day.
-[[nodiscard]] bool is_wait(Clock::duration d) noexcept;
-
 template <class Ws>
 void validate(const ManagerOptions<Ws>& options) {
-  check_option(is_limit(options.send_timeout), "send_timeout must be 1 ms to 1 day");
+  check_limit(options.send_timeout, "send_timeout");
   check_option(options.min_progress_bytes > 0, "min_progress_bytes must be at least 1");
-  check_option(is_wait(options.backpressure_wait), "backpressure_wait must be 0 to 1 day");
-  check_option(is_limit(options.hook_timeout), "hook_timeout must be 1 ms to 1 day");
-  check_option(is_limit(options.close_timeout), "close_timeout must be 1 ms to 1 day");
-  check_option(is_wait(options.handler_grace), "handler_grace must be 0 to 1 day");
+  check_wait(options.backpressure_wait, "backpressure_wait");
+  check_limit(options.hook_timeout, "hook_timeout");
+  check_limit(options.close_timeout, "close_timeout");
+  check_wait(options.handler_grace, "handler_grace");
   check_option(!options.max_message_bytes || *options.max_message_bytes > 0,
                "max_message_bytes must be at least 1; nullopt lifts the limit");
   check_option(options.outbox_high_water > 0, "outbox_high_water must be at least 1");
@@ -318,23 +313,11 @@ void validate(const ManagerOptions<Ws>& options) {
 namespace roost::detail {
 
 inline void validate(const DrainOptions& options) {
-  constexpr Clock::duration zero{};
-  constexpr std::chrono::hours day(24);
-  check_option(options.deadline >= zero && options.deadline <= day, "deadline must be 0 to 1 day");
-  check_option(options.spread >= zero && options.spread <= day, "spread must be 0 to 1 day");
+  check_wait(options.deadline, "deadline");
+  check_wait(options.spread, "spread");
   check_option(close_code::may_be_sent(options.code), "code must be one that may be sent");
-  check_option(options.retry_after >= zero && options.retry_after <= day,
-               "retry_after must be 0 to 1 day");
-  check_option(options.retry_spread >= zero && options.retry_spread <= day,
-               "retry_spread must be 0 to 1 day");
-}
-
-inline bool is_limit(Clock::duration d) noexcept {
-  return d >= std::chrono::milliseconds(1) && d <= std::chrono::hours(24);
-}
-
-inline bool is_wait(Clock::duration d) noexcept {
-  return d >= Clock::duration::zero() && d <= std::chrono::hours(24);
+  check_wait(options.retry_after, "retry_after");
+  check_wait(options.retry_spread, "retry_spread");
 }
 
 }  // namespace roost::detail

@@ -40,7 +40,6 @@
 #include "roost/manager/sending/pace.ipp"
 #include "roost/runtime/detail/executor.ipp"
 #include "roost/runtime/detail/loop_clock.ipp"
-#include "roost/runtime/detail/sleeper.ipp"
 #include "roost/runtime/detail/tasks.ipp"
 #include "roost/runtime/detail/wait.ipp"
 #include "roost/service/detail/service_state.ipp"

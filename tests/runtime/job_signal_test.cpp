@@ -2,7 +2,6 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
-#include <roost/runtime/detail/job_signal.hpp>
 #include <roost/runtime/detail/tasks.hpp>
 #include <roost/testing/run.hpp>
 

@@ -16,13 +16,6 @@ void require_socket(const std::shared_ptr<Ws>& socket) {
   if (!socket) throw Error(errc::not_connected, "the socket is null");
 }
 
-/// Runs @p operation on the manager's executor.
-template <class Ws, class T>
-boost::asio::awaitable<T> there(const std::shared_ptr<ManagerState<Ws>>& state,
-                                boost::asio::awaitable<T> operation) {
-  return on_executor(state->executor(), std::move(operation));
-}
-
 template <class Ws>
 void add_room_hook(ManagerState<Ws>& state, HookKind kind,
                    typename ConnectionManager<Ws>::RoomHook hook) {
@@ -63,10 +56,10 @@ auto ConnectionManager<Ws>::connect(std::shared_ptr<Ws> socket, ConnectOptions o
     -> awaitable<ConnectionPtr> {
   using Admission = detail::Admission<Ws>;
   detail::require_socket(socket);
-  return detail::there(
-      state_, Admission::connect(
-                  state_, std::move(socket),
-                  detail::admission_request(options, state_->options().max_room_name_bytes)));
+  return detail::on_executor(
+      state_->executor(), Admission::connect(state_, std::move(socket),
+                                             detail::admission_request(
+                                                 options, state_->options().max_room_name_bytes)));
 }
 
 template <WebSocketLike Ws>
@@ -98,21 +91,21 @@ auto ConnectionManager<Ws>::disconnect(std::string_view id) -> awaitable<bool> {
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close(std::string_view id, std::uint16_t code, std::string_view reason)
     -> awaitable<bool> {
-  return detail::there(state_,
-                       detail::close_one(state_, std::string(id), code, std::string(reason)));
+  return detail::on_executor(state_->executor(),
+                             detail::close_one(state_, std::string(id), code, std::string(reason)));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::close_all(std::uint16_t code, CloseAllOptions options)
     -> awaitable<std::size_t> {
   detail::check_wait(options.deadline, "deadline");
-  return detail::there(state_, detail::close_all(state_, code, options.deadline));
+  return detail::on_executor(state_->executor(), detail::close_all(state_, code, options.deadline));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::drain(DrainOptions options) -> awaitable<DrainReport> {
   detail::validate(options);
-  return detail::there(state_, detail::Drain<Ws>::await_drain(state_, options));
+  return detail::on_executor(state_->executor(), detail::Drain<Ws>::await_drain(state_, options));
 }
 
 template <WebSocketLike Ws>
@@ -154,22 +147,24 @@ template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::join(std::string_view id, std::string_view room, JoinOptions options)
     -> awaitable<bool> {
   using Admission = detail::Admission<Ws>;
-  return detail::there(state_, Admission::join_by_id(state_, std::string(id),
-                                                     Admission::request(*state_, room, options)));
+  return detail::on_executor(
+      state_->executor(),
+      Admission::join_by_id(state_, std::string(id), Admission::request(*state_, room, options)));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::join(Connection<Ws>& connection, std::string_view room,
                                  JoinOptions options) -> awaitable<bool> {
   using Admission = detail::Admission<Ws>;
-  return detail::there(state_, Admission::join(state_, connection.shared_from_this(),
-                                               Admission::request(*state_, room, options)));
+  return detail::on_executor(state_->executor(),
+                             Admission::join(state_, connection.shared_from_this(),
+                                             Admission::request(*state_, room, options)));
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::leave(std::string_view id, std::string_view room) -> awaitable<bool> {
-  return detail::there(
-      state_, detail::Admission<Ws>::leave_by_id(state_, std::string(id), std::string(room)));
+  return detail::on_executor(state_->executor(), detail::Admission<Ws>::leave_by_id(
+                                                     state_, std::string(id), std::string(room)));
 }
 
 // --- sending ---

@@ -189,8 +189,12 @@ ROOST_DECL void validate_name(std::string_view name, std::size_t max_bytes, errc
     fail("has " + std::to_string(name.size()) + " bytes, " + std::to_string(max_bytes) +
          " are allowed");
   }
-  if (!is_utf8(name)) fail("is not UTF-8");
-  if (has_control(name)) fail("has a control character");
+  for (std::string_view rest = name; !rest.empty();) {
+    const std::size_t length = utf8_sequence(rest);
+    if (length == 0) fail("is not UTF-8");
+    if (is_control(rest, length)) fail("has a control character");
+    rest.remove_prefix(length);
+  }
 }
 
 ROOST_DECL void validate_room_name(std::string_view name, std::size_t max_bytes) {

@@ -5,7 +5,7 @@
 
 #include "roost/beast/transport/channel.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
-#include "roost/runtime/detail/sleeper.hpp"
+#include "roost/runtime/detail/wait.hpp"
 #include "roost/socket/disconnect.hpp"
 #include "roost/socket/frame.hpp"
 #include "roost/socket/socket_observer.hpp"

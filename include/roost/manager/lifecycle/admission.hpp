@@ -6,7 +6,6 @@
 
 #include "roost/manager/history/position_line.hpp"
 #include "roost/manager/history/recoveries.hpp"
-#include "roost/manager/lifecycle/admission_request.hpp"
 #include "roost/manager/lifecycle/dropping.hpp"
 
 namespace roost::detail {
@@ -292,7 +291,7 @@ struct Admission {
       parts.attach(state, std::move(socket));
       state.registry().add(connection, rooms);
     } catch (...) {
-      state.congestion().unwatch(parts);
+      state.slow_peers().unwatch(parts);
       parts.detach(/*is_flushed=*/false);
       throw;
     }

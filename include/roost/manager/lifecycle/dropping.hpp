@@ -182,7 +182,7 @@ std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connecti
   ++state.counters().ended[static_cast<std::size_t>(how.reason)];
   parts.departure.rooms = RoomIndex::rooms_of(parts);
   parts.departure.how = std::move(how);
-  state.congestion().unwatch(parts);
+  state.slow_peers().unwatch(parts);
   parts.changed.notify_all();
   state.registry().remove(connection);
   state.recoveries().connection_ended();

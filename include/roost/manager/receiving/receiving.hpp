@@ -161,7 +161,7 @@ struct Receiving {
     return limits.messages.per_second > 0 || limits.bytes.per_second > 0;
   }
   static bool closes_over_rate(const State& state) noexcept {
-    return is_limited(state) && state.options().inbound.over_rate == OverRate::close;
+    return state.options().inbound.over_rate == OverRate::close && is_limited(state);
   }
   static bool has_to_wait(State& state, const Connection<Ws>& connection) {
     if (!is_limited(state) || closes_over_rate(state)) return false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include "roost/access/rate_limit.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/manager/lifecycle/hooks.hpp"
@@ -19,11 +21,22 @@ struct ConnectionUser {
   std::size_t position = not_indexed;  ///< Used by the `Registry`: index in its list.
 };
 
-/// Checks what the options of a new connection say about its user.
-/// @returns null if they say nothing: the connection's id is its user
-/// @par Errors  `errc::invalid_user`, `invalid_json`.
-ROOST_WHEN_USED [[nodiscard]] std::unique_ptr<ConnectionUser> make_user(
-    const ConnectOptions& options, const std::string& id);
+/// `ConnectOptions` that owns its values.
+struct AdmissionRequest {
+  std::string id;
+  nlohmann::json metadata;  ///< Discarded: an empty object, see `Connection`.
+  ShortList<std::string> rooms;
+  OnDuplicate on_duplicate;
+  Overflow overflow;
+  std::optional<std::string> resume = {};  ///< Set: the client wants positions.
+  std::size_t last = 0;
+  std::unique_ptr<ConnectionUser> user = {};  ///< Null: the id is the user.
+};
+
+/// Checks the arguments of a call before anything is awaited.
+/// @par Errors  `errc::invalid_connection_id`, `invalid_user`, `invalid_json`, `invalid_room_name`.
+ROOST_WHEN_USED [[nodiscard]] AdmissionRequest admission_request(const ConnectOptions& options,
+                                                                 std::size_t max_room_name_bytes);
 
 /// How to end the transport of a connection.
 enum class Ending {
@@ -39,7 +52,7 @@ class ConnectionParts : public Recipient<Ws> {
   explicit ConnectionParts(Overflow overflow) noexcept : Recipient<Ws>(overflow) {}
 
   static constexpr std::size_t not_watched = std::numeric_limits<std::size_t>::max();
-  std::size_t watch_position = not_watched;  ///< Used by `Congestion`: index in its list.
+  std::size_t watch_position = not_watched;  ///< Used by `SlowPeers`: index in its list.
   [[nodiscard]] bool is_watched() const noexcept { return watch_position != not_watched; }
 
   std::size_t position = 0;  ///< Used by the `Registry`: index in its list.

@@ -7,8 +7,8 @@
 #include "roost/manager/history/recoveries.hpp"
 #include "roost/manager/lifecycle/gate.hpp"
 #include "roost/manager/registry/registry.hpp"
-#include "roost/manager/sending/congestion.hpp"
 #include "roost/manager/sending/frame_memory.hpp"
+#include "roost/manager/sending/slow_peers.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
@@ -52,7 +52,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   [[nodiscard]] Clock::time_point shown_now() const noexcept { return clock_->to_base(now()); }
   [[nodiscard]] FrameMemory& frame_memory() noexcept { return frame_memory_; }
   /// Returns the connections whose peers do not keep up.
-  [[nodiscard]] Congestion<Ws>& congestion() noexcept { return congestion_; }
+  [[nodiscard]] SlowPeers<Ws>& slow_peers() noexcept { return slow_peers_; }
   [[nodiscard]] bool is_stopped() const noexcept { return is_stopped_; }
   void require_running() const {
     if (is_stopped_) throw Error(errc::manager_stopped);
@@ -154,7 +154,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
     now.rooms = registry_.rooms().size();
     now.queued_bytes = frame_memory_.total().bytes;
     now.outbox_memory = frame_memory_.bytes();
-    now.blocked = congestion_.size();
+    now.blocked = slow_peers_.size();
     const TurnedAway& turned_away = gate_->turned_away();
     now.refused_by_key = turned_away.by_key;
     now.handshakes_evicted = turned_away.evicted;
@@ -207,7 +207,7 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   PendingJoins pending_joins_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   FrameMemory frame_memory_;
-  Congestion<Ws> congestion_{*this};
+  SlowPeers<Ws> slow_peers_{*this};
   Recoveries<Ws> recoveries_{*this};
 
   bool is_stopped_ = false;

@@ -12,7 +12,7 @@
 #include "roost/manager/history/replay.hpp"
 #include "roost/manager/registry/manager_state.hpp"
 #include "roost/manager/sending/audience.hpp"
-#include "roost/manager/sending/frame_forms.hpp"
+#include "roost/manager/sending/frame_memory.hpp"
 
 namespace roost::detail {
 
@@ -175,7 +175,7 @@ struct FanOut {
     for (const auto& [connection, offer] : offered.refused) {
       parts_of(*connection).drop_unless_taken(offer);
     }
-    state.congestion().relieve();
+    state.slow_peers().relieve();
   }
 
   [[nodiscard]] static bool contains(const std::vector<std::string>& ids, const std::string& id) {
@@ -284,7 +284,7 @@ struct FanOut {
     const OfferResult offer = policy ? recipient.offer(formed, *policy, true, delivery)
                                      : recipient.offer(formed, true, delivery);
     recipient.drop_unless_taken(offer);
-    state->congestion().relieve();
+    state->slow_peers().relieve();
     while (offer == OfferResult::waiting && delivery->pending > 0) {
       co_await wait(delivery->settled, state->loop());
     }
@@ -345,8 +345,7 @@ struct FanOut {
 
   static Frame coalesced(State& state, const Frame& frame, const Audience& to) {
     if (!TakesFrames<Ws> || (!to.is_everyone && to.rooms.size() != 1)) return frame;
-    return state.frame_memory().coalesce(frame,
-                                         to.is_everyone ? std::string_view() : to.rooms.front());
+    return state.frame_memory().coalesce(frame, to.one_room());
   }
 
   /// Calls @p visit once for each recipient. @p visit must not change the members of rooms.

@@ -39,7 +39,7 @@ class Recipient : public RoomMember, private SocketObserver {
   OfferResult offer(const Frame& frame, bool awaited, std::shared_ptr<Delivery>& delivery) {
     if constexpr (TakesFrames<Ws>) {
       if (backpressure_.is_open()) [[likely]] {
-        return try_send(frame) ? OfferResult::taken : OfferResult::failed;
+        return sink_ && sink_->try_send(frame) ? OfferResult::taken : OfferResult::failed;
       }
     }
     return offer_with_care(frame, awaited, delivery);
@@ -225,7 +225,7 @@ class Recipient : public RoomMember, private SocketObserver {
     if (awaited && !is_ready()) {
       ++delivery->pending;
       backpressure_.park(frame, delivery);
-      state_->congestion().watch(self());
+      state_->slow_peers().watch(self());
       return OfferResult::waiting;
     }
     if (backpressure_.has_parked()) {
@@ -255,7 +255,7 @@ class Recipient : public RoomMember, private SocketObserver {
   // Returns whether too much is queued for a peer that is known not to keep up.
   [[nodiscard]] bool overflows() {
     return queued_bytes() > state_->options().max_outbox_bytes &&
-           state_->congestion().on_excess(self());
+           state_->slow_peers().on_excess(self());
   }
 
   Queueing queue(const Frame& frame, const FramePolicy& policy) {
@@ -313,7 +313,7 @@ class Recipient : public RoomMember, private SocketObserver {
         break;
       case OutboxEvent::below_high_water:
         backpressure_.on_below_high_water();
-        state_->congestion().on_relieved(self());
+        state_->slow_peers().on_relieved(self());
         drop_unless_taken(release_parked());
         break;
       case OutboxEvent::below_low_water:
@@ -322,10 +322,10 @@ class Recipient : public RoomMember, private SocketObserver {
         if (state_ && replays_) feed_replays(*state_, self());
         break;
       case OutboxEvent::blocked:
-        state_->congestion().watch(self());
-        state_->congestion().relieve();
+        state_->slow_peers().watch(self());
+        state_->slow_peers().relieve();
         break;
-      case OutboxEvent::emptied: state_->congestion().unwatch(self()); break;
+      case OutboxEvent::emptied: state_->slow_peers().unwatch(self()); break;
     }
   }
 

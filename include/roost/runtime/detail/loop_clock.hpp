@@ -104,9 +104,6 @@ class LoopClock final : public Clock,
   void on_timer() override;
   void on_context_destroyed() noexcept override;
 
-  [[nodiscard]] time_point without_stalls(time_point time) const noexcept {
-    return time - stalled();
-  }
   time_point watch_turn(time_point time) noexcept;
   void on_turn();
   void start_tick();

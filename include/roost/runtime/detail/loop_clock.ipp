@@ -32,14 +32,14 @@ ROOST_DECL boost::asio::any_io_executor LoopClock::get_executor() const {
 
 ROOST_DECL LoopClock::time_point LoopClock::now() const noexcept {
   const time_point time = base_->now();
-  if (is_manual_) return without_stalls(time);
+  if (is_manual_) return time - stalled();
   // Read the limit before the stalls: it is written after them, so the stall that raised it is seen
   // too.
   const rep limit = limit_.load(std::memory_order_acquire);
   // Reading the time starts the watch. The rest of this turn of the loop therefore advances the
   // clock by at most `max_gap`, however long it takes.
   if (limit == not_watched) return const_cast<LoopClock*>(this)->watch_turn(time);
-  return std::min(without_stalls(time), time_point(duration(limit)));
+  return std::min(time - stalled(), time_point(duration(limit)));
 }
 
 ROOST_DECL void LoopClock::listen(std::weak_ptr<LateListener> listener) {
@@ -99,7 +99,7 @@ ROOST_DECL LoopClock::time_point LoopClock::watch_turn(time_point time) noexcept
     } catch (...) {  // no memory: this turn is not watched
     }
   }
-  return std::min(without_stalls(time), time_point(duration(limit_)));
+  return std::min(time - stalled(), time_point(duration(limit_)));
 }
 
 ROOST_DECL void LoopClock::on_turn() {
@@ -134,12 +134,12 @@ ROOST_DECL void LoopClock::on_tick() {
 ROOST_DECL LoopClock::duration LoopClock::note_turn() noexcept {
   const time_point time = base_->now();
   const time_point limit{duration(limit_)};
-  const duration late_by = std::max(without_stalls(time) - limit, duration::zero());
+  const duration late_by = std::max(time - stalled() - limit, duration::zero());
   if (late_by > duration::zero()) {
     record(time, late_by);
     caught_up_ = (time + catching_up).time_since_epoch().count();
   }
-  limit_ = (without_stalls(time) + max_gap).time_since_epoch().count();
+  limit_ = (time - stalled() + max_gap).time_since_epoch().count();
   return late_by;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 #include <memory>
-#include <roost/base/short_list.hpp>
+#include <roost/manager/registry/room_index.hpp>
 #include <string>
 #include <vector>
 

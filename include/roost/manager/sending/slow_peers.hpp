@@ -9,14 +9,14 @@ namespace roost::detail {
 /// Watches the connections of a manager whose peers do not keep up. It has one timer for the
 /// deadlines of all, and decides which to drop when all outboxes together hold too much.
 template <class Ws>
-class Congestion {
+class SlowPeers {
   using State = ManagerState<Ws>;
   using StatePtr = std::shared_ptr<State>;
   using Parts = ConnectionParts<Ws>;
   using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
 
  public:
-  explicit Congestion(State& state) noexcept : state_(state) {}
+  explicit SlowPeers(State& state) noexcept : state_(state) {}
 
   [[nodiscard]] std::size_t size() const noexcept { return watched_.size(); }
 
@@ -95,13 +95,13 @@ class Congestion {
 
   static boost::asio::awaitable<void> sweep(StatePtr state) {
     struct Sweeping {
-      Congestion& self;
+      SlowPeers& self;
       ~Sweeping() {
         self.next_sweep_ = Timer::never();
         self.is_sweeping_ = false;
       }
     };
-    Congestion& self = state->congestion();
+    SlowPeers& self = state->slow_peers();
     const Sweeping sweeping{self};
     while (!self.watched_.empty()) {
       Clock::time_point next = Timer::never();
@@ -183,7 +183,7 @@ class Congestion {
   // else helps.
   static boost::asio::awaitable<void> shed(StatePtr state) {
     co_await next_turn();  // the caller is still queueing frames
-    Congestion& self = state->congestion();
+    SlowPeers& self = state->slow_peers();
     self.flush_all();
     state->recoveries().drop_kept();
     self.is_relieving_ = false;

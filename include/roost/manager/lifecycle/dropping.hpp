@@ -175,7 +175,7 @@ void log_disconnect(ManagerState<Ws>& state, const Connection<Ws>& connection) n
 /// @returns its socket; null if it was not registered
 template <class Ws>
 std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how,
-                               Ending ending) {
+                               Ending ending = Ending::abort) {
   if (!connection.is_connected()) return nullptr;
   const std::shared_ptr<Connection<Ws>> keep = connection.shared_from_this();
   ConnectionParts<Ws>& parts = parts_of(connection);
@@ -187,6 +187,25 @@ std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connecti
   state.registry().remove(connection);
   state.recoveries().connection_ended();
   return parts.detach(/*is_flushed=*/ending == Ending::close);
+}
+
+/// Unregisters all connections of a manager that is destroyed, as if they were aborted. The caller
+/// must then abort the sockets.
+template <class Ws>
+std::vector<Unregistered<Ws>> unregister_all(ManagerState<Ws>& state) {
+  std::vector<Unregistered<Ws>> all;
+  const auto& everyone = state.registry().everyone();
+  all.reserve(everyone.size());
+  while (!everyone.empty()) {
+    const std::shared_ptr<Connection<Ws>> connection = everyone.back()->shared_from_this();
+    auto socket = unregister(state, *connection, {.reason = DisconnectReason::manager_stopped});
+    ConnectionParts<Ws>& parts = parts_of(*connection);
+    parts.departure.is_closed = true;
+    parts.departure.was_aborted = true;
+    parts.changed.notify_all();
+    all.emplace_back(connection, std::move(socket));
+  }
+  return all;
 }
 
 /// Unregisters a connection immediately; ends its transport and handler, and runs its hooks, in the

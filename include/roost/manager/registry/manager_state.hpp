@@ -17,18 +17,17 @@ namespace roost::detail {
 template <class Ws>
 class ManagerState;
 
+template <class Ws>
+using Unregistered = std::pair<std::shared_ptr<Connection<Ws>>, std::shared_ptr<Ws>>;
 // See `lifecycle/dropping.hpp`.
 template <class Ws>
-std::shared_ptr<Ws> unregister(ManagerState<Ws>& state, Connection<Ws>& connection, Disconnect how,
-                               Ending ending = Ending::abort);
+std::vector<Unregistered<Ws>> unregister_all(ManagerState<Ws>& state);
 
 /// The state that a manager shares with its coroutines: its parts and its counters.
 template <class Ws>
 class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>,
                            private ContextGuard,
                            private LateListener {
-  using ConnectionPtr = std::shared_ptr<Connection<Ws>>;
-
  public:
   ManagerState(boost::asio::any_io_executor executor, ManagerOptions<Ws> options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
@@ -110,7 +109,8 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
   /// Called when the manager is destroyed: unregisters and aborts all connections and cancels all
   /// coroutines, without waiting for them. No further hook begins.
   void stop() noexcept {
-    for (const auto& [connection, socket] : release_all()) {
+    is_stopped_ = true;
+    for (const auto& [connection, socket] : unregister_all(*this)) {
       if_able::abort(*socket);
       if (const auto& handler = parts_of(*connection).handler) handler->cancel();
     }
@@ -177,25 +177,10 @@ class ManagerState final : public std::enable_shared_from_this<ManagerState<Ws>>
 
   // Sockets and strands must be released while their context still exists.
   void on_context_destroyed() noexcept override {
-    release_all();
+    is_stopped_ = true;
+    unregister_all(*this);
     drain_.reset();
     loop_.executor = boost::asio::any_io_executor();
-  }
-
-  std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> release_all() {
-    is_stopped_ = true;
-    std::vector<std::pair<ConnectionPtr, std::shared_ptr<Ws>>> released;
-    released.reserve(registry_.everyone().size());
-    while (!registry_.everyone().empty()) {
-      const ConnectionPtr connection = registry_.everyone().back()->shared_from_this();
-      auto socket = unregister(*this, *connection, {.reason = DisconnectReason::manager_stopped});
-      ConnectionParts<Ws>& parts = parts_of(*connection);
-      parts.departure.is_closed = true;
-      parts.departure.was_aborted = true;
-      parts.changed.notify_all();
-      released.emplace_back(connection, std::move(socket));
-    }
-    return released;
   }
 
   const std::shared_ptr<LoopClock> clock_;

@@ -79,11 +79,12 @@ namespace detail {
 
 /// Throws `errc::invalid_option` with the text @p what, which names the field, unless @p ok.
 void check_option(bool ok, const char* what);
-/// The same for the field @p what of @p object: the text is @p object followed by @p what.
+/// Throws `errc::invalid_option` for a part of @p object unless @p ok; the text is @p object followed
+/// by @p what.
 void check_option(bool ok, std::string_view object, const char* what);
-/// The same, unless @p wait is 0 to 1 day.
+/// Throws `errc::invalid_option`, naming @p field, unless @p wait is 0 to 1 day.
 void check_wait(std::chrono::steady_clock::duration wait, const char* field);
-/// The same, unless @p limit is 1 ms to 1 day.
+/// Throws `errc::invalid_option`, naming @p field, unless @p limit is 1 ms to 1 day.
 void check_limit(std::chrono::steady_clock::duration limit, const char* field);
 
 }  // namespace detail

@@ -79,8 +79,8 @@ namespace detail {
 
 /// Throws `errc::invalid_option` with the text @p what, which names the field, unless @p ok.
 void check_option(bool ok, const char* what);
-/// Throws `errc::invalid_option` for a part of @p object unless @p ok; the text is @p object followed
-/// by @p what.
+/// Throws `errc::invalid_option` for a part of @p object unless @p ok; the text is @p object
+/// followed by @p what.
 void check_option(bool ok, std::string_view object, const char* what);
 /// Throws `errc::invalid_option`, naming @p field, unless @p wait is 0 to 1 day.
 void check_wait(std::chrono::steady_clock::duration wait, const char* field);

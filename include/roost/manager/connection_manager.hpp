@@ -15,6 +15,8 @@ namespace roost {
 namespace detail {
 template <class Ws>
 class ManagerState;
+template <class Ws>
+struct FanOut;
 struct ManagerAccess;
 }  // namespace detail
 
@@ -230,7 +232,7 @@ class ConnectionManager {
   /// `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
-    return broadcast(detail::encode_json(json, key_of(options)), options);
+    return FanOut::broadcast(state_, detail::encode_json(json, key_of(options)), options);
   }
 
   /// Broadcasts a text message from any thread without waiting. Frames for congested recipients are
@@ -245,7 +247,7 @@ class ConnectionManager {
   /// `post_text`. The call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
-    post(detail::encode_json(json, key_of(options)), options);
+    FanOut::post(state_, detail::encode_json(json, key_of(options)), options);
   }
 
   /// Sends a text message to one connection.
@@ -256,7 +258,7 @@ class ConnectionManager {
   /// @par Suspends  As `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
-    return send(id, detail::encode_text(text, key_of(options)), options);
+    return FanOut::send_to(state_, id, detail::encode_text(text, key_of(options)), options);
   }
   /// Sends a binary message to one connection. Results and errors are those for a text message,
   /// except that there is no `invalid_utf8`.
@@ -266,7 +268,7 @@ class ConnectionManager {
   /// for a text message; the call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
-    return send(id, detail::encode_json(json, key_of(options)), options);
+    return FanOut::send_to(state_, id, detail::encode_json(json, key_of(options)), options);
   }
 
   // --- receiving ---
@@ -321,6 +323,7 @@ class ConnectionManager {
   [[nodiscard]] Stats stats() const;
 
  private:
+  using FanOut = detail::FanOut<Ws>;
   using SessionHandler = detail::SessionHandler<ConnectionPtr>;
   awaitable<SessionOutcome> run_session(std::shared_ptr<Ws> socket, const ConnectOptions& options,
                                         std::unique_ptr<SessionHandler> handler);
@@ -329,9 +332,6 @@ class ConnectionManager {
   static std::string_view key_of(const SomeOptions& options) {
     return options.key.value_or(std::string_view());
   }
-  awaitable<std::size_t> broadcast(Frame frame, const BroadcastOptions& options);
-  void post(Frame frame, const BroadcastOptions& options);
-  awaitable<bool> send(std::string_view id, Frame frame, const SendOptions& options);
 
   friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;

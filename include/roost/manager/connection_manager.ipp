@@ -170,48 +170,31 @@ auto ConnectionManager<Ws>::leave(std::string_view id, std::string_view room) ->
 // --- sending ---
 
 template <WebSocketLike Ws>
-auto ConnectionManager<Ws>::broadcast(Frame frame, const BroadcastOptions& options)
-    -> awaitable<std::size_t> {
-  return detail::FanOut<Ws>::broadcast(state_, std::move(frame), options);
-}
-
-template <WebSocketLike Ws>
-void ConnectionManager<Ws>::post(Frame frame, const BroadcastOptions& options) {
-  detail::FanOut<Ws>::post(state_, std::move(frame), options);
-}
-
-template <WebSocketLike Ws>
-auto ConnectionManager<Ws>::send(std::string_view id, Frame frame, const SendOptions& options)
-    -> awaitable<bool> {
-  return detail::FanOut<Ws>::send_to(state_, id, std::move(frame), options);
-}
-
-template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::broadcast_text(std::string_view text, BroadcastOptions options)
     -> awaitable<std::size_t> {
-  return broadcast(detail::encode_text(text, key_of(options)), options);
+  return FanOut::broadcast(state_, detail::encode_text(text, key_of(options)), options);
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::broadcast_bytes(std::span<const std::byte> bytes,
                                             BroadcastOptions options) -> awaitable<std::size_t> {
-  return broadcast(Frame::binary(bytes, key_of(options)), options);
+  return FanOut::broadcast(state_, Frame::binary(bytes, key_of(options)), options);
 }
 
 template <WebSocketLike Ws>
 void ConnectionManager<Ws>::post_text(std::string_view text, BroadcastOptions options) {
-  post(detail::encode_text(text, key_of(options)), options);
+  FanOut::post(state_, detail::encode_text(text, key_of(options)), options);
 }
 
 template <WebSocketLike Ws>
 void ConnectionManager<Ws>::post_bytes(std::span<const std::byte> bytes, BroadcastOptions options) {
-  post(Frame::binary(bytes, key_of(options)), options);
+  FanOut::post(state_, Frame::binary(bytes, key_of(options)), options);
 }
 
 template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::send_to(std::string_view id, std::span<const std::byte> bytes,
                                     SendOptions options) -> awaitable<bool> {
-  return send(id, Frame::binary(bytes, key_of(options)), options);
+  return FanOut::send_to(state_, id, Frame::binary(bytes, key_of(options)), options);
 }
 
 // --- receiving ---

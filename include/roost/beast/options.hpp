@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
-#include <cstddef>
-#include <optional>
-#include <string_view>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <functional>
 #include <type_traits>
 
-#include "roost/base/clock.hpp"
-#include "roost/base/error.hpp"
+#include "roost/access/connection_limiter.hpp"
 #include "roost/base/names.hpp"
+#include "roost/beast/request.hpp"
 
 namespace roost {
 
@@ -72,6 +72,43 @@ struct StreamOptions {
   /// The clock of all timeouts. Time in which the event loop did not run does not count. Not null;
   /// must outlive the connection.
   Clock* clock = &Clock::system();
+};
+
+/// Options of `listen`: how clients are treated until they have a WebSocket.
+struct ListenOptions {
+  /// Options of each connection. `max_message_bytes` is taken from the manager.
+  StreamOptions stream = {};
+  /// Answers requests that do not ask for a WebSocket, for example with a page or a health check;
+  /// `path_of` gives the path. The connection is closed after each response. Called on the executor
+  /// of the manager, with the head of the request only. If it throws, the answer is 500. Not set:
+  /// the answer is 426.
+  std::function<HttpResponse(const HttpRequest&)> on_http = {};
+  /// Limits for all connections with the same key.
+  KeyLimits per_key = {};
+  /// Maps a peer's address to its key. An empty key has no limit; by default the addresses of
+  /// proxies (loopback, private, link-local) have none. Called before anything is read. A
+  /// connection over the limit is closed without an answer, so that a flood costs little.
+  std::function<std::string(const boost::asio::ip::address&)> address_key = roost::address_key;
+  /// Maps a request to its key, for example to the address that your proxy wrote into a header. If
+  /// set, it replaces `address_key`. A request over the limit gets a 429 with `Retry-After`.
+  std::function<std::string(const HttpRequest&, const boost::asio::ip::tcp::endpoint&)>
+      request_key = {};
+  /// How many connections may be in their handshake at the same time. One more, and the oldest of
+  /// them is closed, so that clients that are slow on purpose do not keep others out. At least 1.
+  std::size_t max_handshakes = 1'000;
+  /// How many connections the kernel queues until they are accepted. The default is the system's
+  /// maximum.
+  int backlog = boost::asio::socket_base::max_listen_connections;
+  /// Whether several listeners may share the port (`SO_REUSEPORT`), for example one for each
+  /// thread, or one of an old and one of a new process. The kernel distributes new connections over
+  /// them. Throws `errc::address_unavailable` on systems that cannot do so.
+  ///
+  /// Such a listener stops when a drain begins, so that new connections go to the other listeners.
+  /// Connections that the kernel has completed are accepted before it stops, and get a 503. A
+  /// connection that the kernel is just completing is reset, unless the system has
+  /// `net.ipv4.tcp_migrate_req=1`, which moves it to another listener. A health check that asks
+  /// only this process finds the port closed.
+  bool reuse_port = false;
 };
 
 /// Options of `Upgrade::accept`.

@@ -3,7 +3,9 @@
 
 #include <cstdint>  // field.hpp of Boost 1.83 uses it and does not include it
 
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
 
 #include "roost/beast/http/target.hpp"
 
@@ -12,6 +14,13 @@ namespace roost {
 /// The head of any request: the one given to `on_http`, `Upgrade::request()`, or one that an
 /// existing Beast server has read.
 using RequestHead = boost::beast::http::request_header<>;
+
+/// A request that does not ask for a WebSocket. The body is not read. Repeated lines of a header
+/// that matters for an upgrade (`Connection`, `Host`, ...) are joined. The target is a path with
+/// its query, also if the request had a URL.
+using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+/// The response of `ListenOptions::on_http`.
+using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
 
 /// The path of a request, percent-encoded as it came: `/page` for the target `/page?from=mail`.
 ///

@@ -7,7 +7,8 @@
 #include <roost/beast/conversation/message_reader.ipp>
 #include <roost/beast/http/handshake.ipp>
 #include <roost/beast/http/http.ipp>
-#include <roost/beast/listen.ipp>
+#include <roost/beast/listening/listening.ipp>
+#include <roost/beast/listening/visitor.ipp>
 #include <roost/beast/transport/link.ipp>
 #include <roost/beast/transport/tcp_transport.ipp>
 #include <roost/beast/upgrade.ipp>

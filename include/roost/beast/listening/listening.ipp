@@ -18,12 +18,11 @@
 #include <cerrno>
 #endif
 
-#include "roost/beast/listen.hpp"
-
-// From an open port to accepted connections whose requests are to be read; the rest is in
-// `listen.ipp`.
+#include "roost/beast/listening/listening.hpp"
 
 namespace roost::detail {
+
+// --- the port ---
 
 ROOST_DECL void share_port(boost::asio::ip::tcp::acceptor& acceptor) {
 #if defined(SO_REUSEPORT)
@@ -53,6 +52,8 @@ ROOST_DECL void open_socket(boost::asio::ip::tcp::acceptor& acceptor,
 #endif
 }
 
+/// Opens a socket that listens and does not block. On Linux, accepted sockets inherit its options.
+/// @par Errors  `errc::address_unavailable`.
 ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
     const ListenOptions& options) {
@@ -141,6 +142,7 @@ ROOST_DECL void accept_rest(const std::shared_ptr<Listening>& listening,
   acceptor.close(error);
 }
 
+/// Accepts connections until the listener is stopped or handed over.
 ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> listening,
                                                    boost::asio::ip::tcp::acceptor acceptor) {
   constexpr int max_accepted = 16;
@@ -174,6 +176,140 @@ ROOST_DECL boost::asio::awaitable<void> accept_all(std::shared_ptr<Listening> li
                          clock.now() + std::chrono::milliseconds(100));
   }
   if (!listening->is_stopped) accept_rest(listening, acceptor, shared);
+}
+
+ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
+                                const boost::asio::ip::tcp::endpoint& endpoint,
+                                const std::shared_ptr<Listening>& listening) {
+  if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes no connections");
+  auto acceptor = open_acceptor(executor, endpoint, listening->options);
+  listening->local_endpoint = acceptor.local_endpoint();
+  listening->gate->add(listening);
+  listening->gate->visits().spawn(
+      executor, accept_all(listening, std::move(acceptor)),
+      [listening](const std::exception_ptr& error) {
+        log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
+      });
+}
+
+// --- clients in their handshake ---
+
+ROOST_DECL boost::asio::awaitable<void> watch_handshakes(
+    std::shared_ptr<Listening> listening, boost::asio::any_io_executor executor,
+    std::shared_ptr<const StreamOptions> options) {
+  const ScopedValue watching(listening->watches_handshakes, true);
+  Clock::time_point deadline = listening->next_deadline();
+  while (deadline != Timer::never()) {
+    const bool is_early =
+        co_await wait(listening->handshakes_changed, executor, *options->clock, deadline);
+    if (!is_early) listening->abort_late(deadline);
+    deadline = listening->next_deadline();
+  }
+}
+
+ROOST_DECL ConnectionLimiter::Slot Listening::admit(const std::string& key) {
+  ConnectionLimiter::Slot slot = limiter.admit(key);
+  if (slot) return slot;
+  ++gate->turned_away().by_key;
+  log_limited(Severity::warning, "refused_by_key", {{"key", key}});
+  return slot;
+}
+
+ROOST_DECL void Listening::note_refusal(const Refusal& refusal) noexcept {
+  ++gate->turned_away().malformed;
+  const LogField status("status", std::to_string(refusal.status));
+  const LogField why("why", refusal.why);
+  if (refusal.unit.empty()) {
+    return log_limited(Severity::info, "request_refused", {status, why});
+  }
+  // A warning: the limit may be too low for the cookies of this site.
+  log_limited(Severity::warning, "request_refused",
+              {status,
+               why,
+               {refusal.unit, std::to_string(refusal.size)},
+               {"limit", std::to_string(refusal.limit)}});
+}
+
+ROOST_DECL void Listening::evict_handshakes() noexcept {
+  while (handshakes.size() >= options.max_handshakes) {
+    Visitor& oldest = handshakes.front();
+    const std::shared_ptr<Link> link = oldest.link();
+    oldest.end_handshake();
+    if (link) link->abort();
+    ++gate->turned_away().evicted;
+    log_limited(Severity::warning, "handshake_evicted",
+                {{"limit", std::to_string(options.max_handshakes)}});
+  }
+}
+
+ROOST_DECL void Listening::end_accepting() noexcept {
+  is_stopped = true;
+  error_code ignored;
+  if (acceptor) acceptor->close(ignored);
+  handshakes_changed.notify_all();
+}
+
+ROOST_DECL Clock::time_point Listening::next_deadline() const noexcept {
+  for (const Visitor& visitor : handshakes) {
+    if (visitor.deadline() != Timer::never()) return visitor.deadline();
+  }
+  return Timer::never();
+}
+
+ROOST_DECL void Listening::abort_late(Clock::time_point deadline) noexcept {
+  for (Visitor& visitor : handshakes) {
+    if (visitor.deadline() == Timer::never()) continue;
+    if (visitor.deadline() > deadline) return;
+    visitor.take_deadline();
+    if (const auto link = visitor.link()) link->abort();
+  }
+}
+
+template <class Predicate>
+void Listening::abort_if(Predicate predicate) noexcept {
+  for (Visitors* const list : {&handshakes, &others}) {
+    for (const Visitor& visitor : *list) {
+      const std::shared_ptr<Link> link = visitor.link();
+      if (link && predicate(visitor, *link)) link->abort();
+    }
+  }
+}
+
+ROOST_DECL Clock::duration Listening::handshake_timeout() const noexcept {
+  const StreamOptions& stream = options.stream;
+  return gate->is_open() ? stream.handshake_timeout
+                         : std::min(stream.handshake_timeout, stream.close_timeout);
+}
+
+ROOST_DECL void Listening::hand_over() noexcept {
+  // A drain must not wait longer for a client that never ends its request than for one that does
+  // not answer a close frame.
+  for (Visitor& visitor : handshakes) {
+    if (const auto link = visitor.link()) {
+      visitor.tighten_deadline(link->clock().now() + handshake_timeout());
+    }
+  }
+  handshakes_changed.notify_all();
+  if (!options.reuse_port) return;
+  is_handed_over = true;
+  error_code ignored;
+  if (acceptor) acceptor->cancel(ignored);
+}
+
+ROOST_DECL void Listening::stop() noexcept {
+  end_accepting();
+  abort_if([](const Visitor& visitor, const Link&) { return !visitor.is_known(); });
+}
+
+ROOST_DECL void Listening::close() noexcept {
+  end_accepting();
+  // Browsers open connections in advance: a drain does not wait for these.
+  abort_if([](const Visitor&, const Link& link) { return !link.has_received(); });
+}
+
+ROOST_DECL void Listening::cut_off() noexcept {
+  end_accepting();
+  abort_if([](const Visitor&, const Link&) { return true; });
 }
 
 }  // namespace roost::detail

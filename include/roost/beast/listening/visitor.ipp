@@ -3,12 +3,37 @@
 
 #include <boost/asio/detached.hpp>
 
-#include "roost/beast/accept.ipp"
 #include "roost/beast/http/head_reader.hpp"
-#include "roost/beast/listen.hpp"
+#include "roost/beast/listening/listening.hpp"
 
-namespace roost {
-namespace detail {
+namespace roost::detail {
+
+ROOST_DECL Visitor::Visitor(std::shared_ptr<Listening> listening, const std::shared_ptr<Link>& link,
+                            Clock::time_point deadline)
+    : Task(listening->gate->visits(), link->get_executor()),
+      deadline_(deadline),
+      listening_(std::move(listening)),
+      link_(link) {
+  listening_->handshakes.push_back(*this);
+}
+
+ROOST_DECL Visitor::~Visitor() {
+  auto& list = is_in_handshake_ ? listening_->handshakes : listening_->others;
+  list.erase(list.iterator_to(*this));
+  listening_->note_handshake_ended();
+  finish();
+}
+
+ROOST_DECL void Visitor::end_handshake() noexcept {
+  if (!std::exchange(is_in_handshake_, false)) return;
+  listening_->others.splice(listening_->others.end(), listening_->handshakes,
+                            listening_->handshakes.iterator_to(*this));
+  listening_->note_handshake_ended();
+}
+
+ROOST_DECL bool Visitor::waits_for_answer() const noexcept {
+  return unanswered_ && !unanswered_->is_down() && !listening_->is_stopped;
+}
 
 /// The answer to a request that is not for the handler of the application; `nullopt` if the request
 /// is for the handler.
@@ -86,8 +111,7 @@ ROOST_DECL std::optional<std::string> admit(Listening& listening, Link& link,
 }
 
 /// Logs the exception with which a handler ended its connection; the server goes on.
-ROOST_DECL void report(const Listening::Visitor& visitor,
-                       const std::exception_ptr& error) noexcept {
+ROOST_DECL void report(const Visitor& visitor, const std::exception_ptr& error) noexcept {
   if (!error) return;
   Severity severity = Severity::error;
   try {
@@ -102,7 +126,7 @@ ROOST_DECL void report(const Listening::Visitor& visitor,
 }
 
 /// Counts a handshake that failed because of the peer.
-ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::exception_ptr& error) {
+ROOST_DECL void note_failure(const Visitor& visitor, const std::exception_ptr& error) {
   Listening& listening = visitor.listening();
   if (!error || !visitor.is_in_handshake() || listening.is_stopped) return;
   try {
@@ -119,7 +143,7 @@ ROOST_DECL void note_failure(const Listening::Visitor& visitor, const std::excep
 
 /// Ends an `Upgrade` that the handler has dropped without an answer: answers with 500 after an
 /// exception, else closes the connection.
-ROOST_DECL void end_unanswered(Listening::Visitor& visitor, const std::exception_ptr& error) {
+ROOST_DECL void end_unanswered(Visitor& visitor, const std::exception_ptr& error) {
   const std::shared_ptr<Link> link = std::exchange(visitor.unanswered(), nullptr);
   if (!link || link->is_down()) return;
   if (!error) return link->end();
@@ -128,23 +152,23 @@ ROOST_DECL void end_unanswered(Listening::Visitor& visitor, const std::exception
 
 /// Called when nothing runs for a client any more.
 /// @param error  why it ended; null: as intended
-ROOST_DECL void note_end(Listening::Visitor& visitor, const std::exception_ptr& error) {
+ROOST_DECL void note_end(Visitor& visitor, const std::exception_ptr& error) {
   note_failure(visitor, error);
   report(visitor, error);
   end_unanswered(visitor, error);
 }
 
-ROOST_DECL void Listening::Visitor::run(const boost::asio::any_io_executor& executor,
-                                        boost::asio::awaitable<void> coroutine) {
+ROOST_DECL void Visitor::run(const boost::asio::any_io_executor& executor,
+                             boost::asio::awaitable<void> coroutine) {
   boost::asio::co_spawn(executor, std::move(coroutine), JobCompletion<Visitor>(shared_from_this()));
 }
 
-ROOST_DECL void Listening::Visitor::end(const std::exception_ptr& error) {
+ROOST_DECL void Visitor::end(const std::exception_ptr& error) {
   if (error && !is_cancelled) note_end(*this, error);
 }
 
 /// Calls the handler of the application.
-ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
+ROOST_DECL void call_handler(const std::shared_ptr<Visitor>& visitor,
                              const std::shared_ptr<Link>& link, HttpRequest request,
                              const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   const Clock::time_point deadline = visitor->take_deadline();
@@ -163,11 +187,11 @@ ROOST_DECL void call_handler(const std::shared_ptr<Listening::Visitor>& visitor,
 /// A request that is being read; owned by the pending read. Not a coroutine: that would cost
 /// several blocks of memory for each connection.
 struct PendingRequest {
-  PendingRequest(std::shared_ptr<Listening::Visitor> v, std::shared_ptr<Link> l,
+  PendingRequest(std::shared_ptr<Visitor> v, std::shared_ptr<Link> l,
                  const boost::asio::ip::tcp::endpoint& peer)
       : visitor(std::move(v)), link(std::move(l)), remote_endpoint(peer), head(*link) {}
 
-  const std::shared_ptr<Listening::Visitor> visitor;
+  const std::shared_ptr<Visitor> visitor;
   const std::shared_ptr<Link> link;
   const boost::asio::ip::tcp::endpoint remote_endpoint;
   HeadReader head;
@@ -196,7 +220,7 @@ ROOST_DECL void serve(PendingRequest& pending) {
 
 /// Reads until the head of the request is complete, then serves the request.
 ROOST_DECL void read_on(std::unique_ptr<PendingRequest> pending) {
-  const std::shared_ptr<Listening::Visitor> visitor = pending->visitor;
+  const std::shared_ptr<Visitor> visitor = pending->visitor;
   try {
     HeadReader& head = pending->head;
     if (head.is_done()) return serve(*pending);
@@ -216,29 +240,13 @@ ROOST_DECL void begin_reading(std::unique_ptr<PendingRequest> pending, error_cod
   read_on(std::move(pending));
 }
 
-/// Aborts clients whose request does not arrive in time. One timer serves them all, as they come in
-/// the order of their deadlines. While the listener accepts, it is left to run out when no client
-/// is left, since the next one comes soon.
-ROOST_DECL boost::asio::awaitable<void> watch_handshakes(
-    std::shared_ptr<Listening> listening, boost::asio::any_io_executor executor,
-    std::shared_ptr<const StreamOptions> options) {
-  const ScopedValue watching(listening->watches_handshakes, true);
-  Clock::time_point deadline = listening->next_deadline();
-  while (deadline != Timer::never()) {
-    const bool is_early =
-        co_await wait(listening->handshakes_changed, executor, *options->clock, deadline);
-    if (!is_early) listening->abort_late(deadline);
-    deadline = listening->next_deadline();
-  }
-}
-
 ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
                               const std::shared_ptr<Link>& link,
                               const boost::asio::ip::tcp::endpoint& remote_endpoint) {
   listening->evict_handshakes();
   if (listening->is_stopped) return link->abort();  // stopped by a callback meanwhile
-  auto visitor = std::make_shared<Listening::Visitor>(
-      listening, link, link->clock().now() + listening->handshake_timeout());
+  auto visitor = std::make_shared<Visitor>(listening, link,
+                                           link->clock().now() + listening->handshake_timeout());
   if (!listening->watches_handshakes) {
     boost::asio::co_spawn(link->get_executor(),
                           watch_handshakes(listening, link->get_executor(), link->shared_options()),
@@ -251,129 +259,4 @@ ROOST_DECL void begin_serving(const std::shared_ptr<Listening>& listening,
   });
 }
 
-ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,
-                                const boost::asio::ip::tcp::endpoint& endpoint,
-                                const std::shared_ptr<Listening>& listening) {
-  if (!listening->gate->is_open()) throw Error(errc::draining, "the manager takes no connections");
-  auto acceptor = open_acceptor(executor, endpoint, listening->options);
-  listening->local_endpoint = acceptor.local_endpoint();
-  listening->gate->add(listening);
-  listening->gate->visits().spawn(
-      executor, accept_all(listening, std::move(acceptor)),
-      [listening](const std::exception_ptr& error) {
-        log(listening->logger, Severity::error, "listener_failed", {{"why", describe(error)}});
-      });
-}
-
-ROOST_DECL ConnectionLimiter::Slot Listening::admit(const std::string& key) {
-  ConnectionLimiter::Slot slot = limiter.admit(key);
-  if (slot) return slot;
-  ++gate->turned_away().by_key;
-  log_limited(Severity::warning, "refused_by_key", {{"key", key}});
-  return slot;
-}
-
-ROOST_DECL void Listening::note_refusal(const Refusal& refusal) noexcept {
-  ++gate->turned_away().malformed;
-  const LogField status("status", std::to_string(refusal.status));
-  const LogField why("why", refusal.why);
-  if (refusal.unit.empty()) {
-    return log_limited(Severity::info, "request_refused", {status, why});
-  }
-  // A warning: the limit may be too low for the cookies of this site.
-  log_limited(Severity::warning, "request_refused",
-              {status,
-               why,
-               {refusal.unit, std::to_string(refusal.size)},
-               {"limit", std::to_string(refusal.limit)}});
-}
-
-ROOST_DECL void Listening::evict_handshakes() noexcept {
-  while (handshakes.size() >= options.max_handshakes) {
-    Visitor& oldest = handshakes.front();
-    const std::shared_ptr<Link> link = oldest.link();
-    oldest.end_handshake();
-    if (link) link->abort();
-    ++gate->turned_away().evicted;
-    log_limited(Severity::warning, "handshake_evicted",
-                {{"limit", std::to_string(options.max_handshakes)}});
-  }
-}
-
-ROOST_DECL void Listening::end_accepting() noexcept {
-  is_stopped = true;
-  error_code ignored;
-  if (acceptor) acceptor->close(ignored);
-  handshakes_changed.notify_all();
-}
-
-ROOST_DECL Clock::time_point Listening::next_deadline() const noexcept {
-  for (const Visitor& visitor : handshakes) {
-    if (visitor.deadline() != Timer::never()) return visitor.deadline();
-  }
-  return Timer::never();
-}
-
-ROOST_DECL void Listening::abort_late(Clock::time_point deadline) noexcept {
-  for (Visitor& visitor : handshakes) {
-    if (visitor.deadline() == Timer::never()) continue;
-    if (visitor.deadline() > deadline) return;
-    visitor.take_deadline();
-    if (const auto link = visitor.link()) link->abort();
-  }
-}
-
-template <class Predicate>
-void Listening::abort_if(Predicate predicate) noexcept {
-  for (Visitors* const list : {&handshakes, &others}) {
-    for (const Visitor& visitor : *list) {
-      const std::shared_ptr<Link> link = visitor.link();
-      if (link && predicate(visitor, *link)) link->abort();
-    }
-  }
-}
-
-ROOST_DECL Clock::duration Listening::handshake_timeout() const noexcept {
-  const StreamOptions& stream = options.stream;
-  return gate->is_open() ? stream.handshake_timeout
-                         : std::min(stream.handshake_timeout, stream.close_timeout);
-}
-
-ROOST_DECL void Listening::hand_over() noexcept {
-  // A drain must not wait longer for a client that never ends its request than for one that does
-  // not answer a close frame.
-  for (Visitor& visitor : handshakes) {
-    if (const auto link = visitor.link()) {
-      visitor.tighten_deadline(link->clock().now() + handshake_timeout());
-    }
-  }
-  handshakes_changed.notify_all();
-  if (!options.reuse_port) return;
-  is_handed_over = true;
-  error_code ignored;
-  if (acceptor) acceptor->cancel(ignored);
-}
-
-ROOST_DECL void Listening::stop() noexcept {
-  end_accepting();
-  abort_if([](const Visitor& visitor, const Link&) { return !visitor.is_known(); });
-}
-
-ROOST_DECL void Listening::close() noexcept {
-  end_accepting();
-  // Browsers open connections in advance: a drain does not wait for these.
-  abort_if([](const Visitor&, const Link& link) { return !link.has_received(); });
-}
-
-ROOST_DECL void Listening::cut_off() noexcept {
-  end_accepting();
-  abort_if([](const Visitor&, const Link&) { return true; });
-}
-
-}  // namespace detail
-
-ROOST_DECL void Listener::stop() noexcept {
-  if (listening_) listening_->stop();
-}
-
-}  // namespace roost
+}  // namespace roost::detail

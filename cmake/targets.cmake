@@ -48,7 +48,6 @@ roost_library(roost roost
 
 set(tls_files
   beast/tls.hpp beast/tls_src.hpp
-  beast/transport/tls_stream_transport.hpp beast/transport/tls_stream_transport.ipp
   beast/transport/tls_transport.hpp beast/transport/tls_transport.ipp)
 roost_library(roost_beast beast
   FOLDERS beast FILES beast.hpp WITHOUT ${tls_files}

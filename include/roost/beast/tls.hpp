@@ -8,7 +8,6 @@
 #include <boost/asio/ssl/context.hpp>
 
 #include "roost/beast.hpp"
-#include "roost/beast/transport/tls_stream_transport.hpp"
 #include "roost/beast/transport/tls_transport.hpp"
 
 namespace roost {

@@ -10,5 +10,4 @@
 #endif
 
 #include "roost/beast/tls.hpp"
-#include "roost/beast/transport/tls_stream_transport.ipp"
 #include "roost/beast/transport/tls_transport.ipp"

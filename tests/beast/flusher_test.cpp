@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // When outboxes are flushed. Nothing here has a socket.
-#include <roost/beast/transport/channel.hpp>
+#include <roost/beast/transport/flusher.hpp>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>

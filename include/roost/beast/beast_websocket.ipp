@@ -12,7 +12,7 @@ ROOST_DECL BeastWebSocket::~BeastWebSocket() {
   if (auto conversation = conversation_.lock()) {
     const auto executor = conversation->channel().get_executor();
     boost::asio::dispatch(executor,
-                          [conversation = std::move(conversation)] { conversation->drop(); });
+                          [conversation = std::move(conversation)] { conversation->let_go(); });
   }
 }
 

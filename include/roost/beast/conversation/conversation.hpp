@@ -86,14 +86,15 @@ class Conversation : public std::enable_shared_from_this<Conversation>, protecte
     channel_->send_close(Frame::close(code, reason));
     const Clock::duration usual = channel_->options().close_timeout;
     timeout ? channel_->set_deadline(*timeout) : channel_->set_flush_deadline(usual, usual);
-    end({.reason = DisconnectReason::disconnected, .code = code, .text = std::string(reason)});
+    inbox_->end(
+        {.reason = DisconnectReason::disconnected, .code = code, .text = std::string(reason)});
     resume();
   }
 
   /// Called when the `BeastWebSocket` is gone. A conversation that the peer has ended completes
   /// within its deadline: the queue and the close frame have still to reach the peer. Any other is
   /// aborted.
-  void drop() {
+  void let_go() {
     is_discarding_ = true;
     channel_->outbox().watch({});
     if (!is_finishing_) channel_->abort();
@@ -106,9 +107,8 @@ class Conversation : public std::enable_shared_from_this<Conversation>, protecte
   }
 
   [[nodiscard]] bool has_ended() const noexcept { return inbox_->ended.has_value(); }
-  void end(const Disconnect& how) { inbox_->end(how); }
   void on_channel_down() final {
-    end({});
+    inbox_->end({});
     resume();
   }
 

@@ -127,17 +127,17 @@ ROOST_DECL void LinkConversation::wait_for_pongs() {
 ROOST_DECL void LinkConversation::end_by_peer() {
   const std::uint16_t code = reader_.close_code();
   const bool is_failure = final_event_ == Event::failure;
-  end({.reason = !is_failure                           ? DisconnectReason::peer_closed
-                 : code == close_code::message_too_big ? DisconnectReason::message_too_big
-                                                       : DisconnectReason::protocol_error,
-       .code = code,
-       .text = is_failure ? std::string() : std::string(reader_.close_reason())});
+  inbox_->end({.reason = !is_failure                           ? DisconnectReason::peer_closed
+                         : code == close_code::message_too_big ? DisconnectReason::message_too_big
+                                                               : DisconnectReason::protocol_error,
+               .code = code,
+               .text = is_failure ? std::string() : std::string(reader_.close_reason())});
   link_.send_close(Frame::close(code));  // the answer, unless one was sent already
   linger();
 }
 
 ROOST_DECL void LinkConversation::on_read_failed(error_code error) {
-  end({});
+  inbox_->end({});
   // A peer that sends no more may still read: its queue is flushed first. The end of the stream,
   // with TLS also without a close_notify, is not an error of the system category.
   const bool is_lost = error.category() == boost::system::system_category();

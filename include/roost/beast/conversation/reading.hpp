@@ -66,6 +66,25 @@ class StepExecutor {
 
 /// The reading side of a conversation, over any stream of Beast.
 ///
+///   start_reading
+///       v
+///   .--> read_header <--.   until a frame has begun
+///   |    v   v          |
+///   |    |   read_payload   piece by piece, until the frame or the message is complete
+///   |    v   v
+///   |   on_read             until the message is taken
+///   |    v
+///   '-- go_on               until the answers to it are flushed, for some turns at most
+///
+///   on_peer_closes          the peer has closed                -------> finish
+///   refuse                  it broke a rule that roost checks  -------> finish: flush, then close
+///   look_at_stream          it broke a rule that Beast checks, and Beast has closed: is_failing_
+///   on_read_failed          the stream is over, and so is the channel; but if it could not be
+///                           inflated -> tell -> discard
+///
+/// The last four end the conversation. While the peer has still to do something, `is_finishing_` is
+/// set, and `WrappedConversation::on_deadline` limits the time.
+///
 /// A message is read in pieces, so that each piece of a long message counts as activity. A piece
 /// takes two operations. The first has an empty buffer, and ends when the header of a frame has
 /// arrived. With the header the size of the second one's buffer is known: for a compressed message
@@ -113,7 +132,7 @@ class Reading : public Conversation {
   [[nodiscard]] bool is_failing() const noexcept { return is_failing_; }
   /// Stops waiting for the peer.
   void give_up() {
-    end(how_it_failed(boost::asio::error::operation_aborted));
+    inbox_->end(how_it_failed(boost::asio::error::operation_aborted));
     channel_->end();
   }
   /// Aborts the channel after a failed write. If Beast itself is closing the stream it refuses
@@ -258,7 +277,7 @@ class Reading : public Conversation {
     }
     if (type != boost::beast::websocket::frame_type::close) return;
     if (stream_.is_open()) throw PeerCloses();
-    end(peer_closed());  // we have closed as well
+    inbox_->end(peer_closed());  // we have closed as well
   }
 
   /// Called when the peer has closed. Beast reads no more; the queue is flushed, then the close
@@ -287,7 +306,7 @@ class Reading : public Conversation {
       channel_->set_flush_deadline(options.send_timeout, options.linger_timeout);
     }
     channel_->send_close(Frame::close(how.code));  // unless one was sent already
-    end(how);
+    inbox_->end(how);
     if (!channel_->is_down()) flush_now();
   }
 
@@ -308,7 +327,7 @@ class Reading : public Conversation {
 
   void on_read_failed(error_code error) {
     const bool can_tell = error.category() == inflating_category() && !has_ended() && !is_writing();
-    end(how_it_failed(error));
+    inbox_->end(how_it_failed(error));
     if (!can_tell || channel_->is_down()) return channel_->end();
     is_failing_ = true;
     is_finishing_ = true;

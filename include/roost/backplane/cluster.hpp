@@ -18,13 +18,41 @@ class Cluster;
 
 namespace detail {
 
-// A template, so that only files which bind a manager compile it.
-template <class = void>
-class Binding;
+/// What a `Cluster` calls: a manager that is bound to a backplane. The one implementation,
+/// `Binding`, is compiled only in files that bind a manager. Errors are those of the functions of
+/// `Cluster`.
+class ClusterBinding {
+ public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  ClusterBinding() = default;
+  ClusterBinding(const ClusterBinding&) = delete;
+  ClusterBinding& operator=(const ClusterBinding&) = delete;
+  virtual ~ClusterBinding() = default;
+
+  /// @param payload  the bytes that connections get
+  virtual awaitable<Published> publish(WireKind kind, std::string_view payload,
+                                       const BroadcastOptions& options) const = 0;
+  virtual awaitable<void> forget(std::string_view room) const = 0;
+  virtual void on_lost(std::function<void(std::string_view room)> hook) const = 0;
+  virtual void on_presence(std::function<void(const PresenceChange&)> hook) const = 0;
+  virtual awaitable<Presence> present(std::string_view room) const = 0;
+  virtual awaitable<std::size_t> present_count(std::string_view room) const = 0;
+  [[nodiscard]] virtual std::vector<ReplicaInfo> replicas() const = 0;
+  virtual awaitable<Survey> ask(std::string_view name, const nlohmann::json& question,
+                                AskOptions options) const = 0;
+  virtual void on_ask(std::string_view name,
+                      std::function<nlohmann::json(const nlohmann::json&)> hook) const = 0;
+  /// Makes all replicas carry out @p order, whose target and room are set here.
+  virtual awaitable<Reached> order(ControlOrder order, Target target, std::string_view room,
+                                   Clock::duration timeout) const = 0;
+  virtual void unbind() noexcept = 0;
+};
 
 /// Binds @p manager, which has @p rooms.
 /// @par Errors  `errc::already_bound`.
-ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<Binding<>> make_binding(
+ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<ClusterBinding> make_binding(
     BackplaneRef backplane, const std::shared_ptr<const BoundManager>& manager, RoomIndex& rooms);
 
 }  // namespace detail
@@ -109,18 +137,18 @@ class [[nodiscard]] Cluster {
   ///                `one_room_only` (a union with a recorded room, which needs `.record = false`),
   ///                `not_bound`.
   /// @par Suspends  until the backplane has taken the message; never for a socket.
-  ROOST_WHEN_USED awaitable<Published> broadcast_text(std::string_view text,
-                                                      BroadcastOptions options = {}) const;
+  awaitable<Published> broadcast_text(std::string_view text, BroadcastOptions options = {}) const;
   /// Sends a binary message, as `broadcast_text` sends text. The backplane carries it as base64,
   /// which takes four bytes for three.
-  ROOST_WHEN_USED awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
-                                                       BroadcastOptions options = {}) const;
+  awaitable<Published> broadcast_bytes(std::span<const std::byte> bytes,
+                                       BroadcastOptions options = {}) const;
   /// Sends @p json as a text message, as `broadcast_text` does. Clients get the JSON as its
   /// publisher serialised it, also if the publisher is a replica of another kind.
   template <std::same_as<nlohmann::json> Json>
   awaitable<Published> broadcast_json(const Json& json, BroadcastOptions options = {}) const {
     constexpr std::size_t max_depth = detail::max_json_depth - 1;
-    return publish(detail::WireKind::json, detail::dump_json(json, max_depth), options);
+    const std::string text = detail::dump_json(json, max_depth);
+    return bound().publish(detail::WireKind::json, text, options);
   }
 
   /// Deletes the history of a room. Its members, and clients that come back to it, are told that
@@ -181,8 +209,8 @@ class [[nodiscard]] Cluster {
   ///                    begins with `roost:`; `invalid_json`, `message_too_big`.
   /// @par Suspends      until all replicas have answered, or for the timeout.
   /// @par Cancellation  stops waiting; the question may have been asked.
-  ROOST_WHEN_USED awaitable<Survey> ask(std::string_view name, const nlohmann::json& question,
-                                        AskOptions options = {}) const;
+  awaitable<Survey> ask(std::string_view name, const nlohmann::json& question,
+                        AskOptions options = {}) const;
   /// Answers questions with @p name: the hook gets the question and returns the answer. A later
   /// hook for the same name replaces the former. An exception becomes the answer's `error`.
   /// @par Errors         `errc::not_supported`, `not_bound`; `invalid_option` for the name, see
@@ -199,64 +227,36 @@ class [[nodiscard]] Cluster {
   ///                and for a target that is empty, longer than 255 bytes or not UTF-8;
   ///                `invalid_room_name`.
   /// @par Suspends  until all replicas have answered, or for the timeout; not for close handshakes.
-  ROOST_WHEN_USED awaitable<Reached> disconnect(Target target,
-                                                ClusterDisconnectOptions options = {}) const;
+  awaitable<Reached> disconnect(Target target, ClusterDisconnectOptions options = {}) const;
   /// Joins connections, on any replica, to a room, unless `room_validator` refuses or the room is
   /// full.
   /// @returns how many connections are in the room now, of those of @p target
   /// @par Errors    those of `disconnect`.
   /// @par Suspends  until all replicas have answered, or for the timeout.
-  ROOST_WHEN_USED awaitable<Reached> join(Target target, std::string_view room,
-                                          AskOptions options = {}) const;
+  awaitable<Reached> join(Target target, std::string_view room, AskOptions options = {}) const;
   /// Makes connections, on any replica, leave a room.
   /// @returns how many connections were in the room, of those of @p target
   /// @par Errors    those of `join`.
   /// @par Suspends  until all replicas have answered, or for the timeout.
-  ROOST_WHEN_USED awaitable<Reached> leave(Target target, std::string_view room,
-                                           AskOptions options = {}) const;
+  awaitable<Reached> leave(Target target, std::string_view room, AskOptions options = {}) const;
   /// Counts the members of a room on all replicas.
   /// @par Errors    those of `join`.
   /// @par Suspends  until all replicas have answered, or for the timeout.
-  ROOST_WHEN_USED awaitable<Reached> room_size(std::string_view room,
-                                               AskOptions options = {}) const;
+  awaitable<Reached> room_size(std::string_view room, AskOptions options = {}) const;
 
   /// Ends the binding: the manager gets no more messages from the backplane, and sending throws
   /// `errc::not_bound`.
   void unbind() noexcept;
 
   /// @private For `bind_manager`.
-  explicit Cluster(std::shared_ptr<detail::Binding<>> binding) noexcept
+  explicit Cluster(std::shared_ptr<detail::ClusterBinding> binding) noexcept
       : binding_(std::move(binding)) {}
 
  private:
-  /// Whether a message is to be recorded.
-  /// @par Errors  `errc::one_room_only`; `invalid_option` if `record` is true but the message
-  ///              cannot be recorded.
-  [[nodiscard]] bool is_recorded(const detail::Audience& to, const BroadcastOptions& options) const;
+  /// @par Errors  `errc::not_bound`.
+  [[nodiscard]] const detail::ClusterBinding& bound() const;
 
-  /// @par Errors  those of `present`.
-  [[nodiscard]] detail::BackplanePresence& presence_of(std::string_view room) const;
-
-  /// @param payload  the bytes that connections get
-  ROOST_WHEN_USED awaitable<Published> publish(detail::WireKind kind, std::string_view payload,
-                                               const BroadcastOptions& options) const;
-  /// Sends to the manager's own connections, then to the other replicas.
-  ROOST_WHEN_USED static awaitable<Published> publish_both(
-      std::shared_ptr<const detail::BoundManager> manager, Frame frame, detail::Audience to,
-      detail::Manner manner, awaitable<Published> elsewhere);
-  ROOST_WHEN_USED static awaitable<Published> nobody();
-
-  ROOST_WHEN_USED static detail::Manner manner(const BroadcastOptions& options);
-
-  ROOST_WHEN_USED [[nodiscard]] detail::Audience audience(const BroadcastOptions& options) const;
-
-  /// @par Errors  `errc::not_bound`, `not_supported`.
-  [[nodiscard]] const std::shared_ptr<detail::ControlDesk>& desk() const;
-  /// Asks all replicas; the arguments are checked.
-  ROOST_WHEN_USED awaitable<Reached> order(detail::ControlOrder order, Target target,
-                                           std::string_view room, Clock::duration timeout) const;
-
-  std::shared_ptr<detail::Binding<>> binding_;
+  std::shared_ptr<detail::ClusterBinding> binding_;
 };
 
 template <class Ws>
@@ -275,4 +275,5 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #include "roost/backplane/cluster.ipp"
+#include "roost/backplane/detail/binding.hpp"
 #endif

@@ -145,12 +145,12 @@ class LocalBackplane {
   /// started already.
   /// @par Errors    `errc::backplane_unavailable` if the backplane or its `io_context` is gone.
   /// @par Suspends  never.
-  ROOST_WHEN_USED awaitable<void> start();
+  awaitable<void> start();
 
   /// Makes the handlers get nothing more, not even the messages that wait for them. A call that has
   /// begun, as a coroutine or on another thread, goes on. `start` may be called again.
   /// @par Suspends  never.
-  ROOST_WHEN_USED awaitable<void> stop();
+  awaitable<void> stop();
 
   /// Delivers @p message to every handler of the started backplanes on the channel, whether or not
   /// this backplane has started.
@@ -158,7 +158,7 @@ class LocalBackplane {
   /// @par Errors    at the call `errc::invalid_json` (not an object, not serialisable, nested over
   ///                64 levels) and `message_too_big`.
   /// @par Suspends  never.
-  ROOST_WHEN_USED awaitable<Published> publish(const nlohmann::json& message);
+  awaitable<Published> publish(const nlohmann::json& message);
 
   /// Adds a handler. It is called on the backplane's executor, with one message after the other.
   /// @returns a handle that can remove the handler; it may be ignored.
@@ -166,11 +166,11 @@ class LocalBackplane {
   Subscription on(BackplaneHandler handler);
 
   /// @private For `Cluster`.
-  ROOST_WHEN_USED awaitable<Published> publish_wire(detail::OutgoingMessage message);
+  awaitable<Published> publish_wire(detail::OutgoingMessage message);
   /// @private
   Subscription on_parcel(detail::ParcelHandler handler, const void* member = nullptr);
   /// @private Null if the hub has no history.
-  ROOST_WHEN_USED [[nodiscard]] std::shared_ptr<detail::BackplaneHistory> history() const;
+  [[nodiscard]] std::shared_ptr<detail::BackplaneHistory> history() const;
   /// @private
   [[nodiscard]] std::shared_ptr<detail::ControlDesk> control() const;
 
@@ -186,13 +186,12 @@ class LocalBackplane {
 
   // These do not switch to the backplane's executor: its `io_context` may be gone when they are
   // awaited.
-  ROOST_WHEN_USED static awaitable<void> run_start(StatePtr state);
-  ROOST_WHEN_USED static awaitable<void> run_stop(StatePtr state);
-  ROOST_WHEN_USED awaitable<Published> publish_text(detail::OutgoingMessage message);
-  ROOST_WHEN_USED static awaitable<Published> run_publish(StatePtr state,
-                                                          std::shared_ptr<detail::Parcel> parcel,
-                                                          std::optional<std::string> recorded_in,
-                                                          const void* origin);
+  static awaitable<void> run_start(StatePtr state);
+  static awaitable<void> run_stop(StatePtr state);
+  awaitable<Published> publish_text(detail::OutgoingMessage message);
+  static awaitable<Published> run_publish(StatePtr state, std::shared_ptr<detail::Parcel> parcel,
+                                          std::optional<std::string> recorded_in,
+                                          const void* origin);
 
   const StatePtr state_;
 };

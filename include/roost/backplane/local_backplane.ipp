@@ -127,15 +127,11 @@ ROOST_DECL const LocalBackplane::Options& LocalBackplane::options() const noexce
   return state_->options;
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::start() {
-  return run_start(state_);
-}
+ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::start() { return run_start(state_); }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::stop() {
-  return run_stop(state_);
-}
+ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::stop() { return run_stop(state_); }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish(
+ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish(
     const nlohmann::json& message) {
   return publish_text({.text = detail::serialize_message(message, options().max_message_bytes)});
 }
@@ -144,7 +140,7 @@ ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
   return state_->inbound->on(std::move(handler));
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
+ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
     detail::OutgoingMessage message) {
   detail::check_size(message.text, options().max_message_bytes);
   if (message.is_recorded) {
@@ -159,7 +155,7 @@ ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
   return state_->inbound->on(std::move(handler), member);
 }
 
-ROOST_WHEN_USED_DEF std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
+ROOST_DECL std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
   if (!state_->hub->history_options()) return nullptr;
   return std::make_shared<detail::LocalHistory<>>(state_->hub, state_->options.channel,
                                                   state_->inbound);
@@ -201,7 +197,7 @@ ROOST_DECL LocalBackplaneStats LocalBackplane::stats() const {
   return stats;
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_start(StatePtr state) {
+ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::run_start(StatePtr state) {
   if (!state->hub->join(state->options.channel, state->inbound)) {
     throw Error(errc::backplane_unavailable, "the LocalBackplane or its io_context is gone");
   }
@@ -209,14 +205,14 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_start(St
   co_return;
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<void> LocalBackplane::run_stop(StatePtr state) {
+ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::run_stop(StatePtr state) {
   state->hub->leave(state->options.channel, state->inbound);
   state->inbound->discard();
   if (state->presence) state->presence->end();
   co_return;
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish_text(
+ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish_text(
     detail::OutgoingMessage message) {
   if (!message.is_recorded) message.room.reset();
   // Handlers get what a reader in another process would parse, not a copy of the value.
@@ -224,7 +220,7 @@ ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::publish
                      std::move(message.room), message.origin);
 }
 
-ROOST_WHEN_USED_DEF LocalBackplane::awaitable<Published> LocalBackplane::run_publish(
+ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::run_publish(
     StatePtr state, std::shared_ptr<detail::Parcel> parcel, std::optional<std::string> recorded_in,
     const void* origin) {
   const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;

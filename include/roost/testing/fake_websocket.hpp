@@ -94,18 +94,17 @@ class FakeWebSocket {
   // --- WebSocketLike and its capabilities ---
 
   /// Records a text message. Fails or waits as the functions above say.
-  ROOST_WHEN_USED boost::asio::awaitable<void> send_text(std::string_view text);
+  boost::asio::awaitable<void> send_text(std::string_view text);
   /// Records a binary message. Fails or waits as the functions above say.
-  ROOST_WHEN_USED boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes);
+  boost::asio::awaitable<void> send_bytes(std::span<const std::byte> bytes);
 
   /// Waits for the next message of the peer.
   /// @par Errors  `errc::connection_closed` once the connection has ended and all messages are
   ///              taken.
-  ROOST_WHEN_USED boost::asio::awaitable<Message> receive();
+  boost::asio::awaitable<Message> receive();
 
   /// Records the close frame, and ends the connection.
-  ROOST_WHEN_USED boost::asio::awaitable<void> close(std::uint16_t code,
-                                                     std::string_view reason = {});
+  boost::asio::awaitable<void> close(std::uint16_t code, std::string_view reason = {});
   /// Records the abort, and ends the connection.
   void abort();
 
@@ -121,9 +120,9 @@ class FakeWebSocket {
  private:
   struct Sending;
 
-  ROOST_WHEN_USED boost::asio::awaitable<void> send(Message message);
+  boost::asio::awaitable<void> send(Message message);
 
-  ROOST_WHEN_USED boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason);
+  boost::asio::awaitable<void> run_close(std::uint16_t code, std::string reason);
 
   void end(Disconnect how);
 

@@ -58,17 +58,17 @@ ROOST_DECL void FakeWebSocket::resume_sends() {
   changed_.notify_all();
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::send_text(std::string_view text) {
+ROOST_DECL boost::asio::awaitable<void> FakeWebSocket::send_text(std::string_view text) {
   return send(Message{true, std::string(text)});
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::send_bytes(
+ROOST_DECL boost::asio::awaitable<void> FakeWebSocket::send_bytes(
     std::span<const std::byte> bytes) {
   return send(
       Message{false, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<Message> FakeWebSocket::receive() {
+ROOST_DECL boost::asio::awaitable<Message> FakeWebSocket::receive() {
   const auto executor = co_await boost::asio::this_coro::executor;
   tell_end();
   while (inbound_.empty() && !ended_) co_await detail::wait(changed_, executor, *clock_);
@@ -78,8 +78,8 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<Message> FakeWebSocket::receive() {
   co_return message;
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::close(std::uint16_t code,
-                                                                      std::string_view reason) {
+ROOST_DECL boost::asio::awaitable<void> FakeWebSocket::close(std::uint16_t code,
+                                                             std::string_view reason) {
   return run_close(code, std::string(reason));
 }
 
@@ -114,7 +114,7 @@ struct FakeWebSocket::Sending {
   ~Sending() { --socket.sends_at_once_; }
 };
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::send(Message message) {
+ROOST_DECL boost::asio::awaitable<void> FakeWebSocket::send(Message message) {
   const Sending sending(*this);
   const auto executor = co_await boost::asio::this_coro::executor;
   if (send_delay_ > Clock::duration::zero()) {
@@ -128,8 +128,8 @@ ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::send(Message mes
   sent_.push_back(std::move(message));
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> FakeWebSocket::run_close(std::uint16_t code,
-                                                                          std::string reason) {
+ROOST_DECL boost::asio::awaitable<void> FakeWebSocket::run_close(std::uint16_t code,
+                                                                 std::string reason) {
   if (!close_code_) {
     close_code_ = code;
     close_reason_ = reason;

@@ -4,10 +4,8 @@
 #include <set>
 #include <unordered_map>
 
-#include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/bound_manager.hpp"
+#include "roost/backplane/cluster.hpp"
 #include "roost/backplane/history.hpp"
-#include "roost/backplane/presence.hpp"
 #include "roost/manager/history/records.hpp"
 #include "roost/manager/registry/room_index.hpp"
 #include "roost/socket/frame.hpp"
@@ -90,34 +88,77 @@ class BoundUsers final : public UserObserver {
 };
 
 /// A manager bound to a backplane. The `Cluster` owns it, and the manager tells it which of its
-/// rooms open and close, for a backplane that routes by room.
-template <class>
-class Binding final : public RoomObserver {
+/// rooms open and close, for a backplane that routes by room. A template, so that only files which
+/// bind a manager compile it.
+template <class = void>
+class Binding final : public ClusterBinding, public RoomObserver {
  public:
-  Binding(BackplaneRef its_backplane, std::shared_ptr<const BoundManager> its_manager);
+  Binding(BackplaneRef backplane, std::shared_ptr<const BoundManager> manager);
   ~Binding() override;
+
+  /// Makes messages from the backplane arrive.
+  void subscribe();
+  void unbind() noexcept override { subscription_.cancel(); }
+
+  // --- for the manager ---
 
   void on_room_opened(std::string_view name) override;
   void on_room_closed(std::string_view name) noexcept override;
-  boost::asio::awaitable<void> settled() override;
+  awaitable<void> settled() override;
   /// Null once the backplane is destroyed: another backplane may have the same address.
   [[nodiscard]] const void* subject() const noexcept override {
-    return subscription.is_active() ? backplane.any().id() : nullptr;
+    return subscription_.is_active() ? backplane_.any().id() : nullptr;
   }
 
-  const BackplaneRef backplane;
-  const std::shared_ptr<const BoundManager> manager;
-  Subscription subscription = {};
-  const std::shared_ptr<BackplaneHistory> history;  ///< Null if no room has a history.
-  const std::shared_ptr<BoundRecords> records;      ///< Of the history, for the manager.
-  const std::shared_ptr<Deliverer> deliverer;
-  const std::shared_ptr<BoundUsers> users;     ///< Null if no room has presence.
-  const std::shared_ptr<ControlDesk> control;  ///< Null if the backplane has no registry.
+  // --- for the `Cluster` ---
+
+  awaitable<Published> publish(WireKind kind, std::string_view payload,
+                               const BroadcastOptions& options) const override;
+  awaitable<void> forget(std::string_view room) const override;
+  void on_lost(std::function<void(std::string_view room)> hook) const override;
+  void on_presence(std::function<void(const PresenceChange&)> hook) const override;
+  awaitable<Presence> present(std::string_view room) const override;
+  awaitable<std::size_t> present_count(std::string_view room) const override;
+  [[nodiscard]] std::vector<ReplicaInfo> replicas() const override;
+  awaitable<Survey> ask(std::string_view name, const nlohmann::json& question,
+                        AskOptions options) const override;
+  void on_ask(std::string_view name,
+              std::function<nlohmann::json(const nlohmann::json&)> hook) const override;
+  awaitable<Reached> order(ControlOrder order, Target target, std::string_view room,
+                           Clock::duration timeout) const override;
 
  private:
   void leave(const std::string& room) noexcept;
 
+  [[nodiscard]] Audience audience(const BroadcastOptions& options) const;
+  static Manner manner(const BroadcastOptions& options);
+  /// Whether a message is to be recorded.
+  /// @par Errors  `errc::one_room_only`; `invalid_option` if `record` is true but the message
+  ///              cannot be recorded.
+  [[nodiscard]] bool is_recorded(const Audience& to, const BroadcastOptions& options) const;
+  /// Sends to the manager's own connections, then to the other replicas.
+  static awaitable<Published> publish_both(std::shared_ptr<const BoundManager> manager, Frame frame,
+                                           Audience to, Manner manner,
+                                           awaitable<Published> elsewhere);
+  static awaitable<Published> nobody();
+
+  /// @par Errors  those of `Cluster::present`.
+  [[nodiscard]] BackplanePresence& presence_of(std::string_view room) const;
+  /// @par Errors  `errc::not_supported`.
+  [[nodiscard]] const std::shared_ptr<ControlDesk>& desk() const;
+  /// The executor of the desk, on which all replicas are asked.
+  /// @par Errors  `errc::backplane_unavailable`.
+  [[nodiscard]] boost::asio::any_io_executor executor() const;
+
+  const BackplaneRef backplane_;
+  const std::shared_ptr<const BoundManager> manager_;
+  const std::shared_ptr<BackplaneHistory> history_;  // null if no room has a history
+  const std::shared_ptr<BoundRecords> records_;      // of the history, for the manager
+  const std::shared_ptr<Deliverer> deliverer_;
+  const std::shared_ptr<BoundUsers> users_;     // null if no room has presence
+  const std::shared_ptr<ControlDesk> control_;  // null if the backplane has no registry
   const std::shared_ptr<RoomRouting> routing_;  // null: every message arrives anyway
+  Subscription subscription_;
   std::set<std::string, std::less<>> rooms_;
 };
 

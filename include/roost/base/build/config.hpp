@@ -17,7 +17,8 @@
 /// Precedes the declaration of a function that is expensive to compile; `ROOST_WHEN_USED_DEF`
 /// precedes its definition. They make it a template, which is compiled at its first use. g++ would
 /// otherwise compile every coroutine in a header, and instantiate what each function there calls,
-/// in every file that includes the header, used or not.
+/// in every file that includes the header, used or not. For internal functions only: a public
+/// function is the same kind of function in both kinds of build.
 #if defined(ROOST_SEPARATE_COMPILATION)
 #define ROOST_WHEN_USED
 #define ROOST_WHEN_USED_DEF

@@ -9,25 +9,18 @@ namespace roost {
 
 namespace detail {
 
-class RedisHistories final : public RedisHistoryFactory {
+class RedisHistories final : public WithScripts<RedisHistoryFactory> {
  public:
-  explicit RedisHistories(HistoryOptions options) : options_(std::move(options)) {
+  explicit RedisHistories(HistoryOptions options)
+      : WithScripts("history"), options_(std::move(options)) {
     check_history(options_);
   }
-  [[nodiscard]] std::shared_ptr<RedisScripting> make_scripting(
-      RedisSharedPtr shared, std::function<void(const std::string&)> unusable) const override {
-    return std::make_shared<RedisScriptConnection>(std::move(shared), "history",
-                                                   std::move(unusable));
-  }
   [[nodiscard]] std::string rules() const override {
-    const auto ms = [](Clock::duration time) {
-      return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-    };
-    std::string text = "history " + ms(options_.position_age);
+    std::string text = "history " + to_ms_text(options_.position_age);
     for (const HistoryRule& rule : options_.rules) {
       append_json_string(text += ' ', rule.rooms);
       text += ' ' + std::to_string(rule.max_messages) + ' ' + std::to_string(rule.max_bytes) + ' ' +
-              ms(rule.max_age);
+              to_ms_text(rule.max_age);
     }
     return text;
   }
@@ -35,28 +28,9 @@ class RedisHistories final : public RedisHistoryFactory {
       RedisSharedPtr shared, const std::shared_ptr<RedisScripting>& scripting,
       std::shared_ptr<Inbound> inbound,
       std::function<bool(const std::string&)> is_listening) const override {
-    auto history = std::make_shared<RedisHistory>(options_, shared, std::move(inbound));
-    const std::weak_ptr<RedisHistory> weak = history;
-    const auto with = [weak](auto f) {
-      if (const auto self = weak.lock()) f(*self);
-    };
-    const auto scripts = std::static_pointer_cast<RedisScriptConnection>(scripting);
-    auto store = std::make_shared<RedisStore>(
-        std::move(shared), scripts,
-        RedisStore::Events{.up = [with] { with([](RedisHistory& self) { self.on_store_up(); }); },
-                           .beat = [with] { with([](RedisHistory& self) { self.on_beat(); }); },
-                           .down =
-                               [with](const std::string&) {
-                                 with([](RedisHistory& self) { self.on_store_down(); });
-                               },
-                           .has_questions =
-                               [weak] {
-                                 const auto self = weak.lock();
-                                 return self && self->has_questions();
-                               },
-                           .next_question = [weak] { return weak.lock()->next_question(); }});
-    store->use(scripts->add(store));
-    history->use(std::move(store), std::move(is_listening));
+    auto history = std::make_shared<RedisHistory>(options_, std::move(shared), std::move(inbound),
+                                                  std::move(is_listening));
+    history->use(std::static_pointer_cast<RedisScriptConnection>(scripting));
     return history;
   }
 

@@ -23,13 +23,10 @@ class RedisPresences final : public RedisPresenceFactory {
     return presence;
   }
   [[nodiscard]] std::string rules() const override {
-    const auto ms = [](Clock::duration time) {
-      return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-    };
     std::string text = "presence";
     for (const PresenceRule& rule : options_.rules) {
       append_json_string(text += ' ', rule.rooms);
-      text += ' ' + std::to_string(rule.max_listed) + ' ' + ms(rule.linger);
+      text += ' ' + std::to_string(rule.max_listed) + ' ' + to_ms_text(rule.linger);
     }
     return text;
   }

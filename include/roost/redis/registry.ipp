@@ -13,9 +13,9 @@ namespace roost {
 
 namespace detail {
 
-class RedisRegistries final : public RedisRegistryFactory {
+class RedisRegistries final : public WithScripts<RedisRegistryFactory> {
  public:
-  explicit RedisRegistries(RegistryOptions options) : options_(options) {
+  explicit RedisRegistries(RegistryOptions options) : WithScripts("registry"), options_(options) {
     using std::chrono::milliseconds;
     using std::chrono::minutes;
     using std::chrono::seconds;
@@ -26,16 +26,8 @@ class RedisRegistries final : public RedisRegistryFactory {
                      options_.beat_interval <= options_.lease / 3,
                  "beat_interval must be 500 ms to 5 s, and at most a third of lease");
   }
-  [[nodiscard]] std::shared_ptr<RedisScripting> make_scripting(
-      RedisSharedPtr shared, std::function<void(const std::string&)> unusable) const override {
-    return std::make_shared<RedisScriptConnection>(std::move(shared), "registry",
-                                                   std::move(unusable));
-  }
   [[nodiscard]] std::string rules() const override {
-    const auto ms = [](Clock::duration time) {
-      return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-    };
-    return "registry " + ms(options_.lease) + ' ' + ms(options_.beat_interval);
+    return "registry " + to_ms_text(options_.lease) + ' ' + to_ms_text(options_.beat_interval);
   }
   [[nodiscard]] std::shared_ptr<RedisRegistrar> make(
       RedisSharedPtr shared, const std::shared_ptr<RedisScripting>& scripting,

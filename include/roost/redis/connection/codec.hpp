@@ -4,7 +4,9 @@
 #include <hiredis/hiredis.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -12,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "roost/base/clock.hpp"
 
 namespace roost::detail {
 
@@ -47,6 +51,14 @@ inline void append_command(std::string& out, std::span<const std::string_view> a
 }
 inline void append_command(std::string& out, std::initializer_list<std::string_view> arguments) {
   append_command(out, std::span(arguments.begin(), arguments.size()));
+}
+
+/// A time in milliseconds, as Redis and the replicas tell each other.
+[[nodiscard]] inline std::int64_t to_ms(Clock::duration time) noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+}
+[[nodiscard]] inline std::string to_ms_text(Clock::duration time) {
+  return std::to_string(to_ms(time));
 }
 
 /// Parses bytes into replies. A reply that Redis would not send is rejected before memory is

@@ -18,17 +18,20 @@ namespace roost::detail {
 /// The histories of a `RedisBackplane`: for each room with members here the log of a replica, what
 /// it asks the store, and what its members get of the answers.
 class RedisHistory final : public RedisHistorian,
+                           public RedisScriptUser,
                            public std::enable_shared_from_this<RedisHistory> {
   using Log = RoomLog<ParcelPtr>;
   using Entry = Log::Entry;
-  using Call = RedisStore::Call;
 
  public:
-  RedisHistory(HistoryOptions options, RedisSharedPtr shared, std::shared_ptr<Inbound> inbound)
+  /// @param is_listening  whether Redis has acknowledged the subscription of a channel
+  RedisHistory(HistoryOptions options, RedisSharedPtr shared, std::shared_ptr<Inbound> inbound,
+               std::function<bool(const std::string& channel)> is_listening)
       : rules_(std::make_shared<HistoryOptions>(std::move(options))),
         options_(*rules_),
         shared_(std::move(shared)),
         inbound_(std::move(inbound)),
+        is_listening_(std::move(is_listening)),
         memory_(options_.max_cached_bytes) {
     std::random_device system;
     std::seed_seq seed{system(), system(), system(), system()};
@@ -36,11 +39,9 @@ class RedisHistory final : public RedisHistorian,
   }
 
   /// Before anything else.
-  /// @param is_listening  whether Redis has acknowledged the subscription of a channel
-  void use(std::shared_ptr<RedisStore> store,
-           std::function<bool(const std::string& channel)> is_listening) {
-    store_ = std::move(store);
-    is_listening_ = std::move(is_listening);
+  void use(std::shared_ptr<RedisScriptConnection> connection) {
+    connection_ = std::move(connection);
+    number_ = connection_->add(shared_from_this());
   }
 
   // --- from any thread ---
@@ -87,15 +88,19 @@ class RedisHistory final : public RedisHistorian,
     return run_until_known(shared_from_this(), std::move(outcome));
   }
 
-  // --- of the store's connection ---
+  // --- as a user of the script connection ---
 
-  void on_store_up() {
+  [[nodiscard]] RedisScriptSet scripts() const override {
+    return {"history", "redis_history_refused", redis_script_texts};
+  }
+  [[nodiscard]] std::vector<RedisTrial> trials() const override { return history_trials(*shared_); }
+  void on_up() override {
     for (auto& [name, room] : rooms_) with(*room, [&its = *room] { its.log.ask(its); });
   }
-  void on_store_down() { drop_questions(); }
+  void on_down(const std::string&) override { drop_questions(); }
   /// A room in which nothing happens has its position kept alive; and what was refused may be
   /// answered by now.
-  void on_beat() {
+  void on_beat() override {
     const Clock::time_point now = shared_->now();
     for (auto& [name, room] : rooms_) {
       const bool is_quiet = now - room->kept_at >= stays(*room) / 2;
@@ -103,8 +108,8 @@ class RedisHistory final : public RedisHistorian,
       with(*room, [&its = *room] { its.log.ask(its); });
     }
   }
-  [[nodiscard]] bool has_questions();
-  [[nodiscard]] Call next_question();
+  [[nodiscard]] bool has_questions() override;
+  [[nodiscard]] RedisCall next_question() override;
 
  private:
   /// A connection that waits for what it missed.
@@ -206,7 +211,7 @@ class RedisHistory final : public RedisHistorian,
     while (!outcome->known) {
       const Clock::time_point due = clock.now() + self->shared_->options().max_spool_age;
       const bool is_told = co_await wait(outcome->changed, executor, clock, due);
-      if (!is_told) self->store_->expire_all();
+      if (!is_told) self->connection_->expire_all();
     }
   }
   static boost::asio::awaitable<void> run_forget(std::shared_ptr<RedisHistory> self,
@@ -238,16 +243,14 @@ class RedisHistory final : public RedisHistorian,
     const auto& position = room.log.position();
     return kept_for(position && position->number == 0 ? room.rule.max_age : options_.position_age);
   }
-  [[nodiscard]] static std::string to_ms_text(Clock::duration time) {
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-  }
 
   const std::shared_ptr<const HistoryOptions> rules_;
   const HistoryOptions& options_;
   const RedisSharedPtr shared_;
   const std::shared_ptr<Inbound> inbound_;
-  std::shared_ptr<RedisStore> store_;
-  std::function<bool(const std::string&)> is_listening_;
+  const std::function<bool(const std::string&)> is_listening_;
+  std::shared_ptr<RedisScriptConnection> connection_;
+  std::size_t number_ = 0;
   HistoryMemory memory_;
   std::unordered_map<std::string, std::unique_ptr<Room>, StringHash, std::equal_to<>> rooms_;
   std::mt19937_64 random_;

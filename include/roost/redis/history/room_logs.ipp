@@ -178,14 +178,16 @@ inline std::shared_ptr<Outcome> RedisHistory::record(OutgoingMessage message) {
     outcome->known = std::move(published);
     outcome->changed.notify_all();
   };
-  store_->begin();
-  store_->call(
-      {.script = RedisScript::record,
+  connection_->begin();
+  connection_->call(
+      number_,
+      {.script = number_of(RedisScript::record),
        .arguments = {meta_key(options, room), log_key(options, room), channel_of(room),
                      std::move(message.text), mark, fresh_epoch(),
                      std::to_string(rule.max_messages), std::to_string(rule.max_bytes),
                      to_ms_text(rule.max_age), to_ms_text(kept_for(options_.position_age))},
-       .done = std::move(done)});
+       .done = std::move(done),
+       .joint = &recorded_messages});
   return outcome;
 }
 
@@ -195,17 +197,18 @@ inline boost::asio::awaitable<void> RedisHistory::run_forget(std::shared_ptr<Red
   const auto outcome = std::make_shared<Outcome>();
   std::string name;
   append_json_string(name, room);
-  Call call{.script = RedisScript::fork,
-            .arguments = {meta_key(options, room), log_key(options, room), "", self->fresh_epoch(),
-                          self->fresh_mark(), to_ms_text(kept_for(self->options_.position_age)),
-                          self->news_channel_of(room), std::move(name)},
-            .done = [outcome](const RedisReply* reply, errc why) {
-              outcome->known = Published();
-              if (!reply) outcome->known->error = make_error_code(why);
-              outcome->changed.notify_all();
-            }};
-  self->store_->begin();
-  self->store_->call(std::move(call));
+  RedisCall call{
+      .script = number_of(RedisScript::fork),
+      .arguments = {meta_key(options, room), log_key(options, room), "", self->fresh_epoch(),
+                    self->fresh_mark(), to_ms_text(kept_for(self->options_.position_age)),
+                    self->news_channel_of(room), std::move(name)},
+      .done = [outcome](const RedisReply* reply, errc why) {
+        outcome->known = Published();
+        if (!reply) outcome->known->error = make_error_code(why);
+        outcome->changed.notify_all();
+      }};
+  self->connection_->begin();
+  self->connection_->call(self->number_, std::move(call));
   co_await self->until_known(outcome);
   if (outcome->known->error) throw boost::system::system_error(outcome->known->error);
 }
@@ -220,7 +223,7 @@ inline void RedisHistory::ask(Room& room, const Log::Question& question) {
   } else if (!is_waiting) {
     patient_.push_back(room.name);
   }
-  store_->ask();
+  connection_->ask();
 }
 
 inline void RedisHistory::prefer(Room& room) {
@@ -246,16 +249,16 @@ inline bool RedisHistory::has_questions() {
   return false;
 }
 
-inline auto RedisHistory::next_question() -> Call {
+inline RedisCall RedisHistory::next_question() {
   std::deque<std::string>& names = urgent_.empty() ? patient_ : urgent_;
   Room& room = *rooms_.find(names.front())->second;
   names.pop_front();
   room.is_urgent = false;
   room.kept_at = shared_->now();
   const Log::Question question = *std::exchange(room.question, std::nullopt);
-  Call call{.script = question.fork ? RedisScript::fork : RedisScript::read,
-            .arguments = {meta_key(shared_->options(), room.name),
-                          log_key(shared_->options(), room.name)}};
+  RedisCall call{.script = number_of(question.fork ? RedisScript::fork : RedisScript::read),
+                 .arguments = {meta_key(shared_->options(), room.name),
+                               log_key(shared_->options(), room.name)}};
   append_question(call.arguments, room, question);
   call.done = [self = weak_from_this(), name = room.name, question](const RedisReply* reply,
                                                                     errc why) {

@@ -229,10 +229,6 @@ struct Announcement {
   std::unordered_map<std::string, SendTimes> times = {};  ///< For the channels in `last`.
 };
 
-inline std::int64_t to_ms(Clock::duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-}
-
 [[nodiscard]] inline std::string announcement_text(std::string_view node, const SentSoFar& sent,
                                                    Clock::time_point now) {
   const nlohmann::json last = {{sent.channel, sent.last}};

@@ -208,15 +208,14 @@ inline std::vector<RedisTrial> RedisPresence::trials() const {
   const std::string key = who("") + ":probe";
   const std::string set = in("") + ":probe";
   const std::string channel = shared_->probe_channel();
-  const auto number = [](PresenceScript script) { return static_cast<std::size_t>(script); };
   using Script = PresenceScript;
-  return {{number(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
-          {number(Script::read), {key, "1"}, 1},
-          {number(Script::held), {key, "-", "0"}, 1},
-          {number(Script::rooms), {set, "0"}, 1},
-          {number(Script::leave), {key, set, "-", "-", "-", "1", "------", channel, "1"}, 2},
-          {number(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
-          {number(Script::clean), {key, set, "-", "-", "0", "------", channel, "1"}, 2}};
+  return {{number_of(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
+          {number_of(Script::read), {key, "1"}, 1},
+          {number_of(Script::held), {key, "-", "0"}, 1},
+          {number_of(Script::rooms), {set, "0"}, 1},
+          {number_of(Script::leave), {key, set, "-", "-", "-", "1", "------", channel, "1"}, 2},
+          {number_of(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
+          {number_of(Script::clean), {key, set, "-", "-", "0", "------", channel, "1"}, 2}};
 }
 
 inline void RedisPresence::on_door(const std::string& room, bool is_open) {
@@ -273,7 +272,7 @@ inline void RedisPresence::run(PresenceScript script, std::size_t keys,
     replied(reply);
     presence->pump();
   };
-  connection_->call_if_up(number_, {.script = static_cast<std::size_t>(script),
+  connection_->call_if_up(number_, {.script = number_of(script),
                                     .arguments = std::move(arguments),
                                     .done = std::move(done),
                                     .keys = keys});

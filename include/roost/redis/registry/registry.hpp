@@ -102,8 +102,8 @@ class RedisRegistry final : public RedisRegistrar,
     if (std::exchange(is_leaving_, true)) return;
     Clock::duration linger{};
     for_listeners([&](RegistryListener& its) { linger = std::max(linger, its.linger()); });
-    connection_->call(number_,
-                      {.script = 0, .arguments = arguments("leave", to_ms(linger)), .keys = 1});
+    connection_->call(
+        number_, {.script = 0, .arguments = arguments("leave", to_ms_text(linger)), .keys = 1});
   }
   void on_end() override {
     const std::lock_guard lock(mutex_);
@@ -114,9 +114,6 @@ class RedisRegistry final : public RedisRegistrar,
  private:
   static constexpr Clock::duration keep_buried = std::chrono::hours(24);
 
-  [[nodiscard]] static std::string to_ms(Clock::duration time) {
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-  }
   [[nodiscard]] std::string own_info() const {
     const auto desk = desk_.lock();
     return encode_info({.name = name_,
@@ -129,10 +126,10 @@ class RedisRegistry final : public RedisRegistrar,
     return {registry_key(shared_->options()),
             name_,
             what,
-            to_ms(options_.lease),
-            to_ms(options_.beat_interval),
+            to_ms_text(options_.lease),
+            to_ms_text(options_.beat_interval),
             std::move(more),
-            to_ms(keep_buried)};
+            to_ms_text(keep_buried)};
   }
   /// @param done  called with the names of all that are alive, or nothing if Redis does not answer
   void beat(Listed done = {}) {
@@ -153,12 +150,12 @@ class RedisRegistry final : public RedisRegistrar,
         {.script = 0, .arguments = std::move(beat), .done = std::move(answered), .keys = 1});
   }
   void publish(std::string channel, std::string text) {
-    connection_->call_if_up(number_,
-                            {.script = 1,
-                             .arguments = {registry_key(shared_->options()), std::move(channel),
-                                           std::move(text), to_ms(keep_buried + options_.lease)},
-                             .done = [](const RedisReply*, errc) {},
-                             .keys = 1});
+    connection_->call_if_up(
+        number_, {.script = 1,
+                  .arguments = {registry_key(shared_->options()), std::move(channel),
+                                std::move(text), to_ms_text(keep_buried + options_.lease)},
+                  .done = [](const RedisReply*, errc) {},
+                  .keys = 1});
   }
   void on_answer(const std::string& name, const RedisReply& reply, const Listed& done) {
     if (name != name_) return done ? beat(done) : void();  // it had another name meanwhile

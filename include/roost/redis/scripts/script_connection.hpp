@@ -370,4 +370,20 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
   WaitList work_;
 };
 
+/// A factory that makes the script connection.
+/// @tparam Factory  derived from `RedisScriptingFactory`
+template <class Factory>
+class WithScripts : public Factory {
+ public:
+  /// @param name  the name of the connection in the log
+  explicit WithScripts(std::string_view name) noexcept : name_(name) {}
+  [[nodiscard]] std::shared_ptr<RedisScripting> make_scripting(
+      RedisSharedPtr shared, RedisScriptConnection::Unusable unusable) const final {
+    return std::make_shared<RedisScriptConnection>(std::move(shared), name_, std::move(unusable));
+  }
+
+ private:
+  const std::string_view name_;
+};
+
 }  // namespace roost::detail

@@ -19,6 +19,13 @@ struct RedisJoint {
   RedisReply (*part)(const RedisReply& all, std::size_t which) = nullptr;
 };
 
+/// The number of a script among those of its user.
+/// @tparam Script  an enumeration of these scripts, in their order
+template <class Script>
+[[nodiscard]] constexpr std::size_t number_of(Script script) noexcept {
+  return static_cast<std::size_t>(script);
+}
+
 /// A script to run.
 struct RedisCall {
   /// What became of the call: the reply, or why there is none. `backplane_unavailable` means that

@@ -222,7 +222,7 @@ struct RegistryUser final : detail::RegistryListener {
     world.until([&] { return is_done; });
   }
   void end() {
-    const auto ending = scripting->end_scripts();
+    const auto ending = scripting->end();
     world.until([&] { return !ending || ending->is_done(); });
   }
 

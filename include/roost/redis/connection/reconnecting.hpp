@@ -75,6 +75,10 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   RedisConnection& operator=(const RedisConnection&) = delete;
   virtual ~RedisConnection() = default;
 
+  /// Whether the connection is made, or tried.
+  [[nodiscard]] bool has_begun() const noexcept { return phase_ != Phase::idle; }
+  /// Whether the connection is made.
+  [[nodiscard]] bool is_up() const noexcept { return phase_ == Phase::up; }
   /// Changes each time the connection begins or ends; a coroutine with an old number must end.
   [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
@@ -93,6 +97,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   /// coroutine; may be null.
   ChildPtr release() {
     ++generation_;
+    phase_ = Phase::idle;
     failures_.clear();
     ChildPtr child = std::exchange(child_, nullptr);
     on_end();
@@ -107,20 +112,25 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   /// Begins to connect.
   /// @pre the connection has ended, or has not begun
   void begin_connecting() {
+    phase_ = Phase::connecting;
     child_ = Child<void>::start(shared_->executor(), run(shared_from_this(), ++generation_));
   }
   [[nodiscard]] const ChildPtr& child() const noexcept { return child_; }
+  /// Whether the connection could not be made, or was lost. It is tried again.
+  [[nodiscard]] bool is_down() const noexcept { return phase_ == Phase::down; }
 
   const RedisSharedPtr shared_;
 
  private:
+  enum class Phase { idle, connecting, up, down };
+
   /// Sets the connection up before it counts as connected. Must have its own deadlines.
   virtual boost::asio::awaitable<void> prepare(RedisLink::Ptr link) = 0;
   virtual void on_up() = 0;
   /// Uses the connection until the link is closed.
   virtual boost::asio::awaitable<void> serve(RedisLink::Ptr link) = 0;
-  /// Called when the connection could not be made, or was lost.
-  virtual void on_down(const std::string& why) = 0;
+  /// Called when the connection could not be made, or was lost after it @p was_up.
+  virtual void on_down(const std::string& why, bool was_up) = 0;
   /// Called when the Redis that answered cannot be used, since it is not a primary.
   virtual void on_unusable_redis(const std::string&) {}
   virtual void on_end() = 0;
@@ -157,6 +167,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
         ++shared->stats.connects;
         shared->log_connected(self->name_);
         shared->note_role(link->role());
+        self->phase_ = Phase::up;
         self->on_up();
         co_await self->serve(link);
         if (self->generation_ != generation) co_return;
@@ -170,7 +181,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   }
   void note_failure(const std::string& why, bool is_unusable) {
     log_failure(why);
-    on_down(why);
+    on_down(why, std::exchange(phase_, Phase::down) == Phase::up);
     if (is_unusable) on_unusable_redis(why);
   }
   void log_failure(const std::string& why) {
@@ -185,6 +196,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   const std::string_view name_;
   FailureLog failures_;
   std::uint64_t generation_ = 0;
+  Phase phase_ = Phase::idle;
   ChildPtr child_;
   std::weak_ptr<RedisLink> link_;
 };

@@ -185,6 +185,16 @@ class RedisLink : public std::enable_shared_from_this<RedisLink> {
     }
     stream_->close();
   }
+  /// Closes the link for the exception that is being handled.
+  void close_after_error() {
+    try {
+      throw;
+    } catch (const boost::system::system_error& error) {
+      close(describe(error, {}));
+    } catch (const std::exception& error) {
+      close(error.what());
+    }
+  }
   [[nodiscard]] bool is_open() const noexcept { return is_open_; }
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
 

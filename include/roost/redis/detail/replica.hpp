@@ -39,7 +39,7 @@ class RedisReplica final : private ContextGuard {
         shared, [heard, publishing, running](const std::string& why) {
           if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
           if (const auto its_publisher = publishing.lock()) its_publisher->drop_connection(why);
-          if (const auto its_scripts = running.lock()) its_scripts->drop_scripts(why);
+          if (const auto its_scripts = running.lock()) its_scripts->drop_connection(why);
         });
   }
 
@@ -49,7 +49,7 @@ class RedisReplica final : private ContextGuard {
     shared->drop_executor();
     subscriber->end();
     publisher->end();
-    if (scripting) scripting->end_scripts();
+    if (scripting) scripting->end();
     if (sentinels) sentinels->end();
     if (presence) presence->close_presence();
   }
@@ -116,7 +116,7 @@ class RedisReplica final : private ContextGuard {
     shared->drop_executor();
     subscriber->release();
     publisher->release();
-    if (scripting) scripting->release_scripts();
+    if (scripting) scripting->release();
     if (presence) presence->close_presence();
     if (sentinels) sentinels->release();
   }
@@ -213,7 +213,7 @@ class RedisReplica final : private ContextGuard {
     if (is_first && self->subscriber->generation() == generation) {
       self->subscriber->end();
       if (self->publisher->is_unused()) self->publisher->end();
-      if (self->scripting && self->scripting->is_unused()) self->scripting->end_scripts();
+      if (self->scripting && self->scripting->is_unused()) self->scripting->end();
       if (self->sentinels) self->sentinels->end();
     }
     std::rethrow_exception(error);

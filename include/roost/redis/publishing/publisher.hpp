@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "roost/redis/connection/reconnecting.hpp"
+#include "roost/redis/connection/command_connection.hpp"
 #include "roost/redis/numbering/stamp.hpp"
 
 namespace roost::detail {
@@ -13,10 +13,10 @@ namespace roost::detail {
 ///
 /// The publisher connects with the first message, and reconnects after each loss until it is
 /// stopped.
-class RedisPublisher final : public RedisConnection {
+class RedisPublisher final : public RedisCommandConnection {
  public:
   explicit RedisPublisher(RedisSharedPtr shared)
-      : RedisConnection(std::move(shared), "publisher"),
+      : RedisCommandConnection(std::move(shared), "publisher"),
         spool_({shared_->options().max_spool_bytes, shared_->options().max_spool_age},
                Numbering(first_epoch(), max_channels)),
         announcements_(shared_->options().announce_interval, max_channels) {}
@@ -25,9 +25,8 @@ class RedisPublisher final : public RedisConnection {
   std::shared_ptr<Outcome> push(std::string channel, std::string text) {
     auto outcome = std::make_shared<Outcome>();
     OutcomePromise promise(outcome);
-    if (phase_ == Phase::down) promise.give_up();
-    spool_.push(std::move(channel), std::move(text), std::move(promise), shared_->now(),
-                phase_ == Phase::down);
+    if (is_down()) promise.give_up();
+    spool_.push(std::move(channel), std::move(text), std::move(promise), shared_->now(), is_down());
     if (spool_.is_over() && !std::exchange(is_turn_ending_, true)) end_turn_later();
     begin();
     return outcome;
@@ -36,25 +35,25 @@ class RedisPublisher final : public RedisConnection {
   /// Asks the other replicas, as soon as possible, which messages they have sent since @p since.
   void ask_since(Clock::time_point since) {
     ask_since_ = ask_since_ ? std::min(*ask_since_, since) : since;
-    work_.notify_all();
+    wake();
   }
   /// Announces again which messages were sent since @p since: another replica asks for it. Requests
   /// within a short time get one answer.
   void answer_since(Clock::time_point since) {
     constexpr Clock::duration gather = std::chrono::milliseconds(500);
     announcements_.repeat(since, shared_->now() + gather);
-    work_.notify_all();
+    wake();
   }
   /// Sends a message to the backplane's own subscription, as soon as possible.
   void send_probe() {
     must_probe_ = true;
-    work_.notify_all();
+    wake();
   }
 
   /// Asks Redis, as soon as possible, whether it is still a primary.
   void ask_role() {
     ask_role_at_ = std::min(ask_role_at_, shared_->now());
-    work_.notify_all();
+    wake();
   }
   /// The last time at which Redis is known to have been a primary. Messages received later may have
   /// come from a Redis that other replicas no longer use.
@@ -66,39 +65,20 @@ class RedisPublisher final : public RedisConnection {
   }
 
   /// Connects, unless that has begun.
-  void begin() {
-    is_stopping_ = false;
-    if (phase_ == Phase::idle) {
-      phase_ = Phase::connecting;
-      begin_connecting();
-    } else {
-      work_.notify_all();
-    }
+  void begin() { connect(); }
+  ChildPtr stop() override { return is_up() ? end_soon() : end(); }
+
+  [[nodiscard]] bool is_unused() const noexcept override {
+    return spool_.empty() && in_flight_.empty();
   }
 
-  /// How long `stop` waits for messages on their way.
-  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
-
-  /// Ends the connection after messages on their way have arrived, but at most after `stop_grace`.
-  /// @returns the coroutine that runs until then; may be null.
-  ChildPtr stop() {
-    if (phase_ != Phase::up) return end();
-    is_stopping_ = true;
-    stop_deadline_ = shared_->now() + stop_grace;
-    work_.notify_all();
-    return child();
-  }
-
-  [[nodiscard]] bool is_unused() const noexcept { return spool_.empty() && in_flight_.empty(); }
-
-  void fill(RedisStats& stats) const noexcept {
-    stats.spooled = spool_.size();
-    stats.spool_drops = spool_.dropped();
-    stats.in_flight = in_flight_.size();
+  void fill(RedisStats& stats) const override {
+    stats.spooled += spool_.size();
+    stats.spool_drops += spool_.dropped();
+    stats.in_flight += in_flight_.size();
   }
 
  private:
-  enum class Phase { idle, connecting, up, down };
   struct InFlight {
     Clock::time_point since;
     OutcomePromise outcome;
@@ -106,7 +86,6 @@ class RedisPublisher final : public RedisConnection {
   };
 
   static constexpr std::size_t max_channels = 16'384;
-  static constexpr std::size_t burst_bytes = 65'536;
   // How often to ask whether Redis is still a primary: before messages, which would be lost
   // otherwise, and when idle.
   static constexpr Clock::duration role_interval_busy = std::chrono::seconds(1);
@@ -121,8 +100,8 @@ class RedisPublisher final : public RedisConnection {
 
   boost::asio::awaitable<void> prepare(RedisLink::Ptr) override { co_return; }
   void on_up() override {
-    phase_ = Phase::up;
     note_primary(shared_->now());
+    note_role_asked(shared_->now());
     if (!lost_at_) return;
     // Messages on their way may be lost, and announcements too.
     const RedisOptions& options = shared_->options();
@@ -130,17 +109,14 @@ class RedisPublisher final : public RedisConnection {
                           shared_->now());
     lost_at_.reset();
   }
-  void on_down(const std::string&) override {
+  void on_down(const std::string&, bool was_up) override {
     // Messages and announcements sent since then may not have reached anybody.
-    if (phase_ == Phase::up) lost_at_ = primary_at_;
-    phase_ = Phase::down;
+    if (was_up) lost_at_ = primary_at_;
     lose_what_is_in_flight();
     spool_.give_up_waiting();
     spool_.shrink();
   }
   void on_end() override {
-    phase_ = Phase::idle;
-    is_stopping_ = false;
     must_probe_ = false;
     ask_since_.reset();
     refused_since_.reset();
@@ -156,7 +132,7 @@ class RedisPublisher final : public RedisConnection {
       self->spool_.end_turn();
     });
   }
-  [[nodiscard]] bool has_messages() const noexcept {
+  [[nodiscard]] bool has_messages() const noexcept override {
     return !spool_.empty() ||
            std::any_of(in_flight_.begin(), in_flight_.end(),
                        [](const InFlight& sent) { return sent.kind == InFlight::Kind::message; });
@@ -168,47 +144,7 @@ class RedisPublisher final : public RedisConnection {
     }
   }
 
-  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
-    const std::uint64_t its_generation = generation();
-    const boost::asio::any_io_executor executor = shared_->executor();
-    const auto self = std::static_pointer_cast<RedisPublisher>(shared_from_this());
-    const RedisReading reading(executor, link, read_replies(self, link));
-    note_role_asked(shared_->now());
-    while (link->is_open()) {
-      take_burst(link->outgoing());
-      if (!link->outgoing().empty()) {
-        ++shared_->stats.writes;
-        const std::uint64_t first = answered_ + in_flight_.size() - in_burst_;
-        co_await RedisLink::send(link, shared_->target(), executor);
-        if (generation() == its_generation) note_written(first);
-      } else if (is_stopping_ && !has_messages()) {
-        link->close("stopped");
-      } else {
-        co_await wait(work_, executor, shared_->clock(), next_deadline());
-        enforce_deadlines(*link);
-      }
-    }
-    if (is_stopping_ && generation() == its_generation) release();
-  }
-
-  static boost::asio::awaitable<void> read_replies(std::shared_ptr<RedisPublisher> self,
-                                                   RedisLink::Ptr link) {
-    try {
-      for (;;) {
-        const RedisReply* reply = nullptr;
-        while (link->is_open() && (reply = link->next())) self->on_reply(*link, *reply);
-        co_await RedisLink::read_more(link);
-        self->heard_at_ = self->shared_->now();
-      }
-    } catch (const boost::system::system_error& error) {
-      link->close(RedisLink::describe(error, {}));
-    } catch (const std::exception& error) {
-      link->close(error.what());
-    }
-    self->work_.notify_all();
-  }
-
-  void on_reply(RedisLink& link, const RedisReply& reply) {
+  void on_reply(RedisLink& link, RedisReply& reply) override {
     if (in_flight_.empty()) {
       throw RedisTrouble("a reply without a command: " + reply.text);
     }
@@ -225,7 +161,7 @@ class RedisPublisher final : public RedisConnection {
       if (sent.kind == InFlight::Kind::notice && !is_for_good) note_refused_notice(sent.since);
       sent.outcome.give_up();
     }
-    if (is_stopping_) work_.notify_all();
+    if (is_stopping()) wake();
   }
   // The notice may have been an announcement: without it the loss of the last messages would not be
   // noticed.
@@ -234,7 +170,7 @@ class RedisPublisher final : public RedisConnection {
     const auto first = since - options.announce_interval - options.command_timeout;
     refused_since_ = refused_since_ ? std::min(*refused_since_, first) : first;
     announcements_.repeat(*refused_since_, shared_->now() + options.announce_interval);
-    work_.notify_all();
+    wake();
   }
 
   // A primary may become a replica, and then still receives its own messages.
@@ -247,10 +183,10 @@ class RedisPublisher final : public RedisConnection {
     if (on_unusable_) on_unusable_(why);
   }
 
-  /// Appends the commands to send now, up to a limit.
-  void take_burst(std::string& burst) {
+  void take_burst(std::string& burst) override {
     const Clock::time_point now = shared_->now();
     const std::size_t before = in_flight_.size();
+    burst_begins_ = answered_ + before;
     // Before the messages, so that messages which reach nobody are not taken for sent.
     const bool is_due = now >= ask_role_at_ || (!spool_.empty() && now >= ask_role_before_message_);
     if (is_due) {
@@ -275,6 +211,7 @@ class RedisPublisher final : public RedisConnection {
       append_notice(burst, shared_->probe_channel(), "probe", now);
     }
     in_burst_ = in_flight_.size() - before;
+    if (in_burst_ > 0) ++shared_->stats.writes;
   }
   void note_role_asked(Clock::time_point now) {
     ask_role_at_ = now + std::min(role_interval_idle, shared_->options().probe_interval);
@@ -282,10 +219,9 @@ class RedisPublisher final : public RedisConnection {
   }
   void note_primary(Clock::time_point asked_at) noexcept { primary_at_ = asked_at; }
   // The time limit of the answers begins when the whole burst is sent, which may take a while.
-  // @param first  the number of the burst's first command
-  void note_written(std::uint64_t first) {
+  void on_sent() override {
     const Clock::time_point now = shared_->now();
-    const auto gone = answered_ > first ? answered_ - first : 0;
+    const auto gone = answered_ > burst_begins_ ? answered_ - burst_begins_ : 0;
     if (gone >= in_burst_) return;
     const auto left = static_cast<std::ptrdiff_t>(in_burst_ - gone);
     for (auto sent = in_flight_.end() - left; sent != in_flight_.end(); ++sent) sent->since = now;
@@ -308,24 +244,13 @@ class RedisPublisher final : public RedisConnection {
     in_flight_.push_back({now, OutcomePromise(), InFlight::Kind::notice});
   }
 
-  [[nodiscard]] Clock::time_point next_deadline() const {
-    Clock::time_point next = std::min(announcements_.due(), ask_role_at_);
-    if (!in_flight_.empty()) {
-      next = std::min(next, answer_due());
-    }
-    return is_stopping_ ? std::min(next, stop_deadline_) : next;
+  [[nodiscard]] Clock::time_point next_burst() override {
+    return std::min(announcements_.due(), ask_role_at_);
   }
   // The time limit restarts with each of many answers.
-  [[nodiscard]] Clock::time_point answer_due() const {
-    return std::max(in_flight_.front().since, heard_at_) + shared_->options().command_timeout;
-  }
-  void enforce_deadlines(RedisLink& link) const {
-    const Clock::time_point now = shared_->now();
-    const Clock::duration limit = shared_->options().command_timeout;
-    if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
-    if (!in_flight_.empty() && now >= answer_due()) {
-      link.close(RedisLink::describe(Error(errc::timed_out), limit));
-    }
+  [[nodiscard]] Clock::time_point answer_due() const override {
+    if (in_flight_.empty()) return Timer::never();
+    return std::max(in_flight_.front().since, heard_at()) + shared_->options().command_timeout;
   }
 
   Spool spool_;
@@ -340,16 +265,12 @@ class RedisPublisher final : public RedisConnection {
   Clock::time_point ask_role_before_message_{};
   Clock::time_point primary_at_ = Clock::time_point::max();  // when last asked as a primary
   std::optional<Clock::time_point> refused_since_;  // announcements since then may be unknown
-  Clock::time_point heard_at_{};
-  std::uint64_t answered_ = 0;  // commands
-  std::size_t in_burst_ = 0;    // commands in the last burst
+  std::uint64_t answered_ = 0;                      // commands
+  std::uint64_t burst_begins_ = 0;                  // the number of the last burst's first command
+  std::size_t in_burst_ = 0;                        // commands in the last burst
   std::function<void(const std::string&)> on_unusable_;
 
-  Phase phase_ = Phase::idle;
-  bool is_stopping_ = false;
   bool is_turn_ending_ = false;
-  Clock::time_point stop_deadline_{};
-  WaitList work_;
 };
 
 }  // namespace roost::detail

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/base/error.hpp"
-#include "roost/redis/connection/reconnecting.hpp"
-#include "roost/redis/connection/session.hpp"
 #include "roost/redis/detail/features.hpp"
 #include "roost/redis/scripts/call_queue.hpp"
 #include "roost/redis/scripts/script_user.hpp"
-#include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
 
@@ -21,15 +17,14 @@ namespace roost::detail {
 /// scripts->call(number, {.script = 0, .arguments = {key, value}, .done = done, .keys = 1});
 /// @endcode
 /// The users hold the connection, never the other way round.
-class RedisScriptConnection final : public RedisConnection, public RedisScripting {
+class RedisScriptConnection final : public RedisScripting {
  public:
-  using RedisScripting::ChildPtr;
   using Unusable = std::function<void(const std::string& why)>;
 
   /// @param name      the name of the connection in the log
   /// @param unusable  called when its Redis is not a primary any more
   RedisScriptConnection(RedisSharedPtr shared, std::string_view name, Unusable unusable)
-      : RedisConnection(std::move(shared), name),
+      : RedisScripting(std::move(shared), name),
         calls_({shared_->options().max_spool_bytes, shared_->options().max_spool_age}),
         unusable_(std::move(unusable)) {}
 
@@ -48,49 +43,37 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
   }
   /// Begins to connect, unless that has begun.
   void begin() {
-    is_stopping_ = false;
     for_users([](RedisScriptUser& user) { user.on_begin(); });
-    if (phase_ != Phase::idle) return;
-    phase_ = Phase::down;
-    begin_connecting();
+    connect();
   }
   ChildPtr stop() override {
-    if (phase_ == Phase::up) for_users([](RedisScriptUser& user) { user.on_stopping(); });
-    if (phase_ != Phase::up || !calls_.has_messages()) return end();
-    is_stopping_ = true;
-    stop_deadline_ = shared_->now() + stop_grace;
-    work_.notify_all();
-    return child();
+    if (is_up()) for_users([](RedisScriptUser& user) { user.on_stopping(); });
+    return is_up() && calls_.has_messages() ? end_soon() : end();
   }
-  void drop_scripts(const std::string& why) override { drop_connection(why); }
-  ChildPtr end_scripts() override { return end(); }
-  void release_scripts() override { release(); }
-  [[nodiscard]] bool is_up() const noexcept override { return phase_ == Phase::up; }
-  [[nodiscard]] bool has_begun() const noexcept override { return phase_ != Phase::idle; }
   [[nodiscard]] bool is_unused() const noexcept override { return calls_.is_unused(); }
   [[nodiscard]] const std::string& why_down() const noexcept override { return why_down_; }
   void fill(RedisStats& stats) const override { calls_.fill(stats); }
   void check() override {
-    if (phase_ != Phase::up) return;
+    if (!is_up()) return;
     beat_at_ = std::min(beat_at_, shared_->now());
-    work_.notify_all();
+    wake();
   }
 
   /// Takes a call over that waits for Redis: it is sent as soon as that can be done.
   void call(std::size_t user, RedisCall call) {
     call.user = user;
     calls_.push(std::move(call), shared_->now());
-    work_.notify_all();
+    wake();
   }
   /// Takes a call over that is dropped if the connection is lost, or is down already.
   void call_if_up(std::size_t user, RedisCall call) {
     call.user = user;
-    if (phase_ != Phase::up) return calls_.finish(call, nullptr, errc::outcome_unknown);
+    if (!is_up()) return calls_.finish(call, nullptr, errc::outcome_unknown);
     calls_.push_question(std::move(call));
-    work_.notify_all();
+    wake();
   }
   /// There are questions, see `RedisScriptUser`.
-  void ask() { work_.notify_all(); }
+  void ask() { wake(); }
   /// Nobody waits any longer for what has waited for too long. A call that was sent may still run.
   void expire_all() { calls_.expire_all(shared_->now()); }
 
@@ -100,10 +83,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     RedisScriptSet scripts;
     std::vector<std::string> shas;
   };
-  enum class Phase { idle, down, up };
-  static constexpr std::size_t burst_bytes = 65'536;
   static constexpr Clock::duration retry_delay = std::chrono::milliseconds(100);
-  static constexpr Clock::duration stop_grace = std::chrono::seconds(1);
   // 20,000 questions a second, so that the rooms of a replica that has come back do not keep Redis
   // from everything else; a few of them may come together.
   static constexpr Clock::duration between_questions = std::chrono::microseconds(50);
@@ -162,7 +142,6 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
   }
 
   void on_up() override {
-    phase_ = Phase::up;
     beat_at_ = shared_->now() + beat_interval_;
     must_load_ = false;
     is_proven_ = true;
@@ -171,8 +150,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     changed.notify_all();
     for_users([](RedisScriptUser& user) { user.on_up(); });
   }
-  void on_down(const std::string& why) override {
-    const bool was_up = std::exchange(phase_, Phase::down) == Phase::up;
+  void on_down(const std::string& why, bool was_up) override {
     shared_->stats.unknown += calls_.lose_in_flight();
     const bool is_unusable = std::exchange(is_unusable_, false);
     why_down_ = why;
@@ -186,8 +164,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     }
   }
   void on_end() override {
-    phase_ = Phase::idle;
-    is_stopping_ = is_unusable_ = false;
+    is_unusable_ = false;
     shared_->stats.unknown += calls_.lose_in_flight();
     calls_.give_up_waiting();
     why_down_.clear();
@@ -203,42 +180,6 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     }
   }
 
-  boost::asio::awaitable<void> serve(RedisLink::Ptr link) override {
-    const std::uint64_t its_generation = generation();
-    const boost::asio::any_io_executor executor = shared_->executor();
-    const auto self = std::static_pointer_cast<RedisScriptConnection>(shared_from_this());
-    const RedisReading reading(executor, link, read_replies(self, link));
-    while (link->is_open()) {
-      take_burst(link->outgoing());
-      if (!link->outgoing().empty()) {
-        co_await RedisLink::send(link, shared_->target(), executor);
-        written_at_ = shared_->now();
-      } else if (is_stopping_ && !calls_.has_messages()) {
-        link->close("stopped");
-      } else {
-        co_await wait(work_, executor, shared_->clock(), next_deadline());
-        enforce_deadlines(*link);
-      }
-    }
-    if (is_stopping_ && generation() == its_generation) release();
-  }
-  static boost::asio::awaitable<void> read_replies(std::shared_ptr<RedisScriptConnection> self,
-                                                   RedisLink::Ptr link) {
-    try {
-      for (;;) {
-        RedisReply* reply = nullptr;
-        while (link->is_open() && (reply = link->next())) self->on_reply(*link, *reply);
-        co_await RedisLink::read_more(link);
-        self->heard_at_ = self->shared_->now();
-      }
-    } catch (const boost::system::system_error& error) {
-      link->close(RedisLink::describe(error, {}));
-    } catch (const std::exception& error) {
-      link->close(error.what());
-    }
-    self->work_.notify_all();
-  }
-
   // --- what goes out ---
 
   static void append_loads(std::string& out, const RedisScriptSet& scripts) {
@@ -246,7 +187,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
       append_command(out, {"SCRIPT", "LOAD", text});
     }
   }
-  void take_burst(std::string& burst) {
+  void take_burst(std::string& burst) override {
     const Clock::time_point now = shared_->now();
     calls_.expire(now);
     if (!closing_.empty()) return;
@@ -258,6 +199,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
     const std::size_t left = burst_bytes - std::min(burst_bytes, burst.size());
     for (RedisRun& run : calls_.pop(left)) send(burst, std::move(run), now);
   }
+  void on_sent() override { written_at_ = shared_->now(); }
   void send(std::string& burst, RedisRun run, Clock::time_point now) {
     append_run(burst, users_[run.front().user].shas[run.front().script], run);
     calls_.sent(std::move(run), now);
@@ -292,7 +234,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
 
   // --- what comes back ---
 
-  void on_reply(RedisLink& link, RedisReply& reply) {
+  void on_reply(RedisLink& link, RedisReply& reply) override {
     if (!calls_.is_in_flight()) throw RedisTrouble("an answer to nothing: " + reply.text);
     RedisRun run = calls_.take_answered();
     if (reply.is_error()) {
@@ -301,7 +243,7 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
       calls_.answer(run, reply);
     }
     if (!calls_.is_in_flight()) on_all_answered(link);
-    work_.notify_all();
+    wake();
   }
   void on_refused(RedisCall call, const std::string& why) {
     switch (refusal_of(why)) {
@@ -328,46 +270,36 @@ class RedisScriptConnection final : public RedisConnection, public RedisScriptin
 
   // --- time ---
 
-  [[nodiscard]] Clock::time_point next_deadline() {
+  [[nodiscard]] bool has_messages() const noexcept override { return calls_.has_messages(); }
+  [[nodiscard]] Clock::time_point next_burst() override {
     Clock::time_point next = beat_at_;
-    if (calls_.is_in_flight()) next = std::min(next, answer_due());
     if (calls_.is_waiting() && retry_at_ > shared_->now()) next = std::min(next, retry_at_);
     if (ask_at_ > shared_->now()) {
       for_users([&](RedisScriptUser& user) {
         if (user.has_questions()) next = std::min(next, ask_at_);
       });
     }
-    return is_stopping_ ? std::min(next, stop_deadline_) : next;
+    return next;
   }
-  [[nodiscard]] Clock::time_point answer_due() const {
-    return std::max({calls_.sent_first(), written_at_, heard_at_}) +
+  [[nodiscard]] Clock::time_point answer_due() const override {
+    if (!calls_.is_in_flight()) return Timer::never();
+    return std::max({calls_.sent_first(), written_at_, heard_at()}) +
            shared_->options().command_timeout;
-  }
-  void enforce_deadlines(RedisLink& link) const {
-    const Clock::time_point now = shared_->now();
-    if (is_stopping_ && now >= stop_deadline_) link.close("stopped");
-    if (!calls_.is_in_flight() || now < answer_due()) return;
-    link.close(RedisLink::describe(Error(errc::timed_out), shared_->options().command_timeout));
   }
 
   std::vector<User> users_;
   Clock::duration beat_interval_ = std::chrono::seconds(5);
   RedisCallQueue calls_;
   const Unusable unusable_;
-  Phase phase_ = Phase::idle;
   std::string why_down_;
   bool must_load_ = false;
   bool is_proven_ = false;    // the scripts have worked
   std::string closing_;       // why, once the answers still to come are there
   bool is_unusable_ = false;  // because Redis is not a primary any more
-  bool is_stopping_ = false;
-  Clock::time_point stop_deadline_{};
   Clock::time_point retry_at_{};
   Clock::time_point ask_at_{};
   Clock::time_point beat_at_ = Timer::never();
-  Clock::time_point heard_at_{};
   Clock::time_point written_at_{};
-  WaitList work_;
 };
 
 /// A factory that makes the script connection.

@@ -155,7 +155,7 @@ class RedisSubscriber final : public RedisConnection {
     set_state(RedisState::subscribed);
     if (lost_at_) publisher_->ask_since(*std::exchange(lost_at_, std::nullopt));
   }
-  void on_down(const std::string& why) override {
+  void on_down(const std::string& why, bool) override {
     if (hears() && !lost_at_) lost_at_ = std::min(heard_at_, publisher_->last_sure_of_primary());
     disconnect();
     why_ = why;
@@ -245,10 +245,8 @@ class RedisSubscriber final : public RedisConnection {
         self->probe_->heard(self->heard_at_);
         self->set_state(RedisState::subscribed);
       }
-    } catch (const boost::system::system_error& error) {
-      link->close(RedisLink::describe(error, {}));
-    } catch (const std::exception& error) {
-      link->close(error.what());
+    } catch (...) {
+      link->close_after_error();
     }
     self->inbound_->flush();
     self->work_.notify_all();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Messages that wait for one room are recorded by one run of the script.
-#include <roost/redis/history/store.hpp>
+#include <roost/redis/history/history_scripts.hpp>
 
 #include <charconv>
 #include <cstdint>

@@ -3,10 +3,10 @@
 #include <roost/redis/connection/codec.hpp>
 #include <roost/redis/connection/reconnecting.hpp>
 #include <roost/redis/connection/url.hpp>
-#include <roost/redis/detail/shared.hpp>
 #include <roost/redis/numbering/sequences.hpp>
 #include <roost/redis/numbering/stamp.hpp>
 #include <roost/redis/publishing/spool.hpp>
+#include <roost/redis/replica/shared.hpp>
 #include <roost/redis/subscribing/channels.hpp>
 #include <roost/redis/subscribing/subscriber.hpp>
 

@@ -3,7 +3,7 @@
 
 #include "roost/base/text/json.hpp"
 #include "roost/redis/history.hpp"
-#include "roost/redis/history/room_logs.hpp"
+#include "roost/redis/history/redis_history.hpp"
 
 namespace roost {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/detail/replica.hpp"
 #include "roost/redis/redis_backplane.hpp"
+#include "roost/redis/replica/replica.hpp"
 
 namespace roost {
 

@@ -7,7 +7,7 @@
 
 #include "roost/base/error.hpp"
 #include "roost/redis/registry.hpp"
-#include "roost/redis/registry/registry.hpp"
+#include "roost/redis/registry/redis_registry.hpp"
 
 namespace roost {
 

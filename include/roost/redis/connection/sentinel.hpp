@@ -3,9 +3,9 @@
 
 #include <functional>
 
+#include "roost/redis/connection/link.hpp"
 #include "roost/redis/connection/lookup.hpp"
-#include "roost/redis/connection/session.hpp"
-#include "roost/redis/detail/shared.hpp"
+#include "roost/redis/replica/shared.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "roost/backplane/presence/presence_shell.hpp"
-#include "roost/redis/detail/features.hpp"
-#include "roost/redis/presence/scripts.hpp"
+#include "roost/redis/presence/presence_scripts.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 
 namespace roost::detail {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/detail/features.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/scripts/call_queue.hpp"
 #include "roost/redis/scripts/script_user.hpp"
 

@@ -7,9 +7,9 @@
 #include "roost/backplane/detail/handler_queues.hpp"
 #include "roost/backplane/detail/wire_message.hpp"
 #include "roost/redis/connection/codec.hpp"
-#include "roost/redis/detail/shared.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/replica/shared.hpp"
 
 namespace roost::detail {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/detail/features.hpp"
 #include "roost/redis/publishing/publisher.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/subscribing/channels.hpp"
 
 namespace roost::detail {

@@ -4,7 +4,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "roost/redis/connection/sentinel.hpp"
-#include "roost/redis/detail/features.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
 
 namespace roost::detail {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/history/room_logs.hpp"
+#include "roost/redis/history/redis_history.hpp"
 
 namespace roost::detail {
 

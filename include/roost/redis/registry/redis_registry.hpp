@@ -6,9 +6,9 @@
 #include "roost/backplane/control/control_desk.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/redis/detail/features.hpp"
 #include "roost/redis/registry.hpp"
-#include "roost/redis/registry/scripts.hpp"
+#include "roost/redis/registry/registry_scripts.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 
 namespace roost::detail {

@@ -8,8 +8,8 @@
 #include "roost/base/error.hpp"
 #include "roost/base/text/json.hpp"
 #include "roost/base/text/text.hpp"
-#include "roost/redis/detail/features.hpp"
-#include "roost/redis/history/store.hpp"
+#include "roost/redis/history/history_scripts.hpp"
+#include "roost/redis/replica/features.hpp"
 #include "roost/redis/subscribing/subscriber.hpp"
 #include "roost/runtime/detail/executor.hpp"
 
@@ -263,4 +263,4 @@ class RedisHistory final : public RedisHistorian,
 
 }  // namespace roost::detail
 
-#include "roost/redis/history/room_logs.ipp"
+#include "roost/redis/history/redis_history.ipp"

@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "roost/redis/connection/session.hpp"
+#include "roost/redis/connection/link.hpp"
 #include "roost/runtime/detail/loop_clock.hpp"
 
 namespace roost::detail {

@@ -69,9 +69,9 @@ Strings kept_in(const RedisWorld& world, std::string_view room) {
 /// Records messages as another program does: runs the script, with @p more arguments at its end.
 std::string run_record_script(const RedisWorld& world, std::string_view room, int count,
                               const Strings& more = {}) {
-  const auto script = static_cast<std::size_t>(detail::RedisScript::record);
+  const auto script = static_cast<std::size_t>(detail::HistoryScript::record);
   Strings words = {"redis-cli", "-s", world.server.socket(), "EVAL"};
-  words.emplace_back(detail::redis_script_texts[script]);
+  words.emplace_back(detail::history_script_texts[script]);
   words.insert(words.end(), {"2", key_of(world, "meta", room), key_of(world, "log", room),
                              world.prefix + "channel", "{\"n\":1}", "mark-1", "epoch--1", "3",
                              "65536", "60000", "60000"});

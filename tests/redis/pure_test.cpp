@@ -551,19 +551,19 @@ struct Subscribing {
 
 TEST_CASE("channels are asked for once, from the first user to the last", "[redis]") {
   Subscribing s;
-  s.channels.enter("a");
+  s.channels.subscribe("a");
   CHECK(s.flush().empty());  // not connected
   s.channels.connect();
   CHECK(s.flush() == "Sa ");
   CHECK(s.channels.find("a")->pending == 1);
   s.channels.acknowledge("a");
   CHECK(s.channels.find("a")->pending == 0);
-  s.channels.enter("a");
+  s.channels.subscribe("a");
   CHECK(s.flush().empty());
-  s.channels.leave("a");
+  s.channels.unsubscribe("a");
   CHECK(s.flush().empty());
-  s.channels.leave("a");
-  s.channels.leave("a");
+  s.channels.unsubscribe("a");
+  s.channels.unsubscribe("a");
   CHECK(s.flush() == "Ua ");
   CHECK(s.channels.find("a") == nullptr);
   CHECK(s.channels.requested() == 1);
@@ -573,21 +573,21 @@ TEST_CASE("channels are asked for once, from the first user to the last", "[redi
 TEST_CASE("a subscription that changes back before it is sent is not sent", "[redis]") {
   Subscribing s;
   s.channels.connect();
-  s.channels.enter("a");
-  s.channels.leave("a");
+  s.channels.subscribe("a");
+  s.channels.unsubscribe("a");
   CHECK(s.flush().empty());
-  s.channels.enter("a");
+  s.channels.subscribe("a");
   CHECK(s.flush() == "Sa ");
   const std::uint64_t first = s.channels.find("a")->subscription;
-  s.channels.leave("a");
-  s.channels.enter("a");
+  s.channels.unsubscribe("a");
+  s.channels.subscribe("a");
   CHECK(s.flush().empty());
   CHECK(s.channels.find("a")->subscription != first);
 }
 
 TEST_CASE("a new connection is asked for everything, in batches", "[redis]") {
   Subscribing s;
-  for (int i = 0; i < 1030; ++i) s.channels.enter(std::to_string(i));
+  for (int i = 0; i < 1030; ++i) s.channels.subscribe(std::to_string(i));
   s.channels.connect();
   CHECK(s.flush() == "S512 S512 S6 ");
   CHECK(s.channels.requested() == 1030);
@@ -595,7 +595,7 @@ TEST_CASE("a new connection is asked for everything, in batches", "[redis]") {
   s.channels.disconnect();
   CHECK(s.channels.requested() == 0);
   CHECK(s.channels.acknowledged() == 0);
-  for (int i = 0; i < 1029; ++i) s.channels.leave(std::to_string(i));
+  for (int i = 0; i < 1029; ++i) s.channels.unsubscribe(std::to_string(i));
   CHECK(s.flush().empty());
   s.channels.connect();
   CHECK(s.flush() == "S1029 ");
@@ -610,7 +610,7 @@ TEST_CASE("a number told before a subscription is acknowledged says nothing abou
   const auto inbound = std::make_shared<Inbound>(executor, InboundLimits{10, 1000}, Logger());
   RedisIncoming incoming(shared, inbound);
   Subscribing s;
-  s.channels.enter("c");
+  s.channels.subscribe("c");
   s.channels.connect();
   CHECK(s.flush() == "Sc ");
   const auto tell = [&](int last) {

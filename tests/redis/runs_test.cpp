@@ -21,10 +21,10 @@ using Strings = std::vector<std::string>;
 RedisReply nth(const RedisReply& all, std::size_t which) {
   return {.text = all.text + std::to_string(which)};
 }
-constexpr detail::RedisJoint one_argument = {1, 1, nth};
+constexpr detail::RedisBatch one_argument = {1, 1, nth};
 
-RedisCall joint_call(std::string key, std::string argument, Strings* outcomes = nullptr) {
-  RedisCall call{.arguments = {std::move(key), argument}, .joint = &one_argument};
+RedisCall batched_call(std::string key, std::string argument, Strings* outcomes = nullptr) {
+  RedisCall call{.arguments = {std::move(key), argument}, .batch = &one_argument};
   call.done = [outcomes, argument](const RedisReply* reply, errc why) {
     if (!outcomes) return;
     outcomes->push_back(argument + ": " + (reply ? reply->text : make_error_code(why).message()));
@@ -51,7 +51,7 @@ detail::RedisCallQueue queue() { return detail::RedisCallQueue({1'000'000, 30s})
 TEST_CASE("calls for one key are sent as one, in their order, and others beside them") {
   auto calls = queue();
   for (const char* call : {"a1", "b1", "a2", "a3", "b2"}) {
-    calls.push(joint_call({call[0]}, call), Clock::time_point());
+    calls.push(batched_call({call[0]}, call), Clock::time_point());
   }
   CHECK(shown_runs(calls.pop(any_size)) == Strings{"a1,a2,a3", "b1,b2"});
   CHECK_FALSE(calls.is_waiting());
@@ -60,14 +60,14 @@ TEST_CASE("calls for one key are sent as one, in their order, and others beside 
 TEST_CASE("calls for one key that are of different scripts or users are not sent as one") {
   auto calls = queue();
   const auto push = [&](const char* name, std::size_t user, std::size_t script,
-                        const detail::RedisJoint* joint) {
-    RedisCall call = joint_call("a", name);
+                        const detail::RedisBatch* batch) {
+    RedisCall call = batched_call("a", name);
     call.user = user;
     call.script = script;
-    call.joint = joint;
+    call.batch = batch;
     calls.push(std::move(call), Clock::time_point());
   };
-  static constexpr detail::RedisJoint other_way = {1, 1, nth};
+  static constexpr detail::RedisBatch other_way = {1, 1, nth};
   push("1", 0, 0, &one_argument);
   push("2", 0, 0, &one_argument);
   push("user", 1, 0, &one_argument);
@@ -82,10 +82,10 @@ TEST_CASE("a call that is given up may give up others, and make new ones") {
   auto calls = queue();
   Strings outcomes;
   for (const char* name : {"a1", "a2", "a3"}) {
-    RedisCall call = joint_call("a", name);
+    RedisCall call = batched_call("a", name);
     call.done = [&, name](const RedisReply*, errc) {
       outcomes.push_back(name);
-      calls.push(joint_call("a", "new", &outcomes), Clock::time_point(31s));
+      calls.push(batched_call("a", "new", &outcomes), Clock::time_point(31s));
     };
     calls.push(std::move(call), Clock::time_point());
   }
@@ -98,19 +98,19 @@ TEST_CASE("calls that are sent as one are at most so many, and pass no call of a
   auto calls = queue();
   Strings expected(3);
   for (int n = 0; n < 70; ++n) {
-    std::string& line = expected[static_cast<std::size_t>(n) / detail::max_joint_calls];
+    std::string& line = expected[static_cast<std::size_t>(n) / detail::max_batch];
     line += (line.empty() ? "" : ",") + std::to_string(n);
-    calls.push(joint_call("a", std::to_string(n)), Clock::time_point());
+    calls.push(batched_call("a", std::to_string(n)), Clock::time_point());
   }
   calls.push({.arguments = {"a", "forget"}}, Clock::time_point());
-  calls.push(joint_call("a", "after"), Clock::time_point());
+  calls.push(batched_call("a", "after"), Clock::time_point());
   expected.insert(expected.end(), {"forget", "after"});
   CHECK(shown_runs(calls.pop(any_size)) == expected);
 }
 
 TEST_CASE("each of the calls that are sent as one takes a place in the window and in a burst") {
   auto calls = queue();
-  for (int n = 0; n < 300; ++n) calls.push(joint_call("a", "x"), Clock::time_point());
+  for (int n = 0; n < 300; ++n) calls.push(batched_call("a", "x"), Clock::time_point());
   std::size_t taken = 0;
   for (RedisRun& run : calls.pop(1'000'000)) {
     taken += run.size();
@@ -119,7 +119,8 @@ TEST_CASE("each of the calls that are sent as one takes a place in the window an
   CHECK(taken == detail::RedisCallQueue::window);
   CHECK(calls.pop(1'000'000).empty());
   auto few = queue();
-  for (int n = 0; n < 3; ++n) few.push(joint_call("a", std::string(500, 'x')), Clock::time_point());
+  for (int n = 0; n < 3; ++n)
+    few.push(batched_call("a", std::string(500, 'x')), Clock::time_point());
   const auto runs = few.pop(1'000);
   REQUIRE(runs.size() == 1);
   CHECK(runs[0].size() == 2);
@@ -129,7 +130,7 @@ TEST_CASE("each of the calls that are sent as one has an outcome of its own") {
   auto calls = queue();
   Strings outcomes;
   for (const char* call : {"a1", "b1", "a2"}) {
-    calls.push(joint_call({call[0]}, call, &outcomes), Clock::time_point());
+    calls.push(batched_call({call[0]}, call, &outcomes), Clock::time_point());
   }
   for (RedisRun& run : calls.pop(any_size)) calls.sent(std::move(run), Clock::time_point());
   RedisRun answered = calls.take_answered();
@@ -143,7 +144,7 @@ TEST_CASE("each of the calls that are sent as one has an outcome of its own") {
   }
   SECTION("not run: each waits again, in its order, before what came later") {
     for (RedisCall& call : answered) calls.refuse(std::move(call));
-    calls.push(joint_call("a", "a3", &outcomes), Clock::time_point());
+    calls.push(batched_call("a", "a3", &outcomes), Clock::time_point());
     answered = calls.take_answered();
     calls.answer(answered, {.text = "other "});
     calls.take_refused_back();
@@ -160,11 +161,11 @@ TEST_CASE("a question is told when it is dropped, sent or not, and may make new 
   auto calls = queue();
   Strings outcomes;
   for (const char* name : {"sent", "refused", "waiting"}) {
-    RedisCall call = joint_call("a", name);
-    call.joint = nullptr;
+    RedisCall call = batched_call("a", name);
+    call.batch = nullptr;
     call.done = [&, name](const RedisReply*, errc why) {
       outcomes.push_back(name + (": " + make_error_code(why).message()));
-      calls.push(joint_call("a", "new"), Clock::time_point());
+      calls.push(batched_call("a", "new"), Clock::time_point());
     };
     if (name == std::string("waiting")) {
       for (RedisRun& run : calls.pop(any_size)) calls.sent(std::move(run), Clock::time_point());
@@ -174,7 +175,7 @@ TEST_CASE("a question is told when it is dropped, sent or not, and may make new 
     }
     calls.push_question(std::move(call));
   }
-  calls.push(joint_call("a", "patient"), Clock::time_point());
+  calls.push(batched_call("a", "patient"), Clock::time_point());
   CHECK(calls.lose_in_flight() == 0);
   CHECK(outcomes ==
         Strings{"sent: outcome unknown", "refused: outcome unknown", "waiting: outcome unknown"});
@@ -186,7 +187,7 @@ TEST_CASE("calls that Redis did not run are given up by their age, whatever was 
   Strings outcomes;
   Clock::time_point now;
   for (const char* call : {"a1", "b1", "a2"}) {
-    calls.push(joint_call({call[0]}, call, &outcomes), now);
+    calls.push(batched_call({call[0]}, call, &outcomes), now);
     now += 1s;
   }
   for (RedisRun& run : calls.pop(any_size)) calls.sent(std::move(run), now);

@@ -267,7 +267,7 @@ TEST_CASE("an ask is written and read", "[redis]") {
 TEST_CASE("channels are asked for in windows", "[redis]") {
   Channels channels;
   channels.connect();
-  for (int i = 0; i < 5; ++i) channels.enter(std::to_string(i));
+  for (int i = 0; i < 5; ++i) channels.subscribe(std::to_string(i));
   std::string commands;
   channels.flush(commands, 2);
   CHECK(channels.requested() == 2);
@@ -278,8 +278,8 @@ TEST_CASE("channels are asked for in windows", "[redis]") {
   channels.acknowledge("0");
   channels.acknowledge("1");
   CHECK(channels.outstanding() == 0);
-  channels.leave("0");
-  channels.leave("4");
+  channels.unsubscribe("0");
+  channels.unsubscribe("4");
   channels.flush(commands, 9);
   CHECK_FALSE(channels.has_changes());
   CHECK(channels.requested() == 4);    // not for the one that was left before
@@ -292,7 +292,7 @@ TEST_CASE("a channel is listened to since it was acknowledged, on that connectio
   Channels channels;
   std::string commands;
   const auto listening = [&] { return channels.listening(*channels.find("c")); };
-  channels.enter("c", at(0s));
+  channels.subscribe("c", at(0s));
   channels.connect();
   channels.flush(commands);
   channels.acknowledge("c", at(1s));

@@ -83,7 +83,7 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
   /// Closes the connection, since Redis is not a primary any more; it connects anew.
-  void drop_connection(const std::string& why) {
+  void reconnect(const std::string& why) {
     if (const RedisLink::Ptr link = link_.lock()) link->close(why);
   }
 

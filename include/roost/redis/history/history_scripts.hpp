@@ -22,7 +22,7 @@
 
 namespace roost::detail {
 
-enum class RedisScript : unsigned char {
+enum class HistoryScript : unsigned char {
   record,  ///< Appends a message, and publishes it.
   read,    ///< What comes after a number.
   fork,    ///< Gives the log another epoch, if it has the expected one still; or drops it.
@@ -30,9 +30,9 @@ enum class RedisScript : unsigned char {
 inline constexpr std::size_t redis_scripts = 3;
 
 /// The messages of one answer at most: no reply is larger than a `RedisReader` takes.
-inline constexpr std::string_view redis_read_limit = "60";
+inline constexpr std::string_view history_read_limit = "60";
 
-inline constexpr std::array<std::string_view, redis_scripts> redis_script_texts = {
+inline constexpr std::array<std::string_view, redis_scripts> history_script_texts = {
     // KEYS meta, log; ARGV 1 channel, 2 message, 3 mark, 4 epoch for a log that begins,
     // 5 max_messages, 6 max_bytes, 7 max_age in ms, 8 position_age in ms; then more messages, each
     // with its mark
@@ -162,7 +162,7 @@ struct RecordStamp {
   return RecordStamp{{*epoch, number, *mark}, *before};
 }
 
-/// Why the reply to `RedisScript::record` shows that the script cannot be used; null: it can.
+/// Why the reply to `HistoryScript::record` shows that the script cannot be used; null: it can.
 [[nodiscard]] inline const char* why_no_record(const RedisReply& reply) {
   const bool is_published = reply.elements.size() != 4 || !reply.elements[3].is_integer() ||
                             reply.elements[3].integer >= 0;
@@ -197,6 +197,6 @@ struct RecordStamp {
   return reply;
 }
 /// How messages are recorded as one: each has its text and its mark.
-inline constexpr RedisJoint recorded_messages = {3, 2, recorded_reply};
+inline constexpr RedisBatch recorded_messages = {3, 2, recorded_reply};
 
 }  // namespace roost::detail

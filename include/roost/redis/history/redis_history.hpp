@@ -91,7 +91,7 @@ class RedisHistory final : public RedisHistorian,
   // --- as a user of the script connection ---
 
   [[nodiscard]] RedisScriptSet scripts() const override {
-    return {"history", "redis_history_refused", redis_script_texts};
+    return {"history", "redis_history_refused", history_script_texts};
   }
   [[nodiscard]] std::vector<RedisTrial> trials() const override { return history_trials(*shared_); }
   void on_up() override {

@@ -181,13 +181,13 @@ inline std::shared_ptr<Outcome> RedisHistory::record(OutgoingMessage message) {
   connection_->begin();
   connection_->call(
       number_,
-      {.script = number_of(RedisScript::record),
+      {.script = number_of(HistoryScript::record),
        .arguments = {meta_key(options, room), log_key(options, room), channel_of(room),
                      std::move(message.text), mark, fresh_epoch(),
                      std::to_string(rule.max_messages), std::to_string(rule.max_bytes),
                      to_ms_text(rule.max_age), to_ms_text(kept_for(options_.position_age))},
        .done = std::move(done),
-       .joint = &recorded_messages});
+       .batch = &recorded_messages});
   return outcome;
 }
 
@@ -198,7 +198,7 @@ inline boost::asio::awaitable<void> RedisHistory::run_forget(std::shared_ptr<Red
   std::string name;
   append_json_string(name, room);
   RedisCall call{
-      .script = number_of(RedisScript::fork),
+      .script = number_of(HistoryScript::fork),
       .arguments = {meta_key(options, room), log_key(options, room), "", self->fresh_epoch(),
                     self->fresh_mark(), to_ms_text(kept_for(self->options_.position_age)),
                     self->news_channel_of(room), std::move(name)},
@@ -256,7 +256,7 @@ inline RedisCall RedisHistory::next_question() {
   room.is_urgent = false;
   room.kept_at = shared_->now();
   const Log::Question question = *std::exchange(room.question, std::nullopt);
-  RedisCall call{.script = number_of(question.fork ? RedisScript::fork : RedisScript::read),
+  RedisCall call{.script = number_of(question.fork ? HistoryScript::fork : HistoryScript::read),
                  .arguments = {meta_key(shared_->options(), room.name),
                                log_key(shared_->options(), room.name)}};
   append_question(call.arguments, room, question);
@@ -293,7 +293,7 @@ inline void RedisHistory::append_question(std::vector<std::string>& arguments, c
     append(fresh_mark());
     append(to_ms_text(kept_for(room.rule.max_age)));
     append(to_ms_text(kept_for(options_.position_age)));
-    append(std::string(redis_read_limit));
+    append(std::string(history_read_limit));
   }
 }
 

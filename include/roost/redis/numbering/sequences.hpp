@@ -24,6 +24,32 @@ struct SequenceStamp {
   std::uint64_t sequence = 0;
 };
 
+/// Numbers the messages of each channel of this node: 1, 2, 3, ... within an epoch. Bounded: with
+/// too many channels all numbers begin anew, in a new epoch.
+class Numbering {
+ public:
+  struct Number {
+    std::uint64_t epoch;
+    std::uint64_t sequence;
+  };
+
+  Numbering(std::uint64_t first_epoch, std::size_t max_channels) noexcept
+      : epoch_(first_epoch), max_channels_(max_channels) {}
+
+  Number next(const std::string& channel) {
+    if (last_.size() >= max_channels_ && !last_.contains(channel)) {
+      last_.clear();
+      ++epoch_;
+    }
+    return {epoch_, ++last_[channel]};
+  }
+
+ private:
+  std::uint64_t epoch_;
+  const std::size_t max_channels_;
+  std::unordered_map<std::string, std::uint64_t> last_;
+};
+
 /// Since when a channel is subscribed.
 struct ListeningSince {
   // Not explicit: most callers have only the number.

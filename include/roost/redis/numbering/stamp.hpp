@@ -9,7 +9,6 @@
 #include "roost/base/text/json.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/numbering/sequences.hpp"
-#include "roost/redis/publishing/spool.hpp"
 
 namespace roost::detail {
 

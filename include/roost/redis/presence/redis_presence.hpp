@@ -220,8 +220,8 @@ inline std::vector<RedisTrial> RedisPresence::trials() const {
 
 inline void RedisPresence::on_door(const std::string& room, bool is_open) {
   const std::string channel = who(room);
-  if (!is_open) return channels_.leave(channel);
-  channels_.enter(channel);
+  if (!is_open) return channels_.unsubscribe(channel);
+  channels_.subscribe(channel);
   if (channels_.is_listening(channel)) rooms().subscribed(room);
 }
 

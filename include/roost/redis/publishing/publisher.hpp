@@ -5,6 +5,7 @@
 
 #include "roost/redis/connection/command_connection.hpp"
 #include "roost/redis/numbering/stamp.hpp"
+#include "roost/redis/publishing/spool.hpp"
 
 namespace roost::detail {
 

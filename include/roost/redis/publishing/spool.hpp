@@ -2,17 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
+#include "roost/redis/numbering/sequences.hpp"
 #include "roost/runtime/detail/wait.hpp"
 
 namespace roost::detail {
@@ -49,32 +47,6 @@ class OutcomePromise {
 
  private:
   std::shared_ptr<Outcome> outcome_;
-};
-
-/// Numbers the messages of each channel of this node: 1, 2, 3, ... within an epoch. Bounded: with
-/// too many channels all numbers begin anew, in a new epoch.
-class Numbering {
- public:
-  struct Number {
-    std::uint64_t epoch;
-    std::uint64_t sequence;
-  };
-
-  Numbering(std::uint64_t first_epoch, std::size_t max_channels) noexcept
-      : epoch_(first_epoch), max_channels_(max_channels) {}
-
-  Number next(const std::string& channel) {
-    if (last_.size() >= max_channels_ && !last_.contains(channel)) {
-      last_.clear();
-      ++epoch_;
-    }
-    return {epoch_, ++last_[channel]};
-  }
-
- private:
-  std::uint64_t epoch_;
-  const std::size_t max_channels_;
-  std::unordered_map<std::string, std::uint64_t> last_;
 };
 
 /// A message that waits to be sent to Redis.

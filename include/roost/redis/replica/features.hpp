@@ -150,8 +150,8 @@ class RedisPresencePart {
 
 /// What presence needs of the connection that subscribes.
 struct RedisChannels {
-  std::function<void(const std::string& channel)> enter;
-  std::function<void(const std::string& channel)> leave;
+  std::function<void(const std::string& channel)> subscribe;
+  std::function<void(const std::string& channel)> unsubscribe;
   /// Whether Redis has acknowledged the subscription of a channel.
   std::function<bool(const std::string& channel)> is_listening;
 };

@@ -26,7 +26,7 @@ class RedisReplica final : private ContextGuard {
         subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {
     const std::weak_ptr<RedisSubscriber> heard = subscriber;
     publisher->on_unusable([heard](const std::string& why) {
-      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
     });
     const std::weak_ptr<RedisPublisher> publishing = publisher;
     if (const auto* const factory = scripting_factory()) make_scripting(*factory);
@@ -37,9 +37,9 @@ class RedisReplica final : private ContextGuard {
     const std::weak_ptr<RedisScripting> running = scripting;
     sentinels = std::make_shared<SentinelWatch>(
         shared, [heard, publishing, running](const std::string& why) {
-          if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
-          if (const auto its_publisher = publishing.lock()) its_publisher->drop_connection(why);
-          if (const auto its_scripts = running.lock()) its_scripts->drop_connection(why);
+          if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
+          if (const auto its_publisher = publishing.lock()) its_publisher->reconnect(why);
+          if (const auto its_scripts = running.lock()) its_scripts->reconnect(why);
         });
   }
 
@@ -130,12 +130,12 @@ class RedisReplica final : private ContextGuard {
     const std::weak_ptr<RedisSubscriber> heard = subscriber;
     const std::weak_ptr<RedisPublisher> publishing = publisher;
     scripting = factory.make_scripting(shared, [heard, publishing](const std::string& why) {
-      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
       if (const auto its_publisher = publishing.lock()) its_publisher->ask_role();
     });
     const std::weak_ptr<RedisScripting> running = scripting;
     publisher->on_unusable([heard, running](const std::string& why) {
-      if (const auto its_subscriber = heard.lock()) its_subscriber->drop_connection(why);
+      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
       if (const auto its_scripts = running.lock()) its_scripts->check();
     });
   }
@@ -164,13 +164,13 @@ class RedisReplica final : private ContextGuard {
     const auto with = [heard](auto f) {
       if (const auto its_subscriber = heard.lock()) f(*its_subscriber);
     };
-    RedisChannels channels{.enter =
+    RedisChannels channels{.subscribe =
                                [with](const std::string& channel) {
-                                 with([&](RedisSubscriber& to) { to.enter(channel); });
+                                 with([&](RedisSubscriber& to) { to.subscribe(channel); });
                                },
-                           .leave =
+                           .unsubscribe =
                                [with](const std::string& channel) {
-                                 with([&](RedisSubscriber& to) { to.leave(channel); });
+                                 with([&](RedisSubscriber& to) { to.unsubscribe(channel); });
                                },
                            .is_listening =
                                [heard](const std::string& channel) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <unordered_map>
 #include <utility>
@@ -10,10 +11,55 @@
 #include "roost/base/clock.hpp"
 #include "roost/base/error.hpp"
 #include "roost/redis/connection/codec.hpp"
-#include "roost/redis/scripts/script_user.hpp"
 #include "roost/redis/stats.hpp"
 
 namespace roost::detail {
+
+/// How several calls of a script are sent as one: the first with all its arguments, then the own
+/// arguments of each other one.
+struct RedisBatch {
+  std::size_t first = 0;  ///< The first argument that is the call's own, counted with the keys.
+  std::size_t count = 0;  ///< How many arguments are its own.
+  /// Makes the reply to one of the calls out of the reply to all.
+  RedisReply (*part)(const RedisReply& all, std::size_t which) = nullptr;
+};
+
+/// The number of a script among those of its user.
+/// @tparam Script  an enumeration of these scripts, in their order
+template <class Script>
+[[nodiscard]] constexpr std::size_t number_of(Script script) noexcept {
+  return static_cast<std::size_t>(script);
+}
+
+/// A script to run.
+struct RedisCall {
+  /// What became of the call: the reply, or why there is none. `backplane_unavailable` means that
+  /// the script did not run and will not, `outcome_unknown` that nobody knows. A question that is
+  /// dropped gets `outcome_unknown`. Called once, unless the connection is destroyed before.
+  using Done = std::function<void(const RedisReply* reply, errc why)>;
+
+  std::size_t script = 0;                   ///< Which of the user's scripts.
+  std::vector<std::string> arguments = {};  ///< The keys first.
+  Done done = {};
+  std::size_t keys = 2;  ///< How many of the arguments are keys.
+  /// Set: calls that wait may be sent as one if they have the same user, script and first key, and
+  /// this is the same object. The arguments that are not the call's own must be equal then: those
+  /// of the first call are sent. Each call still has an outcome of its own.
+  const RedisBatch* batch = nullptr;
+
+  /// Whether the call waits for Redis. A question does not: it is dropped when the connection is
+  /// lost, and whoever asks will ask again.
+  bool is_patient = false;
+
+  // The connection's.
+  enum class Kind : unsigned char { script, load, beat };
+  Kind kind = Kind::script;
+  std::size_t user = 0;
+  Clock::time_point created = {};
+  Clock::time_point sent = {};
+  std::size_t followers = 0;  ///< How many calls behind it were sent as one with it.
+  std::size_t bytes = 0;
+};
 
 /// What an error of Redis says about a script.
 enum class ScriptRefusal {
@@ -40,32 +86,32 @@ enum class ScriptRefusal {
   return ScriptRefusal::for_good;
 }
 
-/// Calls that are sent as one run of their script. A call that is not joint is alone.
+/// Calls that are sent as one run of their script. A call without a batch is alone.
 using RedisRun = std::vector<RedisCall>;
 
 /// How many calls are sent as one at most: a reply has an element for each, see `RedisReader`, and
 /// Redis does nothing else meanwhile.
-inline constexpr std::size_t max_joint_calls = 32;
+inline constexpr std::size_t max_batch = 32;
 
 /// Whether a call may be sent as one with @p front, which has the same first key.
-[[nodiscard]] inline bool may_join(const RedisCall& front, const RedisCall& call) noexcept {
-  return front.user == call.user && front.script == call.script && front.joint == call.joint;
+[[nodiscard]] inline bool may_batch(const RedisCall& front, const RedisCall& call) noexcept {
+  return front.user == call.user && front.script == call.script && front.batch == call.batch;
 }
 
-/// Puts calls together that may be sent as one: joint calls of one script with the same first key.
-/// These keep their order, and none of them passes another call with this key, or a call that is
-/// not joint.
-[[nodiscard]] inline std::vector<RedisRun> join_calls(std::vector<RedisCall> calls) {
+/// Puts calls together that may be sent as one: calls of one batch with the same first key.
+/// These keep their order, and none of them passes another call with this key, or a call without a
+/// batch.
+[[nodiscard]] inline std::vector<RedisRun> batch_calls(std::vector<RedisCall> calls) {
   std::vector<RedisRun> runs;
   std::unordered_map<std::string, std::size_t> open;  // the last run of a key
   for (RedisCall& call : calls) {
     std::size_t run = runs.size();
-    if (!call.joint) {
+    if (!call.batch) {
       open.clear();
     } else {
       const auto [found, is_new] = open.try_emplace(call.arguments.front(), run);
-      const bool is_open = is_new || (runs[found->second].size() < max_joint_calls &&
-                                      may_join(runs[found->second].front(), call));
+      const bool is_open = is_new || (runs[found->second].size() < max_batch &&
+                                      may_batch(runs[found->second].front(), call));
       if (!is_open) found->second = run;
       run = found->second;
     }
@@ -90,11 +136,11 @@ inline void append_call(std::string& out, std::string_view sha, std::size_t keys
 /// Appends the command that runs the script of all calls of @p run.
 inline void append_run(std::string& out, std::string_view sha, const RedisRun& run) {
   const RedisCall& first = run.front();
-  const std::size_t own = first.joint ? first.joint->count : 0;
+  const std::size_t own = first.batch ? first.batch->count : 0;
   append_call(out, sha, first.keys, first.arguments, (run.size() - 1) * own);
   for (std::size_t i = 1; i < run.size(); ++i) {
     const std::span<const std::string> all = run[i].arguments;
-    for (const std::string& argument : all.subspan(first.joint->first, own)) {
+    for (const std::string& argument : all.subspan(first.batch->first, own)) {
       append_argument(out, argument);
     }
   }
@@ -163,7 +209,7 @@ class RedisCallQueue {
       calls.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
-    return join_calls(std::move(calls));
+    return batch_calls(std::move(calls));
   }
   void sent(RedisCall call, Clock::time_point now) {
     call.sent = now;
@@ -205,10 +251,10 @@ class RedisCallQueue {
   /// Tells each of the calls its part of the reply.
   void answer(RedisRun& run, const RedisReply& reply) {
     for (std::size_t i = 0; i < run.size(); ++i) {
-      if (!run[i].joint) {
+      if (!run[i].batch) {
         finish(run[i], &reply, {});
       } else {
-        const RedisReply part = run[i].joint->part(reply, i);
+        const RedisReply part = run[i].batch->part(reply, i);
         finish(run[i], &part, {});
       }
     }

@@ -3,9 +3,60 @@
 
 #include "roost/redis/replica/features.hpp"
 #include "roost/redis/scripts/call_queue.hpp"
-#include "roost/redis/scripts/script_user.hpp"
 
 namespace roost::detail {
+
+/// A call that tries a script once before it is needed. It must change nothing that anybody uses.
+struct RedisTrial {
+  std::size_t script = 0;
+  std::vector<std::string> arguments = {};  ///< The keys first.
+  std::size_t keys = 2;
+  /// Returns why the reply shows that the script cannot be used; null: it can. Null: any reply that
+  /// is not an error will do.
+  const char* (*why_not)(const RedisReply& reply) = nullptr;
+};
+
+/// The scripts of a user of the script connection.
+struct RedisScriptSet {
+  std::string_view name;     ///< In errors: "the scripts of the history".
+  std::string_view refused;  ///< The log event for a call that Redis refuses.
+  std::span<const std::string_view> texts;
+};
+
+/// A part of a `RedisBackplane` that runs scripts, such as the histories. All users share one
+/// `RedisScriptConnection`. On the backplane's executor.
+class RedisScriptUser {
+ public:
+  RedisScriptUser() = default;
+  RedisScriptUser(const RedisScriptUser&) = delete;
+  RedisScriptUser& operator=(const RedisScriptUser&) = delete;
+  virtual ~RedisScriptUser() = default;
+
+  /// The scripts, which are the same each time and live as long as the program.
+  [[nodiscard]] virtual RedisScriptSet scripts() const = 0;
+  /// Calls that try each script, with every command that it has.
+  [[nodiscard]] virtual std::vector<RedisTrial> trials() const = 0;
+
+  /// The backplane starts, perhaps while the connection is still up.
+  virtual void on_begin() {}
+  virtual void on_up() {}
+  /// The connection could not be made, or was lost.
+  virtual void on_down(const std::string& /*why*/) {}
+  /// The connection is up and will end: calls that are made now may still be sent.
+  virtual void on_stopping() {}
+  /// The connection ends: the backplane stops, or is gone.
+  virtual void on_end() {}
+  /// Called each `beat_interval` while the connection is up.
+  virtual void on_beat() {}
+  /// The shortest interval that a user wants is that of all users.
+  [[nodiscard]] virtual Clock::duration beat_interval() const { return std::chrono::seconds(5); }
+
+  /// Questions are fetched when they can be sent. A user with questions calls
+  /// `RedisScriptConnection::ask`.
+  [[nodiscard]] virtual bool has_questions() { return false; }
+  /// @pre `has_questions()`
+  [[nodiscard]] virtual RedisCall next_question() { return {}; }
+};
 
 /// The connection that runs the scripts of all its users, one after the other.
 ///

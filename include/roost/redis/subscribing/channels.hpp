@@ -28,7 +28,7 @@ class Channels {
     bool is_acknowledged = false;
   };
 
-  void enter(const std::string& name, Clock::time_point now = {}) {
+  void subscribe(const std::string& name, Clock::time_point now = {}) {
     Channel& channel = wanted_[name];
     if (++channel.users > 1) return;
     channel.subscription = ++last_subscription_;
@@ -36,7 +36,7 @@ class Channels {
     channel.connection = connection_;
     note_change(name);
   }
-  void leave(const std::string& name) {
+  void unsubscribe(const std::string& name) {
     const auto found = wanted_.find(name);
     if (found == wanted_.end() || --found->second.users > 0) return;
     wanted_.erase(found);
@@ -79,23 +79,23 @@ class Channels {
     const auto count = static_cast<std::ptrdiff_t>(std::min(most, changed_.size()));
     if (count == 0) return;
     const auto end = changed_.begin() + count;
-    std::vector<std::string_view> subscribe;
-    std::vector<std::string_view> unsubscribe;
+    std::vector<std::string_view> added;
+    std::vector<std::string_view> removed;
     for (auto change = changed_.begin(); change != end; ++change) {
       const std::string& name = *change;
       const auto found = wanted_.find(name);
       if (found == wanted_.end()) {
-        if (asked_.erase(name) > 0) unsubscribe.push_back(name);
+        if (asked_.erase(name) > 0) removed.push_back(name);
       } else if (asked_.insert(name).second) {
-        subscribe.push_back(name);
+        added.push_back(name);
         ++found->second.pending;
       }
     }
-    requested_ += subscribe.size();
-    leaving_ += unsubscribe.size();
+    requested_ += added.size();
+    leaving_ += removed.size();
     flushed_ += static_cast<std::uint64_t>(count);
-    append_batches(out, "UNSUBSCRIBE", unsubscribe);
-    append_batches(out, "SUBSCRIBE", subscribe);
+    append_batches(out, "UNSUBSCRIBE", removed);
+    append_batches(out, "SUBSCRIBE", added);
     changed_.erase(changed_.begin(), end);
   }
   /// Whether Redis has acknowledged the subscription of a channel on this connection.

@@ -57,9 +57,9 @@ class RedisSubscriber final : public RedisConnection {
         publisher_(std::move(publisher)),
         inbound_(std::move(inbound)),
         incoming_(std::move(shared), inbound_) {
-    channels_.enter(shared_->options().channel);
-    channels_.enter(shared_->control_channel());
-    channels_.enter(shared_->probe_channel());
+    channels_.subscribe(shared_->options().channel);
+    channels_.subscribe(shared_->control_channel());
+    channels_.subscribe(shared_->probe_channel());
   }
 
   /// The state. From any thread.
@@ -77,13 +77,13 @@ class RedisSubscriber final : public RedisConnection {
     begin_connecting();
   }
 
-  /// Subscribes to the channel of a room, until `leave` was called as often as this.
-  void enter(const std::string& channel) {
-    channels_.enter(channel, shared_->now());
+  /// Subscribes to a channel, until `unsubscribe` was called as often as this.
+  void subscribe(const std::string& channel) {
+    channels_.subscribe(channel, shared_->now());
     work_.notify_all();
   }
-  void leave(const std::string& channel) {
-    channels_.leave(channel);
+  void unsubscribe(const std::string& channel) {
+    channels_.unsubscribe(channel);
     work_.notify_all();
   }
   /// Waits until Redis has acknowledged all channels wanted now. Does not wait while the connection
@@ -326,10 +326,10 @@ class RedisRooms final : public RoomRouting {
   RedisRooms(RedisSharedPtr shared, std::shared_ptr<RedisSubscriber> subscriber)
       : shared_(std::move(shared)), subscriber_(std::move(subscriber)) {}
 
-  void enter(std::string_view room) override { post(&RedisSubscriber::enter, room); }
+  void enter(std::string_view room) override { post(&RedisSubscriber::subscribe, room); }
   void leave(std::string_view room) noexcept override {
     try {
-      post(&RedisSubscriber::leave, room);
+      post(&RedisSubscriber::unsubscribe, room);
     } catch (...) {  // the room stays subscribed, which is harmless
     }
   }

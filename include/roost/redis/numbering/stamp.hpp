@@ -255,11 +255,6 @@ struct Announcement {
   return stamp_prefix(node, 0) + R"(,"ask":)" + std::to_string(to_ms(away)) + "}";
 }
 
-[[nodiscard]] inline std::string announcement_text(std::string_view node, std::uint64_t epoch,
-                                                   const nlohmann::json& last) {
-  return stamp_prefix(node, epoch) + R"(,"last":)" + last.dump() + "}";
-}
-
 /// Reads an age in milliseconds. An age of more than a year is invalid.
 [[nodiscard]] inline std::optional<Clock::duration> read_age(const nlohmann::json& age) {
   constexpr Clock::duration longest = std::chrono::hours(24 * 365);

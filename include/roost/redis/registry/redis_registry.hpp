@@ -49,11 +49,6 @@ class RedisRegistry final : public RedisRegistrar,
     stats.replicas = replicas().size();
   }
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
-  [[nodiscard]] bool is_alive(const std::string& name) const override {
-    const std::lock_guard lock(mutex_);
-    return std::ranges::any_of(alive_,
-                               [&](const ReplicaInfo& replica) { return replica.name == name; });
-  }
   void listen(std::weak_ptr<RegistryListener> listener) override {
     listeners_.push_back(std::move(listener));
   }
@@ -86,7 +81,9 @@ class RedisRegistry final : public RedisRegistrar,
     const std::string key = registry_key(shared_->options()) + ":probe";
     const std::vector<std::string> beat = {key, "-", "beat", "1000", "1000", "{}", "1000"};
     const std::vector<std::string> leave = {key, "-", "leave", "1000", "1000", "0", "1000"};
-    return {{0, leave, 1}, {0, beat, 1}, {1, {key, shared_->probe_channel(), "probe", "1000"}, 1}};
+    return {{number_of(RegistryScript::beat), leave, 1},
+            {number_of(RegistryScript::beat), beat, 1},
+            {number_of(RegistryScript::tell), {key, shared_->probe_channel(), "probe", "1000"}, 1}};
   }
   void on_up() override { beat(); }
   void on_beat() override {
@@ -102,8 +99,9 @@ class RedisRegistry final : public RedisRegistrar,
     if (std::exchange(is_leaving_, true)) return;
     Clock::duration linger{};
     for_listeners([&](RegistryListener& its) { linger = std::max(linger, its.linger()); });
-    connection_->call(
-        number_, {.script = 0, .arguments = arguments("leave", to_ms_text(linger)), .keys = 1});
+    connection_->call(number_, {.script = number_of(RegistryScript::beat),
+                                .arguments = arguments("leave", to_ms_text(linger)),
+                                .keys = 1});
   }
   void on_end() override {
     const std::lock_guard lock(mutex_);
@@ -145,13 +143,14 @@ class RedisRegistry final : public RedisRegistrar,
       for (const std::string& told : left) registry->left_.erase(told);
       registry->on_answer(name, *reply, done);
     };
-    connection_->call_if_up(
-        number_,
-        {.script = 0, .arguments = std::move(beat), .done = std::move(answered), .keys = 1});
+    connection_->call_if_up(number_, {.script = number_of(RegistryScript::beat),
+                                      .arguments = std::move(beat),
+                                      .done = std::move(answered),
+                                      .keys = 1});
   }
   void publish(std::string channel, std::string text) {
     connection_->call_if_up(
-        number_, {.script = 1,
+        number_, {.script = number_of(RegistryScript::tell),
                   .arguments = {registry_key(shared_->options()), std::move(channel),
                                 std::move(text), to_ms_text(keep_buried + options_.lease)},
                   .done = [](const RedisReply*, errc) {},

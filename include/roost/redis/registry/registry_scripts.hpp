@@ -96,19 +96,15 @@ for name, it in pairs(alive) do
   names[#names + 1] = name
   names[#names + 1] = it[2]
 end
-local old = {}
 for name, it in pairs(buried) do
   if it[1] + keep < now then
     redis.call('HDEL', KEYS[1], '-' .. name)
-  else
-    old[#old + 1] = name
-    if it[2] <= now then
-      clean[#clean + 1] = name
-      put('-' .. name, text(it[1]), text(now + it[3]), text(math.min(2 * it[3], keep)))
-    end
+  elseif it[2] <= now then
+    clean[#clean + 1] = name
+    put('-' .. name, text(it[1]), text(now + it[3]), text(math.min(2 * it[3], keep)))
   end
 end
-return {'alive', names, old, clean}
+return {'alive', names, clean}
 )",
     // KEYS registry; ARGV 1 channel, 2 message, 3 how long the registry is kept. It begins with a
     // write, which a replica of Redis refuses.
@@ -126,7 +122,6 @@ return redis.call('PUBLISH', ARGV[1], ARGV[2])
 struct BeatAnswer {
   bool is_buried = false;               ///< The replica was taken for dead, and needs another name.
   std::vector<ReplicaInfo> alive = {};  ///< Sorted by name; the one that has beaten included.
-  std::vector<std::string> buried = {};    ///< The names of the last day.
   std::vector<std::string> to_clean = {};  ///< Those that this replica is to clean up.
 };
 
@@ -167,7 +162,7 @@ struct BeatAnswer {
   if (parts.empty()) return std::nullopt;
   answer.is_buried = parts[0].text == "buried";
   if (answer.is_buried) return answer;
-  if (parts.size() != 4 || parts[0].text != "alive") return std::nullopt;
+  if (parts.size() != 3 || parts[0].text != "alive") return std::nullopt;
   const std::vector<RedisReply>& alive = parts[1].elements;
   for (std::size_t i = 0; i + 1 < alive.size(); i += 2) {
     if (is_utf8(alive[i].text)) {
@@ -175,8 +170,7 @@ struct BeatAnswer {
     }
   }
   std::ranges::sort(answer.alive, {}, &ReplicaInfo::name);
-  for (const RedisReply& name : parts[2].elements) answer.buried.push_back(name.text);
-  for (const RedisReply& name : parts[3].elements) answer.to_clean.push_back(name.text);
+  for (const RedisReply& name : parts[2].elements) answer.to_clean.push_back(name.text);
   return answer;
 }
 

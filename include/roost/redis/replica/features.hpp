@@ -83,8 +83,6 @@ class RedisRegistrar {
 
   /// The name of this replica. Until the first beat is answered it may be unknown to the others.
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
-  /// Whether a replica of this name is alive, as of the last beat.
-  [[nodiscard]] virtual bool is_alive(const std::string& name) const = 0;
   virtual void listen(std::weak_ptr<RegistryListener> listener) = 0;
   /// Something was left of a buried replica: it will be cleaned up again soon.
   virtual void was_left(const std::string& name) = 0;

@@ -25,16 +25,17 @@ class RedisReplica final : private ContextGuard {
         publisher(std::make_shared<RedisPublisher>(shared)),
         subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {
     const std::weak_ptr<RedisSubscriber> heard = subscriber;
-    publisher->on_unusable([heard](const std::string& why) {
-      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
-    });
     const std::weak_ptr<RedisPublisher> publishing = publisher;
     if (const auto* const factory = scripting_factory()) make_scripting(*factory);
+    const std::weak_ptr<RedisScripting> running = scripting;
+    publisher->on_unusable([heard, running](const std::string& why) {
+      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
+      if (const auto its_scripts = running.lock()) its_scripts->check();
+    });
     if (shared->options().history) make_historian();
     if (shared->options().registry) make_registrar();
     if (shared->options().presence) make_presence();
     if (!shared->target()->sentinels) return;
-    const std::weak_ptr<RedisScripting> running = scripting;
     sentinels = std::make_shared<SentinelWatch>(
         shared, [heard, publishing, running](const std::string& why) {
           if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
@@ -132,11 +133,6 @@ class RedisReplica final : private ContextGuard {
     scripting = factory.make_scripting(shared, [heard, publishing](const std::string& why) {
       if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
       if (const auto its_publisher = publishing.lock()) its_publisher->ask_role();
-    });
-    const std::weak_ptr<RedisScripting> running = scripting;
-    publisher->on_unusable([heard, running](const std::string& why) {
-      if (const auto its_subscriber = heard.lock()) its_subscriber->reconnect(why);
-      if (const auto its_scripts = running.lock()) its_scripts->check();
     });
   }
   void make_historian() {

@@ -26,7 +26,6 @@ class Probe {
     sent_ = 0;
     due_ = now + interval_;
   }
-  [[nodiscard]] bool is_suspect() const noexcept { return sent_ > 1; }
 
   /// The next step. `send` and `suspect` mean that a probe is to be sent now.
   [[nodiscard]] Step next(Clock::time_point now) noexcept {

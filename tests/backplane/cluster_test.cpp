@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A manager bound to a backplane: what goes out, what comes in, and what is refused.
-#include <roost/backplane/detail/handler_queues.hpp>
+#include <roost/backplane/delivery/handler_queues.hpp>
 #include <roost/backplane/local_backplane.hpp>
 #include <roost/roost.hpp>
 #include <roost/testing.hpp>

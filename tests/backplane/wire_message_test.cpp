@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What replicas tell each other, in both directions.
-#include <roost/backplane/detail/wire_message.hpp>
+#include <roost/backplane/delivery/wire_message.hpp>
 #include <roost/base/text/text.hpp>
 
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A message is read without making values of it, and as a parser reads it.
-#include <roost/backplane/detail/wire_message.hpp>
+#include <roost/backplane/delivery/wire_message.hpp>
 #include <roost/base/error.hpp>
 #include <roost/base/text/json.hpp>
 #include <roost/socket/frame.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a client sends when it comes back: it is understood, or the client is told that it is not;
 // and nobody gets a message that their position does not entitle them to skip to.
-#include <roost/backplane/history/hub_history.hpp>
+#include <roost/backplane/local/local_hub.hpp>
 #include <roost/manager/history/position_line.hpp>
 #include <roost/testing/manual_clock.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The message of the backplane: it is read as a parser reads it, and what is written is read again.
 #include <roost/backplane/control/control_message.hpp>
-#include <roost/backplane/detail/wire_message.hpp>
+#include <roost/backplane/delivery/wire_message.hpp>
 #include <roost/base/error.hpp>
 #include <roost/base/text/text.hpp>
 

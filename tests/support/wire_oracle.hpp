@@ -4,7 +4,7 @@
 // What a message of the wire means, by way of the values that a parser makes of it: what the reader
 // in roost, which makes none, is compared with.
 
-#include <roost/backplane/detail/wire_message.hpp>
+#include <roost/backplane/delivery/wire_message.hpp>
 #include <roost/base/error.hpp>
 #include <roost/base/text/json.hpp>
 #include <roost/base/text/text.hpp>

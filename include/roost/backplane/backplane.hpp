@@ -7,7 +7,7 @@
 #include <concepts>
 #include <type_traits>
 
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/base/error.hpp"
 #include "roost/base/hook.hpp"
 #include "roost/manager/history/records.hpp"
@@ -236,43 +236,41 @@ class BackplaneOf final : public AnyBackplane {
   }
   [[nodiscard]] bool skips_origin() const override { return takes_parcels; }
   [[nodiscard]] std::optional<std::size_t> max_message_bytes() const override {
-    if constexpr (requires(B& backplane) { backplane.options().max_message_bytes; }) {
-      return backplane_->options().max_message_bytes;
-    } else {
-      return std::nullopt;
-    }
+    return if_it_can<std::optional<std::size_t>>(
+        [](auto& b) -> decltype(b.options().max_message_bytes) {
+          return b.options().max_message_bytes;
+        });
   }
   [[nodiscard]] std::shared_ptr<RoomRouting> room_routing() const override {
-    if constexpr (requires(B& backplane) { backplane.room_routing(); }) {
-      return backplane_->room_routing();
-    } else {
-      return nullptr;
-    }
+    return if_it_can<std::shared_ptr<RoomRouting>>(
+        [](auto& b) -> decltype(b.room_routing()) { return b.room_routing(); });
   }
   [[nodiscard]] std::shared_ptr<BackplaneHistory> history() const override {
-    if constexpr (requires(B& backplane) { backplane.history(); }) {
-      return backplane_->history();
-    } else {
-      return nullptr;
-    }
+    return if_it_can<std::shared_ptr<BackplaneHistory>>(
+        [](auto& b) -> decltype(b.history()) { return b.history(); });
   }
   [[nodiscard]] std::shared_ptr<BackplanePresence> presence() const override {
-    if constexpr (requires(B& backplane) { backplane.presence(); }) {
-      return backplane_->presence();
-    } else {
-      return nullptr;
-    }
+    return if_it_can<std::shared_ptr<BackplanePresence>>(
+        [](auto& b) -> decltype(b.presence()) { return b.presence(); });
   }
   [[nodiscard]] std::shared_ptr<ControlDesk> control() const override {
-    if constexpr (requires(B& backplane) { backplane.control(); }) {
-      return backplane_->control();
-    } else {
-      return nullptr;
-    }
+    return if_it_can<std::shared_ptr<ControlDesk>>(
+        [](auto& b) -> decltype(b.control()) { return b.control(); });
   }
   [[nodiscard]] const void* id() const noexcept override { return backplane_.get(); }
 
  private:
+  /// What @p call returns for the backplane; an empty value if the backplane does not have the
+  /// call.
+  template <class Result, class Call>
+  [[nodiscard]] Result if_it_can(Call call) const {
+    if constexpr (std::is_invocable_v<Call, B&>) {
+      return call(*backplane_);
+    } else {
+      return {};
+    }
+  }
+
   const std::shared_ptr<B> backplane_;
 };
 

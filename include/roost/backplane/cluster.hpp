@@ -3,8 +3,8 @@
 
 #include "roost/backplane/backplane.hpp"
 #include "roost/backplane/control.hpp"
-#include "roost/backplane/detail/bound_manager.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/bound_manager.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/backplane/presence.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/error.hpp"
@@ -275,5 +275,5 @@ Cluster bind_manager(BackplaneRef backplane, ConnectionManager<Ws>& manager, Bin
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
 #include "roost/backplane/cluster.ipp"
-#include "roost/backplane/detail/binding.hpp"
+#include "roost/backplane/delivery/binding.hpp"
 #endif

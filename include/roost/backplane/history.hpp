@@ -52,10 +52,6 @@ namespace detail {
 /// @par Errors  `errc::invalid_option`, naming the field.
 void check_history(const HistoryOptions& options);
 
-/// The rule for @p room; null if there is none.
-[[nodiscard]] const HistoryRule* find_rule(const HistoryOptions& options,
-                                           std::string_view room) noexcept;
-
 }  // namespace detail
 
 }  // namespace roost

@@ -9,7 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/backplane/history.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/clock.hpp"

@@ -5,10 +5,9 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "roost/backplane/control/control_desk.hpp"
-#include "roost/backplane/control/local_line.hpp"
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/local_hub.hpp"
-#include "roost/backplane/history/hub_history.hpp"
+#include "roost/backplane/delivery/handler_queues.hpp"
+#include "roost/backplane/local/local_hub.hpp"
+#include "roost/backplane/local/local_line.hpp"
 #include "roost/backplane/local_backplane.hpp"
 #include "roost/runtime/detail/executor.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/backplane/detail/local_hub.hpp"
+#include "roost/backplane/local/local_hub.hpp"
 #include "roost/backplane/local_presence.hpp"
 #include "roost/backplane/presence/presence_list.hpp"
 #include "roost/backplane/presence/presence_shell.hpp"

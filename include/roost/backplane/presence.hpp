@@ -75,14 +75,6 @@ struct PresenceChange {
 
 namespace detail {
 
-/// Checks the options of presence.
-/// @par Errors  `errc::invalid_option`, naming the field.
-void check_presence(const PresenceOptions& options);
-
-/// The rule for @p room; null if there is none.
-[[nodiscard]] const PresenceRule* find_rule(const PresenceOptions& options,
-                                            std::string_view room) noexcept;
-
 /// Implemented by a backplane that knows which users are in which rooms. From any thread.
 class BackplanePresence {
  public:
@@ -109,7 +101,3 @@ class BackplanePresence {
 }  // namespace detail
 
 }  // namespace roost
-
-#if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/presence.ipp"
-#endif

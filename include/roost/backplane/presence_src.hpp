@@ -6,7 +6,6 @@
 /// this in one of its files, see `roost/src.hpp`.
 
 #include "roost/backplane/local_presence.ipp"
-#include "roost/backplane/presence.ipp"
 #include "roost/backplane/presence/own_users.ipp"
 #include "roost/backplane/presence/presence_rooms.ipp"
 #include "roost/backplane/presence/presence_shell.ipp"

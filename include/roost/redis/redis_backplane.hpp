@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/redis/options.hpp"
 #include "roost/redis/stats.hpp"

@@ -8,7 +8,6 @@
 #include <unordered_map>
 
 #include "roost/backplane/history.hpp"
-#include "roost/backplane/history/log_entry.hpp"
 #include "roost/backplane/history/position.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/base/text/text.hpp"

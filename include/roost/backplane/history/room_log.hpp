@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/backplane/history/log_entry.hpp"
 #include "roost/backplane/history/position.hpp"
 #include "roost/manager/recovery.hpp"
 

@@ -10,6 +10,10 @@
 
 namespace roost::detail {
 
+/// Checks the options of presence.
+/// @par Errors  `errc::invalid_option`, naming the field.
+void check_presence(const PresenceOptions& options);
+
 /// What a replica wants of the store.
 struct PresenceCall {
   enum class Kind : unsigned char { enter, leave, read };

@@ -6,6 +6,22 @@
 
 namespace roost::detail {
 
+ROOST_DECL void check_presence(const PresenceOptions& options) {
+  check_option(options.rules.size() <= 64, "rules must be at most 64");
+  for (std::size_t i = 0; i < options.rules.size(); ++i) {
+    const PresenceRule& rule = options.rules[i];
+    const std::string name = "rules[" + std::to_string(i) + "]";
+    validate_rule_rooms(rule.rooms, name);
+    check_option(rule.max_listed >= 1 && rule.max_listed <= 10'000, name,
+                 ".max_listed must be 1 to 10000");
+    check_option(rule.linger >= Clock::duration::zero() && rule.linger <= std::chrono::hours(1),
+                 name, ".linger must be 0 to 1 hour");
+    check_option(rule.tell_interval >= Clock::duration::zero() &&
+                     rule.tell_interval <= std::chrono::minutes(1),
+                 name, ".tell_interval must be 0 to 1 minute");
+  }
+}
+
 // --- connections ---
 
 ROOST_DECL void PresenceRooms::enter(const void* source, std::string_view room,

@@ -89,6 +89,26 @@ void validate_connection_id(std::string_view id);
 
 void validate_user(std::string_view user);
 
+/// Checks the field `rooms` of a rule for rooms.
+/// @param rule  the name of the rule, for the error
+/// @par Errors  `errc::invalid_option`.
+void validate_rule_rooms(std::string_view rooms, std::string_view rule);
+
+/// Returns whether a rule for @p rooms, a name or a prefix followed by `*`, matches @p room.
+[[nodiscard]] constexpr bool matches_rule(std::string_view rooms, std::string_view room) noexcept {
+  return rooms.ends_with('*') ? room.starts_with(rooms.substr(0, rooms.size() - 1)) : room == rooms;
+}
+
+/// Returns the first of `options.rules` that matches @p room; null if none does.
+template <class Options>
+[[nodiscard]] constexpr auto find_rule(const Options& options, std::string_view room) noexcept
+    -> decltype(options.rules.data()) {
+  for (const auto& rule : options.rules) {
+    if (matches_rule(rule.rooms, room)) return &rule;
+  }
+  return nullptr;
+}
+
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)

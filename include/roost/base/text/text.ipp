@@ -211,4 +211,10 @@ ROOST_DECL void validate_user(std::string_view user) {
   validate_name(user, max_bytes, errc::invalid_user, "user");
 }
 
+ROOST_DECL void validate_rule_rooms(std::string_view rooms, std::string_view rule) {
+  check_option(!rooms.empty() && is_utf8(rooms) && !has_control(rooms), rule,
+               ".rooms must be text without control characters, not empty");
+  check_option(rooms.find('*') >= rooms.size() - 1, rule, ".rooms may have a * at its end only");
+}
+
 }  // namespace roost::detail

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/handler_queues.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/backplane/history.hpp"
 #include "roost/backplane/history/room_log.hpp"
 #include "roost/base/error.hpp"

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/delivery/handler_queues.hpp"
 #include "roost/base/clock.hpp"
 #include "roost/redis/connection/command_connection.hpp"
 #include "roost/redis/publishing/spool.hpp"

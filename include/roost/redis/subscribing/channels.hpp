@@ -4,8 +4,8 @@
 #include <functional>
 #include <unordered_set>
 
-#include "roost/backplane/detail/handler_queues.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/handler_queues.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/redis/connection/codec.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/numbering/stamp.hpp"

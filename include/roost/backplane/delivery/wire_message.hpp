@@ -199,5 +199,5 @@ using ParcelHandler = Hook<void(const Parcel&)>;
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/detail/wire_message.ipp"
+#include "roost/backplane/delivery/wire_message.ipp"
 #endif

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "roost/backplane/control/control_desk.hpp"
-#include "roost/backplane/detail/binding.hpp"
+#include "roost/backplane/delivery/binding.hpp"
 
 namespace roost::detail {
 

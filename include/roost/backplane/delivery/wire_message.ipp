@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/base/text/json.hpp"
 
 namespace roost::detail {

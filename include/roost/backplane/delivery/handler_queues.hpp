@@ -7,7 +7,7 @@
 #include <initializer_list>
 
 #include "roost/backplane/backplane.hpp"
-#include "roost/backplane/detail/wire_message.hpp"
+#include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/base/build/config.hpp"
 #include "roost/base/log.hpp"
 
@@ -205,5 +205,5 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/detail/handler_queues.ipp"
+#include "roost/backplane/delivery/handler_queues.ipp"
 #endif

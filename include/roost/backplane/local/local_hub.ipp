@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/backplane/history/hub_history.hpp"
+#include "roost/backplane/local/local_hub.hpp"
+#include "roost/backplane/local_backplane.hpp"
 
 namespace roost::detail {
 
@@ -118,6 +119,14 @@ ROOST_DECL RecoveryVerdict judge(const LogAnswer<ParcelPtr>& snapshot,
                           : Position{snapshot.top.epoch, entries[verdict.first].number - 1,
                                      entries[verdict.first].before});
   return verdict;
+}
+
+ROOST_DECL std::shared_ptr<LocalPresence> LocalHubState::make_presence(
+    const boost::asio::any_io_executor& executor, const LocalBackplaneOptions& options) {
+  if (!options.presence) return nullptr;
+  const std::lock_guard lock(mutex_);
+  return options.presence->make(executor, *options.clock, options.logger, options.channel,
+                                presence_);
 }
 
 }  // namespace roost::detail

@@ -165,5 +165,5 @@ class Binding final : public ClusterBinding, public RoomObserver {
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)
-#include "roost/backplane/detail/binding.ipp"
+#include "roost/backplane/delivery/binding.ipp"
 #endif

@@ -5,7 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <map>
 
-#include "roost/backplane/detail/handler_queues.hpp"
+#include "roost/backplane/delivery/handler_queues.hpp"
 #include "roost/runtime/running.hpp"
 
 namespace roost::detail {

@@ -39,9 +39,9 @@ class TestBackplane {
  public:
   explicit TestBackplane(boost::asio::io_context& context)
       : executor_(context.get_executor()),
-        inbound_(std::make_shared<detail::Inbound>(
-            executor_, detail::InboundLimits{1000, 1'000'000}, Logger())) {}
-  ~TestBackplane() { inbound_->close(); }
+        queues_(std::make_shared<detail::HandlerQueues>(
+            executor_, detail::QueueLimits{1000, 1'000'000}, Logger())) {}
+  ~TestBackplane() { queues_->close(); }
 
   boost::asio::any_io_executor get_executor() const { return executor_; }
   awaitable<> start() { co_return; }
@@ -51,7 +51,7 @@ class TestBackplane {
     return taken();
   }
   Subscription on(BackplaneHandler handler) {
-    return inbound_->on(
+    return queues_->on(
         BackplaneHandler([brought = brought_, handler = std::move(handler)](const json& which) {
           handler.call(brought->at(which["n"].get<std::size_t>()));
         }));
@@ -61,7 +61,7 @@ class TestBackplane {
   void bring(json message) {
     const json which = {{"n", brought_->size()}};
     brought_->push_back(std::move(message));
-    inbound_->deliver(std::make_shared<const detail::Parcel>(which.dump()));
+    queues_->deliver(std::make_shared<const detail::Parcel>(which.dump()));
   }
 
   std::vector<json> published;
@@ -72,7 +72,7 @@ class TestBackplane {
   }
 
   boost::asio::any_io_executor executor_;
-  std::shared_ptr<detail::Inbound> inbound_;
+  std::shared_ptr<detail::HandlerQueues> queues_;
   std::shared_ptr<std::deque<json>> brought_ = std::make_shared<std::deque<json>>();
 };
 static_assert(Backplane<TestBackplane>);

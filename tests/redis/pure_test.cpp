@@ -609,7 +609,7 @@ TEST_CASE("a number told before a subscription is acknowledged says nothing abou
   boost::asio::io_context context;
   const auto executor = context.get_executor();
   const auto shared = std::make_shared<RedisShared>(executor, validated(RedisOptions{}));
-  const auto inbound = std::make_shared<Inbound>(executor, InboundLimits{10, 1000}, Logger());
+  const auto inbound = std::make_shared<HandlerQueues>(executor, QueueLimits{10, 1000}, Logger());
   RedisIncoming incoming(shared, inbound);
   Subscribing s;
   s.channels.subscribe("c");

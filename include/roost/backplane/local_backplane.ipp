@@ -31,33 +31,33 @@ template <class = void>
 class LocalHistory final : public BackplaneHistory {
  public:
   LocalHistory(std::shared_ptr<LocalHubState> hub, std::string channel,
-               std::shared_ptr<Inbound> inbound) noexcept
-      : hub_(std::move(hub)), channel_(std::move(channel)), inbound_(std::move(inbound)) {}
+               std::shared_ptr<HandlerQueues> queues) noexcept
+      : hub_(std::move(hub)), channel_(std::move(channel)), queues_(std::move(queues)) {}
 
   [[nodiscard]] std::shared_ptr<const HistoryOptions> options() const noexcept override {
     return hub_->history_options();
   }
-  void enter(const std::string& room) override { hub_->enter(channel_, room, *inbound_); }
-  void leave(const std::string& room) noexcept override { hub_->leave(channel_, room, *inbound_); }
+  void enter(const std::string& room) override { hub_->enter(channel_, room, *queues_); }
+  void leave(const std::string& room) noexcept override { hub_->leave(channel_, room, *queues_); }
   void recover(const void* member, const std::string& room,
                std::vector<RecoveryRequest> requests) override {
-    hub_->recover(channel_, room, std::move(requests), *inbound_, member);
+    hub_->recover(channel_, room, std::move(requests), *queues_, member);
   }
   boost::asio::awaitable<void> forget(std::string room) override {
-    return run_forget(hub_, inbound_, channel_, std::move(room));
+    return run_forget(hub_, queues_, channel_, std::move(room));
   }
 
  private:
   static boost::asio::awaitable<void> run_forget(std::shared_ptr<LocalHubState> hub,
-                                                 std::shared_ptr<Inbound> inbound,
+                                                 std::shared_ptr<HandlerQueues> queues,
                                                  std::string channel, std::string room) {
-    hub->forget(channel, room, *inbound);
+    hub->forget(channel, room, *queues);
     co_return;
   }
 
   const std::shared_ptr<LocalHubState> hub_;
   const std::string channel_;
-  const std::shared_ptr<Inbound> inbound_;
+  const std::shared_ptr<HandlerQueues> queues_;
 };
 
 }  // namespace detail
@@ -81,9 +81,9 @@ struct LocalBackplane::State final : private detail::ContextGuard {
       : ContextGuard(boost::asio::query(its_executor, boost::asio::execution::context)),
         options((detail::validate(its_options), std::move(its_options))),
         hub(std::move(its_hub)),
-        inbound(std::make_shared<detail::Inbound>(
+        queues(std::make_shared<detail::HandlerQueues>(
             its_executor,
-            detail::InboundLimits{options.max_queued_messages, options.max_queued_bytes},
+            detail::QueueLimits{options.max_queued_messages, options.max_queued_bytes},
             options.logger)),
         presence(hub->make_presence(its_executor, options)),
         executor(std::move(its_executor)) {}
@@ -93,16 +93,16 @@ struct LocalBackplane::State final : private detail::ContextGuard {
     on_context_destroyed();
   }
   void on_context_destroyed() noexcept override {
-    inbound->close();  // first: from then on it cannot join again
+    queues->close();  // first: from then on it cannot join again
     if (presence) presence->close();
     if (line) line->close();
-    hub->leave(options.channel, inbound);
+    hub->leave(options.channel, queues);
     executor = boost::asio::any_io_executor();  // a strand must go before its context
   }
 
   const Options options;
   const std::shared_ptr<detail::LocalHubState> hub;
-  const std::shared_ptr<detail::Inbound> inbound;
+  const std::shared_ptr<detail::HandlerQueues> queues;
   const std::shared_ptr<detail::LocalPresence> presence;  // null if no room has presence
   boost::asio::any_io_executor executor;
   std::atomic<std::uint64_t> published = 0;
@@ -136,7 +136,7 @@ ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish(
 }
 
 ROOST_DECL Subscription LocalBackplane::on(BackplaneHandler handler) {
-  return state_->inbound->on(std::move(handler));
+  return state_->queues->on(std::move(handler));
 }
 
 ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
@@ -151,13 +151,13 @@ ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::publish_wire(
 
 ROOST_DECL Subscription LocalBackplane::on_parcel(detail::ParcelHandler handler,
                                                   const void* member) {
-  return state_->inbound->on(std::move(handler), member);
+  return state_->queues->on(std::move(handler), member);
 }
 
 ROOST_DECL std::shared_ptr<detail::BackplaneHistory> LocalBackplane::history() const {
   if (!state_->hub->history_options()) return nullptr;
   return std::make_shared<detail::LocalHistory<>>(state_->hub, state_->options.channel,
-                                                  state_->inbound);
+                                                  state_->queues);
 }
 
 ROOST_DECL std::shared_ptr<detail::BackplanePresence> LocalBackplane::presence() const {
@@ -168,9 +168,9 @@ ROOST_DECL std::shared_ptr<detail::ControlDesk> LocalBackplane::control() const 
   std::call_once(state_->has_control, [&state = *state_] {
     const std::string& channel = state.options.channel;
     detail::LocalPlace place{channel, state.options.label,
-                             [hub = std::weak_ptr(state.hub), channel, inbound = state.inbound] {
+                             [hub = std::weak_ptr(state.hub), channel, queues = state.queues] {
                                const auto its_hub = hub.lock();
-                               return its_hub && its_hub->is_started(channel, *inbound);
+                               return its_hub && its_hub->is_started(channel, *queues);
                              }};
     state.line = std::make_shared<detail::LocalLine>(state.hub->lines(), std::move(place),
                                                      state.executor, *state.options.clock);
@@ -182,7 +182,7 @@ ROOST_DECL std::shared_ptr<detail::ControlDesk> LocalBackplane::control() const 
 }
 
 ROOST_DECL LocalBackplaneStats LocalBackplane::stats() const {
-  const detail::Inbound::Counts counts = state_->inbound->counts();
+  const detail::HandlerQueues::Counts counts = state_->queues->counts();
   LocalBackplaneStats stats{.published = state_->published,
                             .received = counts.received,
                             .dropped = counts.dropped,
@@ -197,7 +197,7 @@ ROOST_DECL LocalBackplaneStats LocalBackplane::stats() const {
 }
 
 ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::run_start(StatePtr state) {
-  if (!state->hub->join(state->options.channel, state->inbound)) {
+  if (!state->hub->join(state->options.channel, state->queues)) {
     throw Error(errc::backplane_unavailable, "the LocalBackplane or its io_context is gone");
   }
   if (state->presence) state->presence->begin();
@@ -205,8 +205,8 @@ ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::run_start(StatePtr st
 }
 
 ROOST_DECL LocalBackplane::awaitable<void> LocalBackplane::run_stop(StatePtr state) {
-  state->hub->leave(state->options.channel, state->inbound);
-  state->inbound->discard();
+  state->hub->leave(state->options.channel, state->queues);
+  state->queues->discard();
   if (state->presence) state->presence->end();
   co_return;
 }
@@ -226,8 +226,8 @@ ROOST_DECL LocalBackplane::awaitable<Published> LocalBackplane::run_publish(
   const detail::PublishedBy by{origin, here};
   const std::string& channel = state->options.channel;
   ++state->published;
-  if (!recorded_in) co_return state->hub->publish(channel, parcel, *state->inbound, by);
-  co_return state->hub->record(channel, *recorded_in, parcel, *state->inbound, by);
+  if (!recorded_in) co_return state->hub->publish(channel, parcel, *state->queues, by);
+  co_return state->hub->record(channel, *recorded_in, parcel, *state->queues, by);
 }
 
 }  // namespace roost

@@ -26,7 +26,7 @@ class RedisHistories final : public WithScripts<RedisHistoryFactory> {
   }
   [[nodiscard]] std::shared_ptr<RedisHistorian> make(
       RedisSharedPtr shared, const std::shared_ptr<RedisScripting>& scripting,
-      std::shared_ptr<Inbound> inbound,
+      std::shared_ptr<HandlerQueues> inbound,
       std::function<bool(const std::string&)> is_listening) const override {
     auto history = std::make_shared<RedisHistory>(options_, std::move(shared), std::move(inbound),
                                                   std::move(is_listening));

@@ -109,7 +109,7 @@ ROOST_DECL RedisStats RedisBackplane::stats() const {
   if (replica_->scripting) replica_->scripting->fill(stats);
   if (replica_->registrar) replica_->registrar->fill(stats);
   if (replica_->presence) replica_->presence->fill(stats);
-  const detail::Inbound::Counts counts = replica_->inbound->counts();
+  const detail::HandlerQueues::Counts counts = replica_->inbound->counts();
   stats.received = counts.received;
   stats.dropped = counts.dropped;
   stats.failed = counts.failed;

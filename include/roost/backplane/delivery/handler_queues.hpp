@@ -13,15 +13,16 @@
 
 namespace roost::detail {
 
-struct InboundLimits {
+/// How much may wait for one handler.
+struct QueueLimits {
   std::size_t messages;
   std::size_t bytes;
 };
 
 /// The messages that wait for one handler: in order, bounded by count and bytes.
-class InboundRing {
+class HandlerQueue {
  public:
-  explicit InboundRing(InboundLimits limits) noexcept : limits_(limits) {}
+  explicit HandlerQueue(QueueLimits limits) noexcept : limits_(limits) {}
 
   /// Whether the queue with @p parcel is within the limits multiplied by @p times.
   [[nodiscard]] bool has_room_for(const Parcel& parcel, std::size_t times = 1) const noexcept {
@@ -62,7 +63,7 @@ class InboundRing {
   }
 
  private:
-  const InboundLimits limits_;
+  const QueueLimits limits_;
   std::deque<ParcelPtr> parcels_;
   std::size_t bytes_ = 0;
 };
@@ -89,9 +90,9 @@ struct Delivered {
 ///
 /// The mutex is there because publishers are on other threads. While it is held, no handler is
 /// called, and nothing that belongs to a handler is destroyed.
-class Inbound : public std::enable_shared_from_this<Inbound> {
+class HandlerQueues : public std::enable_shared_from_this<HandlerQueues> {
  public:
-  Inbound(boost::asio::any_io_executor executor, InboundLimits limits, Logger logger);
+  HandlerQueues(boost::asio::any_io_executor executor, QueueLimits limits, Logger logger);
 
   ROOST_WHEN_USED Subscription on(BackplaneHandler handler);
   /// @param member  the manager that this handler serves, to be compared with `PublishedBy::origin`
@@ -192,7 +193,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   // Does nothing once the backplane is gone: what the logger uses may be gone too.
   ROOST_WHEN_USED void warn(std::string_view event, std::initializer_list<LogField> fields) const;
 
-  const InboundLimits limits_;
+  const QueueLimits limits_;
   const Logger logger_;
   mutable std::mutex mutex_;
   boost::asio::any_io_executor executor_;  // empty: closed

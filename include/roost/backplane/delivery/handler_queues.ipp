@@ -20,7 +20,7 @@ ROOST_WHEN_USED ParcelHandler handler_of_json(BackplaneHandler handler) {
   return [handler = std::move(handler)](const Parcel& parcel) { handler.call(parcel.json()); };
 }
 
-struct Inbound::Subscriber final : Subscription::Target {
+struct HandlerQueues::Subscriber final : Subscription::Target {
   /// How a handler copes with a full queue.
   enum class Load {
     unjudged,  ///< The queue is not full, or the handler has had no turn since.
@@ -28,26 +28,26 @@ struct Inbound::Subscriber final : Subscription::Target {
     behind,    ///< The handler has had turns, and took nothing: more is dropped.
   };
 
-  Subscriber(std::weak_ptr<Inbound> its_owner, ParcelHandler its_handler, const void* its_member,
-             InboundLimits limits)
+  Subscriber(std::weak_ptr<HandlerQueues> its_owner, ParcelHandler its_handler,
+             const void* its_member, QueueLimits limits)
       : owner(std::move(its_owner)),
         handler(std::move(its_handler)),
         member(its_member),
         ring(limits) {}
 
   void cancel() noexcept override {
-    if (const auto inbound = owner.lock()) inbound->remove(*this);
+    if (const auto queues = owner.lock()) queues->remove(*this);
   }
   [[nodiscard]] bool is_active() const noexcept override {
     return !is_cancelled && !owner.expired();
   }
 
-  const std::weak_ptr<Inbound> owner;
+  const std::weak_ptr<HandlerQueues> owner;
   const ParcelHandler handler;
   const void* const member;
   std::atomic<bool> is_cancelled = false;
   // Guarded by the mutex.
-  InboundRing ring;
+  HandlerQueue ring;
   bool is_scheduled = false;
   std::uint64_t begun = 0;  // messages given to the handler
   Load load = Load::unjudged;
@@ -69,17 +69,17 @@ struct Inbound::Subscriber final : Subscription::Target {
 
 /// How many turns of the event loop a handler may take for one message before it counts as idle: a
 /// coroutine may need some turns even if it waits for nothing else.
-inline constexpr int inbound_patience = 16;
+inline constexpr int handler_patience = 16;
 
-ROOST_DECL Inbound::Inbound(boost::asio::any_io_executor executor, InboundLimits limits,
-                            Logger logger)
+ROOST_DECL HandlerQueues::HandlerQueues(boost::asio::any_io_executor executor, QueueLimits limits,
+                                        Logger logger)
     : limits_(limits), logger_(std::move(logger)), executor_(std::move(executor)) {}
 
-ROOST_WHEN_USED_DEF Subscription Inbound::on(BackplaneHandler handler) {
+ROOST_WHEN_USED_DEF Subscription HandlerQueues::on(BackplaneHandler handler) {
   return on(handler_of_json(std::move(handler)));
 }
 
-ROOST_WHEN_USED_DEF Subscription Inbound::on(ParcelHandler handler, const void* member) {
+ROOST_WHEN_USED_DEF Subscription HandlerQueues::on(ParcelHandler handler, const void* member) {
   auto subscriber =
       std::make_shared<Subscriber>(weak_from_this(), std::move(handler), member, limits_);
   const std::lock_guard lock(mutex_);
@@ -87,46 +87,47 @@ ROOST_WHEN_USED_DEF Subscription Inbound::on(ParcelHandler handler, const void* 
   return Subscription(subscriber);
 }
 
-ROOST_WHEN_USED_DEF bool Inbound::is_wanted(const void* origin) const {
+ROOST_WHEN_USED_DEF bool HandlerQueues::is_wanted(const void* origin) const {
   const std::lock_guard lock(mutex_);
   return std::any_of(subscribers_.begin(), subscribers_.end(), [&](const auto& subscriber) {
     return !origin || subscriber->member != origin;
   });
 }
 
-ROOST_WHEN_USED_DEF Delivered Inbound::deliver(const ParcelPtr& parcel, const PublishedBy& by) {
+ROOST_WHEN_USED_DEF Delivered HandlerQueues::deliver(const ParcelPtr& parcel,
+                                                     const PublishedBy& by) {
   const std::lock_guard lock(mutex_);
   const Delivered delivered = add(parcel, by);
   schedule_all();
   return delivered;
 }
 
-ROOST_WHEN_USED_DEF Delivered Inbound::deliver_to_members(const ParcelPtr& parcel,
-                                                          const PublishedBy& by) {
+ROOST_WHEN_USED_DEF Delivered HandlerQueues::deliver_to_members(const ParcelPtr& parcel,
+                                                                const PublishedBy& by) {
   const std::lock_guard lock(mutex_);
   const Delivered delivered = add(parcel, by, For::members);
   schedule_all();
   return delivered;
 }
 
-ROOST_WHEN_USED_DEF void Inbound::schedule_all() {
+ROOST_WHEN_USED_DEF void HandlerQueues::schedule_all() {
   for (const SubscriberPtr& subscriber : subscribers_) {
     if (!subscriber->is_scheduled && !subscriber->ring.empty()) schedule(subscriber);
   }
 }
 
-ROOST_WHEN_USED_DEF void Inbound::deliver_news(const void* member, HistoryNews news) {
+ROOST_WHEN_USED_DEF void HandlerQueues::deliver_news(const void* member, HistoryNews news) {
   collect_news(member, std::move(news));
   wake();
 }
 
-ROOST_WHEN_USED_DEF void Inbound::collect_news(const void* member, HistoryNews news) {
+ROOST_WHEN_USED_DEF void HandlerQueues::collect_news(const void* member, HistoryNews news) {
   const ParcelPtr parcel = std::make_shared<const Parcel>(std::move(news));
   const std::lock_guard lock(mutex_);
   add_news(member, parcel);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::add_news(const void* member, const ParcelPtr& parcel) {
+ROOST_WHEN_USED_DEF void HandlerQueues::add_news(const void* member, const ParcelPtr& parcel) {
   for (const SubscriberPtr& subscriber : subscribers_) {
     if (!subscriber->member || (member && subscriber->member != member)) continue;
     tell_lost(*subscriber, parcel->news()->room);
@@ -134,12 +135,12 @@ ROOST_WHEN_USED_DEF void Inbound::add_news(const void* member, const ParcelPtr& 
   }
 }
 
-ROOST_WHEN_USED_DEF void Inbound::wake() {
+ROOST_WHEN_USED_DEF void HandlerQueues::wake() {
   const std::lock_guard lock(mutex_);
   schedule_all();
 }
 
-ROOST_WHEN_USED_DEF void Inbound::tell_lost(Subscriber& subscriber, std::string_view room) {
+ROOST_WHEN_USED_DEF void HandlerQueues::tell_lost(Subscriber& subscriber, std::string_view room) {
   const auto found = subscriber.lost.find(room);
   if (found == subscriber.lost.end()) return;
   subscriber.ring.push(std::make_shared<const Parcel>(HistoryNews{
@@ -147,7 +148,7 @@ ROOST_WHEN_USED_DEF void Inbound::tell_lost(Subscriber& subscriber, std::string_
   subscriber.lost.erase(found);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::tell_all_lost(Subscriber& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::tell_all_lost(Subscriber& subscriber) {
   for (const auto& [room, position] : subscriber.lost) {
     subscriber.ring.push(std::make_shared<const Parcel>(
         HistoryNews{.kind = HistoryNews::Kind::lost, .room = room, .position = position}));
@@ -155,17 +156,17 @@ ROOST_WHEN_USED_DEF void Inbound::tell_all_lost(Subscriber& subscriber) {
   subscriber.lost.clear();
 }
 
-ROOST_WHEN_USED_DEF void Inbound::collect(const ParcelPtr& parcel) {
+ROOST_WHEN_USED_DEF void HandlerQueues::collect(const ParcelPtr& parcel) {
   const std::lock_guard lock(mutex_);
   add(parcel, {});
 }
 
-ROOST_WHEN_USED_DEF void Inbound::collect_for_handlers(const ParcelPtr& parcel) {
+ROOST_WHEN_USED_DEF void HandlerQueues::collect_for_handlers(const ParcelPtr& parcel) {
   const std::lock_guard lock(mutex_);
   add(parcel, {}, For::handlers);
 }
 
-ROOST_WHEN_USED_DEF bool Inbound::is_crowded() {
+ROOST_WHEN_USED_DEF bool HandlerQueues::is_crowded() {
   const std::lock_guard lock(mutex_);
   bool is_crowded = false;
   for (const SubscriberPtr& subscriber : subscribers_) {
@@ -174,14 +175,14 @@ ROOST_WHEN_USED_DEF bool Inbound::is_crowded() {
       subscriber->idle_looks = 0;
     }
     // A handler that makes no progress for long waits for something other than its turn.
-    if (subscriber->idle_looks >= inbound_patience) continue;
+    if (subscriber->idle_looks >= handler_patience) continue;
     ++subscriber->idle_looks;
     is_crowded = true;
   }
   return is_crowded;
 }
 
-ROOST_WHEN_USED_DEF void Inbound::flush() {
+ROOST_WHEN_USED_DEF void HandlerQueues::flush() {
   std::vector<SubscriberPtr> plain;
   {
     const std::lock_guard lock(mutex_);
@@ -198,14 +199,14 @@ ROOST_WHEN_USED_DEF void Inbound::flush() {
   for (const SubscriberPtr& subscriber : plain) work_off(subscriber);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::discard() noexcept {
+ROOST_WHEN_USED_DEF void HandlerQueues::discard() noexcept {
   const std::lock_guard lock(mutex_);
   for (const auto& subscriber : subscribers_) {
     subscriber->member ? subscriber->ring.keep_recorded() : subscriber->clear();
   }
 }
 
-ROOST_DECL void Inbound::close() noexcept {
+ROOST_DECL void HandlerQueues::close() noexcept {
   std::vector<std::shared_ptr<Subscriber>> subscribers;
   const std::lock_guard lock(mutex_);
   executor_ = boost::asio::any_io_executor();
@@ -213,25 +214,25 @@ ROOST_DECL void Inbound::close() noexcept {
   for (const auto& subscriber : subscribers) subscriber->is_cancelled = true;
 }
 
-ROOST_DECL bool Inbound::is_open() const noexcept {
+ROOST_DECL bool HandlerQueues::is_open() const noexcept {
   const std::lock_guard lock(mutex_);
   return static_cast<bool>(executor_);
 }
 
-ROOST_DECL Inbound::Counts Inbound::counts() const {
+ROOST_DECL HandlerQueues::Counts HandlerQueues::counts() const {
   const std::lock_guard lock(mutex_);
   return {.received = received_, .dropped = dropped_, .failed = failed_};
 }
 
-ROOST_DECL void Inbound::remove(Subscriber& subscriber) noexcept {
+ROOST_DECL void HandlerQueues::remove(Subscriber& subscriber) noexcept {
   const std::lock_guard lock(mutex_);
   subscriber.is_cancelled = true;
   subscriber.clear();
   std::erase_if(subscribers_, [&](const auto& other) { return other.get() == &subscriber; });
 }
 
-ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const PublishedBy& by,
-                                           For whom) {
+ROOST_WHEN_USED_DEF Delivered HandlerQueues::add(const ParcelPtr& parcel, const PublishedBy& by,
+                                                 For whom) {
   ++received_;
   Delivered delivered;
   for (const SubscriberPtr& subscriber : subscribers_) {
@@ -258,8 +259,8 @@ ROOST_WHEN_USED_DEF Delivered Inbound::add(const ParcelPtr& parcel, const Publis
   return delivered;
 }
 
-ROOST_WHEN_USED_DEF bool Inbound::takes(const Subscriber& subscriber, const ParcelPtr& parcel,
-                                        const PublishedBy& by) const {
+ROOST_WHEN_USED_DEF bool HandlerQueues::takes(const Subscriber& subscriber, const ParcelPtr& parcel,
+                                              const PublishedBy& by) const {
   using Load = typename Subscriber::Load;
   if (subscriber.ring.has_room_for(*parcel)) return true;
   if (subscriber.load == Load::behind) return false;
@@ -268,7 +269,7 @@ ROOST_WHEN_USED_DEF bool Inbound::takes(const Subscriber& subscriber, const Parc
   return is_one_turn || subscriber.ring.has_room_for(*parcel, times);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::judge_later(const SubscriberPtr& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::judge_later(const SubscriberPtr& subscriber) {
   if (subscriber->is_being_judged || !executor_) return;
   subscriber->is_being_judged = true;
   subscriber->begun_when_judged = subscriber->begun;
@@ -277,7 +278,7 @@ ROOST_WHEN_USED_DEF void Inbound::judge_later(const SubscriberPtr& subscriber) {
                     [self = shared_from_this(), subscriber] { self->judge(subscriber); });
 }
 
-ROOST_WHEN_USED_DEF void Inbound::judge(const SubscriberPtr& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::judge(const SubscriberPtr& subscriber) {
   using Load = typename Subscriber::Load;
   const std::lock_guard lock(mutex_);
   subscriber->is_being_judged = false;
@@ -285,7 +286,7 @@ ROOST_WHEN_USED_DEF void Inbound::judge(const SubscriberPtr& subscriber) {
   const bool works =
       std::exchange(subscriber->begun_when_judged, subscriber->begun) != subscriber->begun;
   subscriber->idle_turns = works ? 0 : subscriber->idle_turns + 1;
-  if (subscriber->idle_turns > inbound_patience) {
+  if (subscriber->idle_turns > handler_patience) {
     subscriber->load = Load::behind;
     return;
   }
@@ -295,7 +296,7 @@ ROOST_WHEN_USED_DEF void Inbound::judge(const SubscriberPtr& subscriber) {
                     [self = shared_from_this(), subscriber] { self->judge(subscriber); });
 }
 
-ROOST_WHEN_USED_DEF void Inbound::drop(Subscriber& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::drop(Subscriber& subscriber) {
   ++dropped_;
   if (subscriber.dropped++ > 0 || !executor_) return;
   boost::asio::post(executor_, [self = shared_from_this()] {
@@ -304,7 +305,7 @@ ROOST_WHEN_USED_DEF void Inbound::drop(Subscriber& subscriber) {
   });
 }
 
-ROOST_WHEN_USED_DEF void Inbound::schedule(const SubscriberPtr& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::schedule(const SubscriberPtr& subscriber) {
   subscriber->is_scheduled = false;
   if (!executor_) return;
   boost::asio::post(executor_,
@@ -312,12 +313,12 @@ ROOST_WHEN_USED_DEF void Inbound::schedule(const SubscriberPtr& subscriber) {
   subscriber->is_scheduled = true;
 }
 
-ROOST_WHEN_USED_DEF void Inbound::schedule_next(const SubscriberPtr& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::schedule_next(const SubscriberPtr& subscriber) {
   const std::lock_guard lock(mutex_);
   schedule(subscriber);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::work_off(const SubscriberPtr& subscriber) {
+ROOST_WHEN_USED_DEF void HandlerQueues::work_off(const SubscriberPtr& subscriber) {
   // The limit gives others on the executor their turn. It grows with the queue, so that the handler
   // keeps up with a publisher that brings a few messages in each turn.
   const std::size_t at_once = [&] {
@@ -346,8 +347,8 @@ ROOST_WHEN_USED_DEF void Inbound::work_off(const SubscriberPtr& subscriber) {
   schedule_next(subscriber);
 }
 
-ROOST_WHEN_USED_DEF ParcelPtr Inbound::next(Subscriber& subscriber,
-                                            boost::asio::any_io_executor& executor) {
+ROOST_WHEN_USED_DEF ParcelPtr HandlerQueues::next(Subscriber& subscriber,
+                                                  boost::asio::any_io_executor& executor) {
   std::uint64_t dropped = 0;
   ParcelPtr parcel;
   {
@@ -368,12 +369,12 @@ ROOST_WHEN_USED_DEF ParcelPtr Inbound::next(Subscriber& subscriber,
   return parcel;
 }
 
-ROOST_WHEN_USED_DEF boost::asio::awaitable<void> Inbound::run(SubscriberPtr subscriber,
-                                                              ParcelPtr parcel) {
+ROOST_WHEN_USED_DEF boost::asio::awaitable<void> HandlerQueues::run(SubscriberPtr subscriber,
+                                                                    ParcelPtr parcel) {
   co_await subscriber->handler.start(*parcel);
 }
 
-ROOST_WHEN_USED_DEF void Inbound::note_failure(const std::exception_ptr& error) {
+ROOST_WHEN_USED_DEF void HandlerQueues::note_failure(const std::exception_ptr& error) {
   {
     const std::lock_guard lock(mutex_);
     ++failed_;
@@ -381,8 +382,8 @@ ROOST_WHEN_USED_DEF void Inbound::note_failure(const std::exception_ptr& error) 
   warn("backplane_handler_failed", {{"why", describe(error)}});
 }
 
-ROOST_WHEN_USED_DEF void Inbound::warn(std::string_view event,
-                                       std::initializer_list<LogField> fields) const {
+ROOST_WHEN_USED_DEF void HandlerQueues::warn(std::string_view event,
+                                             std::initializer_list<LogField> fields) const {
   if (is_open()) log(logger_, Severity::warning, event, fields);
 }
 

@@ -167,7 +167,7 @@ struct LogTotals {
 
 /// The logs of all rooms, in memory. Pure: time and randomness are the caller's.
 ///
-/// The calls are for rooms that a rule matches, see `records`. Each is told an epoch, and a mark,
+/// The calls are for rooms that a rule matches, see `find_rule`. Each is told an epoch, and a mark,
 /// for a log that has to begin.
 template <class Payload>
 class LogStore {
@@ -192,12 +192,6 @@ class LogStore {
   }
   LogStore(const LogStore&) = delete;
   LogStore& operator=(const LogStore&) = delete;
-
-  [[nodiscard]] const HistoryOptions& options() const noexcept { return options_; }
-  /// Whether there is a rule for @p room.
-  [[nodiscard]] bool records(std::string_view room) const noexcept {
-    return find_rule(options_, room) != nullptr;
-  }
 
   /// @param entry  payload, bytes and mark; not over the rule's `max_bytes`
   Recorded record(std::string_view room, Entry entry, const Epoch& epoch, time_point now) {

@@ -6,30 +6,24 @@
 
 namespace roost::detail {
 
-class HistoryMemory;
-
-/// A room whose newest messages are kept, in the order of last use.
-class CachedRoom {
- public:
+/// A room whose newest messages are kept, in the ring of rooms in the order of last use. Only
+/// `HistoryMemory` and `RoomCache`, of which this is a private base, use it.
+struct CachedRoom {
   CachedRoom() = default;
   CachedRoom(const CachedRoom&) = delete;
   CachedRoom& operator=(const CachedRoom&) = delete;
+  virtual ~CachedRoom() { unlink(); }
 
- protected:
-  ~CachedRoom() { unlink(); }
   void unlink() noexcept {
-    previous_->next_ = next_;
-    next_->previous_ = previous_;
-    previous_ = next_ = this;
+    previous->next = next;
+    next->previous = previous;
+    previous = next = this;
   }
-
- private:
-  friend class HistoryMemory;
   /// @returns what it counted; never called while nothing is kept
   virtual std::size_t drop_oldest() noexcept { return 0; }
 
-  CachedRoom* previous_ = this;
-  CachedRoom* next_ = this;
+  CachedRoom* previous = this;
+  CachedRoom* next = this;
 };
 
 /// What the room logs of one replica share: the bytes that they may hold together, and the numbers
@@ -44,17 +38,17 @@ class HistoryMemory {
   /// @p room has been used just now; nothing of those that were not is kept for long.
   void touch(CachedRoom& room) noexcept {
     room.unlink();
-    room.previous_ = rooms_.previous_;
-    room.next_ = &rooms_;
-    rooms_.previous_->next_ = &room;
-    rooms_.previous_ = &room;
+    room.previous = rooms_.previous;
+    room.next = &rooms_;
+    rooms_.previous->next = &room;
+    rooms_.previous = &room;
   }
   void add(std::size_t bytes) noexcept { used_ += bytes; }
   void subtract(std::size_t bytes) noexcept { used_ -= bytes; }
   /// Drops messages of the rooms that were not used for the longest time.
   /// @returns false if the rest, which the cache does not hold, is still too much
   bool shrink() noexcept {
-    while (used_ > max_bytes_ && rooms_.next_ != &rooms_) used_ -= rooms_.next_->drop_oldest();
+    while (used_ > max_bytes_ && rooms_.next != &rooms_) used_ -= rooms_.next->drop_oldest();
     return used_ <= max_bytes_;
   }
 

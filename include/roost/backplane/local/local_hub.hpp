@@ -110,35 +110,35 @@ class LocalHubState {
 
   /// Adds a backplane to the channel.
   /// @returns false if the backplane is closed.
-  bool join(const std::string& channel, const std::shared_ptr<Inbound>& inbound) {
+  bool join(const std::string& channel, const std::shared_ptr<HandlerQueues>& queues) {
     const std::lock_guard lock(mutex_);
-    if (!inbound->is_open()) return false;
-    std::vector<std::shared_ptr<Inbound>>& members = channels_[channel];
-    if (std::find(members.begin(), members.end(), inbound) == members.end()) {
+    if (!queues->is_open()) return false;
+    std::vector<std::shared_ptr<HandlerQueues>>& members = channels_[channel];
+    if (std::find(members.begin(), members.end(), queues) == members.end()) {
       // It has missed the messages that were recorded meanwhile. It learns so before anything else.
-      if (history_) inbound->deliver_news(nullptr, {});
-      aside_.erase(inbound.get());
-      members.push_back(inbound);
+      if (history_) queues->deliver_news(nullptr, {});
+      aside_.erase(queues.get());
+      members.push_back(queues);
     }
     return true;
   }
 
-  void leave(std::string_view channel, const std::shared_ptr<Inbound>& inbound) noexcept {
+  void leave(std::string_view channel, const std::shared_ptr<HandlerQueues>& queues) noexcept {
     const std::lock_guard lock(mutex_);
-    aside_.erase(inbound.get());
+    aside_.erase(queues.get());
     const auto found = channels_.find(channel);
     if (found == channels_.end()) return;
-    std::erase(found->second, inbound);
+    std::erase(found->second, queues);
     if (found->second.empty()) channels_.erase(found);
   }
 
   /// Notes that a manager has members in a room with a history, or has none any more.
-  void enter(std::string_view channel, const std::string& room, const Inbound& own) {
+  void enter(std::string_view channel, const std::string& room, const HandlerQueues& own) {
     const std::lock_guard lock(mutex_);
     take_time(own);
     history_->enter(channel, room);
   }
-  void leave(std::string_view channel, const std::string& room, const Inbound& own) noexcept {
+  void leave(std::string_view channel, const std::string& room, const HandlerQueues& own) noexcept {
     const std::lock_guard lock(mutex_);
     take_time(own);
     history_->leave(channel, room);
@@ -147,7 +147,8 @@ class LocalHubState {
   /// Records a message and publishes it. The publisher's members get the message also if the
   /// publisher has not started. They get it here, since they must not get it before it is recorded.
   Published record(std::string_view channel, const std::string& room,
-                   const std::shared_ptr<Parcel>& parcel, Inbound& own, const PublishedBy& by) {
+                   const std::shared_ptr<Parcel>& parcel, HandlerQueues& own,
+                   const PublishedBy& by) {
     const std::lock_guard lock(mutex_);
     take_time(own);
     const std::string before = history_->record(channel, room, parcel);
@@ -163,14 +164,14 @@ class LocalHubState {
     return published;
   }
   void recover(std::string_view channel, const std::string& room,
-               std::vector<RecoveryRequest> requests, Inbound& own, const void* member) {
+               std::vector<RecoveryRequest> requests, HandlerQueues& own, const void* member) {
     const std::lock_guard lock(mutex_);
     take_time(own);
     HistoryNews answer = history_->recover(channel, room, std::move(requests));
     if (!has_joined(channel, own)) bring_up(own, room, answer.position);
     own.deliver_news(member, std::move(answer));
   }
-  void forget(std::string_view channel, const std::string& room, Inbound& own) {
+  void forget(std::string_view channel, const std::string& room, HandlerQueues& own) {
     const std::lock_guard lock(mutex_);
     take_time(own);
     const HistoryNews news = history_->forget(channel, room);
@@ -180,8 +181,8 @@ class LocalHubState {
       aside_[&own][room] = news.position;
     }
     if (found == channels_.end()) return;
-    for (const std::shared_ptr<Inbound>& inbound : found->second) {
-      inbound->deliver_news(nullptr, news);
+    for (const std::shared_ptr<HandlerQueues>& queues : found->second) {
+      queues->deliver_news(nullptr, news);
     }
   }
 
@@ -197,14 +198,14 @@ class LocalHubState {
   }
 
   /// Whether a backplane has started.
-  [[nodiscard]] bool is_started(std::string_view channel, const Inbound& inbound) {
+  [[nodiscard]] bool is_started(std::string_view channel, const HandlerQueues& queues) {
     const std::lock_guard lock(mutex_);
-    return has_joined(channel, inbound);
+    return has_joined(channel, queues);
   }
   [[nodiscard]] const std::shared_ptr<LocalLines>& lines() const noexcept { return lines_; }
 
   /// @param own  the queues of the publisher
-  Published publish(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
+  Published publish(std::string_view channel, const ParcelPtr& parcel, const HandlerQueues& own,
                     const PublishedBy& by) {
     const std::lock_guard lock(mutex_);
     return deliver(channel, parcel, own, by);
@@ -213,31 +214,31 @@ class LocalHubState {
  private:
   // With the mutex held.
   /// @param own  of the backplane that calls; its `close` waits for the mutex
-  void take_time(const Inbound& own) noexcept {
+  void take_time(const HandlerQueues& own) noexcept {
     if (own.is_open()) history_->look_at_clock();
   }
-  [[nodiscard]] bool has_joined(std::string_view channel, const Inbound& inbound) const {
+  [[nodiscard]] bool has_joined(std::string_view channel, const HandlerQueues& queues) const {
     const auto found = channels_.find(channel);
     return found != channels_.end() &&
            std::any_of(found->second.begin(), found->second.end(),
-                       [&](const auto& member) { return member.get() == &inbound; });
+                       [&](const auto& member) { return member.get() == &queues; });
   }
   // Tells the members of one that has not started, who get only what they publish themselves, if
   // they have missed something before @p position.
-  void bring_up(Inbound& own, const std::string& room, const std::string& position) {
+  void bring_up(HandlerQueues& own, const std::string& room, const std::string& position) {
     std::string& known = aside_[&own][room];
     if (std::exchange(known, position) == position) return;
     own.deliver_news(nullptr,
                      {.kind = HistoryNews::Kind::lost, .room = room, .position = position});
   }
-  Published deliver(std::string_view channel, const ParcelPtr& parcel, const Inbound& own,
+  Published deliver(std::string_view channel, const ParcelPtr& parcel, const HandlerQueues& own,
                     const PublishedBy& by) {
     const auto found = channels_.find(channel);
     if (found == channels_.end()) return {.receivers = 0};
     Published published{.receivers = found->second.size()};
-    for (const std::shared_ptr<Inbound>& inbound : found->second) {
-      const Delivered delivered = inbound->deliver(parcel, by);
-      if (inbound.get() == &own) published.local = delivered.taken;
+    for (const std::shared_ptr<HandlerQueues>& queues : found->second) {
+      const Delivered delivered = queues->deliver(parcel, by);
+      if (queues.get() == &own) published.local = delivered.taken;
       published.missed += delivered.missed;
     }
     if (published.missed > 0) published.error = make_error_code(errc::backplane_full);
@@ -249,8 +250,8 @@ class LocalHubState {
   std::optional<HubHistory> history_;
   std::shared_ptr<void> presence_;  // what the presences of the backplanes have in common
   // Where the members of those that have not started are, by room.
-  std::unordered_map<const Inbound*, std::unordered_map<std::string, std::string>> aside_;
-  std::unordered_map<std::string, std::vector<std::shared_ptr<Inbound>>, StringHash,
+  std::unordered_map<const HandlerQueues*, std::unordered_map<std::string, std::string>> aside_;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<HandlerQueues>>, StringHash,
                      std::equal_to<>>
       channels_;
 };

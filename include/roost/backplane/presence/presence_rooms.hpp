@@ -100,8 +100,6 @@ class PresenceRooms {
   [[nodiscard]] time_point next_due() const noexcept;
   /// The users of a room; nothing if this replica does not know them.
   [[nodiscard]] std::optional<Presence> present(std::string_view room) const;
-  /// Users held by this replica, counted once for each room.
-  [[nodiscard]] std::size_t own_users() const noexcept { return own_.size(); }
   /// The names of the rooms with members here.
   [[nodiscard]] std::vector<std::string> names() const;
   /// Rooms with members here.

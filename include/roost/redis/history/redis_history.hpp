@@ -25,7 +25,8 @@ class RedisHistory final : public RedisHistorian,
 
  public:
   /// @param is_listening  whether Redis has acknowledged the subscription of a channel
-  RedisHistory(HistoryOptions options, RedisSharedPtr shared, std::shared_ptr<Inbound> inbound,
+  RedisHistory(HistoryOptions options, RedisSharedPtr shared,
+               std::shared_ptr<HandlerQueues> inbound,
                std::function<bool(const std::string& channel)> is_listening)
       : rules_(std::make_shared<HistoryOptions>(std::move(options))),
         options_(*rules_),
@@ -247,7 +248,7 @@ class RedisHistory final : public RedisHistorian,
   const std::shared_ptr<const HistoryOptions> rules_;
   const HistoryOptions& options_;
   const RedisSharedPtr shared_;
-  const std::shared_ptr<Inbound> inbound_;
+  const std::shared_ptr<HandlerQueues> inbound_;
   const std::function<bool(const std::string&)> is_listening_;
   std::shared_ptr<RedisScriptConnection> connection_;
   std::size_t number_ = 0;

@@ -120,7 +120,7 @@ class RedisHistoryFactory : public RedisScriptingFactory {
   /// @param is_listening  whether Redis has acknowledged the subscription of a channel
   [[nodiscard]] virtual std::shared_ptr<RedisHistorian> make(
       RedisSharedPtr shared, const std::shared_ptr<RedisScripting>& scripting,
-      std::shared_ptr<Inbound> inbound,
+      std::shared_ptr<HandlerQueues> inbound,
       std::function<bool(const std::string& channel)> is_listening) const = 0;
 };
 

@@ -18,10 +18,10 @@ class RedisReplica final : private ContextGuard {
   RedisReplica(boost::asio::any_io_executor executor, RedisOptions options)
       : ContextGuard(boost::asio::query(executor, boost::asio::execution::context)),
         shared(std::make_shared<RedisShared>(executor, validated(std::move(options)))),
-        inbound(std::make_shared<Inbound>(executor,
-                                          InboundLimits{shared->options().max_queued_messages,
-                                                        shared->options().max_queued_bytes},
-                                          shared->options().logger)),
+        inbound(std::make_shared<HandlerQueues>(
+            executor,
+            QueueLimits{shared->options().max_queued_messages, shared->options().max_queued_bytes},
+            shared->options().logger)),
         publisher(std::make_shared<RedisPublisher>(shared)),
         subscriber(std::make_shared<RedisSubscriber>(shared, publisher, inbound)) {
     const std::weak_ptr<RedisSubscriber> heard = subscriber;
@@ -56,7 +56,7 @@ class RedisReplica final : private ContextGuard {
   }
 
   const RedisSharedPtr shared;
-  const std::shared_ptr<Inbound> inbound;
+  const std::shared_ptr<HandlerQueues> inbound;
   const std::shared_ptr<RedisPublisher> publisher;
   const std::shared_ptr<RedisSubscriber> subscriber;
   std::shared_ptr<SentinelWatch> sentinels;   ///< Null where the URL names the host.

@@ -163,7 +163,7 @@ class RedisIncoming {
  public:
   using LossHook = std::function<void(const RedisLoss&)>;
 
-  RedisIncoming(RedisSharedPtr shared, std::shared_ptr<Inbound> inbound)
+  RedisIncoming(RedisSharedPtr shared, std::shared_ptr<HandlerQueues> inbound)
       : shared_(std::move(shared)),
         inbound_(std::move(inbound)),
         sequences_(max_publishers,
@@ -279,7 +279,7 @@ class RedisIncoming {
   }
 
   const RedisSharedPtr shared_;
-  const std::shared_ptr<Inbound> inbound_;
+  const std::shared_ptr<HandlerQueues> inbound_;
   std::vector<LossHook> loss_hooks_;
   Sequences sequences_;
 };

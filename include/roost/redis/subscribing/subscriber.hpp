@@ -51,7 +51,7 @@ class RedisSubscriber final : public RedisConnection {
   using StateHook = std::function<void(RedisState)>;
 
   RedisSubscriber(RedisSharedPtr shared, std::shared_ptr<RedisPublisher> publisher,
-                  std::shared_ptr<Inbound> inbound)
+                  std::shared_ptr<HandlerQueues> inbound)
       : RedisConnection(shared, "subscriber"),
         publisher_(std::move(publisher)),
         inbound_(std::move(inbound)),
@@ -299,7 +299,7 @@ class RedisSubscriber final : public RedisConnection {
   std::weak_ptr<RedisHistorian> historian_;
   std::weak_ptr<RedisRegistrar> registrar_;
   std::weak_ptr<RedisPresencePart> presence_;
-  const std::shared_ptr<Inbound> inbound_;
+  const std::shared_ptr<HandlerQueues> inbound_;
   RedisIncoming incoming_;
   std::vector<StateHook> state_hooks_;
 

@@ -1,5 +1,6 @@
-"""The walks through the code in CONTRIBUTING.md, and its table of what the README says, name files and functions that
-exist; and the table leaves out nothing that the README lists."""
+"""CONTRIBUTING.md shows what is there: its walks through the code, and its table of what the README says, name files
+and functions that exist; the table leaves out nothing that the README lists; and the folders have the subfolders that
+are named with them."""
 
 import re
 import sys
@@ -19,8 +20,17 @@ def faults_of_names(page, text, roost):
             yield f"{page}: there is no {name} in {file}"
 
 
+def faults_of_folders(page, text, roost):
+    for folder, about in re.findall(r"^\| \d \| `(\w+)` \| (.*) \|$", text, re.M):
+        named = set(re.findall(r"`(\w+)/`", about))
+        there = {path.name for path in (roost / folder).iterdir() if path.is_dir()} - {"detail"}
+        for name in sorted(named ^ there):
+            yield f"{page}: {'there is no' if name in named else 'it does not say what is in'} {folder}/{name}"
+
+
 def faults(page, roost, readme):
     text = page.read_text()
+    yield from faults_of_folders(page, text, roost)
     walks = re.findall(r"^\d+\. \*\*.*?\*\*(.*?)(?=^\d+\. |^\||\Z)", text, re.M | re.S)
     if not walks:
         yield f"{page}: there are no walks"

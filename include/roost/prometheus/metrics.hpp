@@ -10,7 +10,6 @@
 #include <boost/asio/system_executor.hpp>
 #include <concepts>
 
-#include "roost/backplane/local_backplane.hpp"
 #include "roost/base/error.hpp"
 #include "roost/heartbeat/heartbeat_monitor.hpp"
 #include "roost/manager/connection_manager.hpp"
@@ -121,8 +120,10 @@ class Metrics final : public prometheus::Collectable {
         });
   }
 
-  /// What the histories of a hub keep. The hub is kept, too, and needs no executor.
-  void add(const LocalHub& hub, const Labels& labels = {}) {
+  /// Adds what the histories of a `LocalHub` keep. The hub is kept, too, and needs no executor.
+  template <class Hub>
+    requires detail::HasStats<Hub, LocalHubStats>
+  void add(const Hub& hub, const Labels& labels = {}) {
     add("hub", boost::asio::system_executor(), labels,
         [hub, labels]() -> Read { return of(detail::local_hub_metrics, hub.stats(), labels); });
   }

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "roost/backplane/local_backplane.hpp"
+#include "roost/backplane/local_stats.hpp"
 #include "roost/manager/stats.hpp"
 #include "roost/redis/stats.hpp"
 #include "roost/runtime/detail/executor.hpp"

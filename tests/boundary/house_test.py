@@ -22,7 +22,7 @@ def faults_of_names(path, name, text):
     has_public = PUBLIC.search(FORWARD.sub("", INTERNAL.sub("", text)))
     if name.count("/") == 1 and not has_public:
         yield f"{path}: has internal names only, so a subfolder is the place for it"
-    if name.count("/") == 2 and has_public:
+    if name.count("/") >= 2 and has_public:
         yield f"{path}: has names that are not internal, so the folder is the place for it"
 
 

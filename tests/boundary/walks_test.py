@@ -1,6 +1,6 @@
 """CONTRIBUTING.md shows what is there: its walks through the code, and its table of what the README says, name files
-and functions that exist; the table leaves out nothing that the README lists; and the folders have the subfolders that
-are named with them."""
+and functions that exist; the table leaves out nothing that the README lists; and each folder is there, with the
+subfolders that are named with it."""
 
 import re
 import sys
@@ -21,7 +21,10 @@ def faults_of_names(page, text, roost):
 
 
 def faults_of_folders(page, text, roost):
-    for folder, about in re.findall(r"^\| \d \| `(\w+)` \| (.*) \|$", text, re.M):
+    rows = re.findall(r"^\| \d \| `(\w+)` \| (.*) \|$", text, re.M)
+    for folder in sorted({path.name for path in roost.iterdir() if path.is_dir()} - {folder for folder, _ in rows}):
+        yield f"{page}: it does not say what is in {folder}"
+    for folder, about in rows:
         named = set(re.findall(r"`(\w+)/`", about))
         there = {path.name for path in (roost / folder).iterdir() if path.is_dir()} - {"detail"}
         for name in sorted(named ^ there):

@@ -90,6 +90,12 @@ ROOST_DECL boost::asio::awaitable<void> watch_handshakes(
     std::shared_ptr<Listening> listening, boost::asio::any_io_executor executor,
     std::shared_ptr<const StreamOptions> options);
 
+/// Opens a socket that listens and does not block. On Linux, accepted sockets inherit its options.
+/// @par Errors  `errc::address_unavailable`.
+ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
+    const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
+    const ListenOptions& options);
+
 /// Binds immediately, and accepts connections from then on.
 /// @par Errors  `errc::address_unavailable`; `draining`.
 ROOST_DECL void start_listening(const boost::asio::any_io_executor& executor,

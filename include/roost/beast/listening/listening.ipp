@@ -52,8 +52,6 @@ ROOST_DECL void open_socket(boost::asio::ip::tcp::acceptor& acceptor,
 #endif
 }
 
-/// Opens a socket that listens and does not block. On Linux, accepted sockets inherit its options.
-/// @par Errors  `errc::address_unavailable`.
 ROOST_DECL boost::asio::ip::tcp::acceptor open_acceptor(
     const boost::asio::any_io_executor& executor, const boost::asio::ip::tcp::endpoint& endpoint,
     const ListenOptions& options) {

@@ -256,6 +256,39 @@ class LocalHubState {
       channels_;
 };
 
+/// The histories of a hub, as one backplane sees them.
+class LocalHistory final : public BackplaneHistory {
+ public:
+  LocalHistory(std::shared_ptr<LocalHubState> hub, std::string channel,
+               std::shared_ptr<HandlerQueues> queues) noexcept
+      : hub_(std::move(hub)), channel_(std::move(channel)), queues_(std::move(queues)) {}
+
+  [[nodiscard]] std::shared_ptr<const HistoryOptions> options() const noexcept override {
+    return hub_->history_options();
+  }
+  void enter(const std::string& room) override { hub_->enter(channel_, room, *queues_); }
+  void leave(const std::string& room) noexcept override { hub_->leave(channel_, room, *queues_); }
+  void recover(const void* member, const std::string& room,
+               std::vector<RecoveryRequest> requests) override {
+    hub_->recover(channel_, room, std::move(requests), *queues_, member);
+  }
+  boost::asio::awaitable<void> forget(std::string room) override {
+    return run_forget(hub_, queues_, channel_, std::move(room));
+  }
+
+ private:
+  static boost::asio::awaitable<void> run_forget(std::shared_ptr<LocalHubState> hub,
+                                                 std::shared_ptr<HandlerQueues> queues,
+                                                 std::string channel, std::string room) {
+    hub->forget(channel, room, *queues);
+    co_return;
+  }
+
+  const std::shared_ptr<LocalHubState> hub_;
+  const std::string channel_;
+  const std::shared_ptr<HandlerQueues> queues_;
+};
+
 }  // namespace roost::detail
 
 #if !defined(ROOST_SEPARATE_COMPILATION)

@@ -110,10 +110,9 @@ class ConnectionManager {
   /// and `session` returns how the connection ended. A handler that waits for something else is
   /// cancelled: immediately if it has never received, otherwise after `handler_grace`. Put work
   /// that every ended connection needs into `on_disconnect`.
-  /// @param handler  called with `std::shared_ptr<Connection<Ws>>`, which it may take by value or
-  /// by
-  ///                 reference; returns `awaitable<void>`. Bind a lambda with captures to a
-  ///                 variable first (g++ 12).
+  /// @param handler  called with a `std::shared_ptr<Connection<Ws>>`, by value or by reference;
+  ///                 returns `awaitable<void>`. Bind a lambda with captures to a variable first
+  ///                 (g++ 12).
   /// @returns how the connection ended. If it ended during `connect`, the handler was not called.
   /// @par Errors     Those of `connect`; any other exception of the handler, which is logged first.
   template <class Handler>
@@ -232,7 +231,7 @@ class ConnectionManager {
   /// `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<std::size_t> broadcast_json(const Json& json, BroadcastOptions options = {}) {
-    return FanOut::broadcast(state_, detail::encode_json(json, key_of(options)), options);
+    return broadcast(detail::encode_json(json, key_of(options)), options);
   }
 
   /// Broadcasts a text message from any thread without waiting. Frames for congested recipients are
@@ -247,7 +246,7 @@ class ConnectionManager {
   /// `post_text`. The call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   void post_json(const Json& json, BroadcastOptions options = {}) {
-    FanOut::post(state_, detail::encode_json(json, key_of(options)), options);
+    post(detail::encode_json(json, key_of(options)), options);
   }
 
   /// Sends a text message to one connection.
@@ -258,7 +257,7 @@ class ConnectionManager {
   /// @par Suspends  As `broadcast_text` does.
   template <std::convertible_to<std::string_view> Text>
   awaitable<bool> send_to(std::string_view id, const Text& text, SendOptions options = {}) {
-    return FanOut::send_to(state_, id, detail::encode_text(text, key_of(options)), options);
+    return send(id, detail::encode_text(text, key_of(options)), options);
   }
   /// Sends a binary message to one connection. Results and errors are those for a text message,
   /// except that there is no `invalid_utf8`.
@@ -268,7 +267,7 @@ class ConnectionManager {
   /// for a text message; the call also throws `errc::invalid_json`.
   template <std::same_as<nlohmann::json> Json>
   awaitable<bool> send_to(std::string_view id, const Json& json, SendOptions options = {}) {
-    return FanOut::send_to(state_, id, detail::encode_json(json, key_of(options)), options);
+    return send(id, detail::encode_json(json, key_of(options)), options);
   }
 
   // --- receiving ---
@@ -332,6 +331,10 @@ class ConnectionManager {
   static std::string_view key_of(const SomeOptions& options) {
     return options.key.value_or(std::string_view());
   }
+  // For the templates above: a file that calls these does not compile the fan-out for it.
+  awaitable<std::size_t> broadcast(Frame frame, const BroadcastOptions& options);
+  void post(Frame frame, const BroadcastOptions& options);
+  awaitable<bool> send(std::string_view id, Frame frame, const SendOptions& options);
 
   friend struct detail::ManagerAccess;
   const std::shared_ptr<detail::ManagerState<Ws>> state_;

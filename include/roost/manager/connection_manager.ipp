@@ -170,6 +170,23 @@ auto ConnectionManager<Ws>::leave(std::string_view id, std::string_view room) ->
 // --- sending ---
 
 template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::broadcast(Frame frame, const BroadcastOptions& options)
+    -> awaitable<std::size_t> {
+  return FanOut::broadcast(state_, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
+void ConnectionManager<Ws>::post(Frame frame, const BroadcastOptions& options) {
+  FanOut::post(state_, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
+auto ConnectionManager<Ws>::send(std::string_view id, Frame frame, const SendOptions& options)
+    -> awaitable<bool> {
+  return FanOut::send_to(state_, id, std::move(frame), options);
+}
+
+template <WebSocketLike Ws>
 auto ConnectionManager<Ws>::broadcast_text(std::string_view text, BroadcastOptions options)
     -> awaitable<std::size_t> {
   return FanOut::broadcast(state_, detail::encode_text(text, key_of(options)), options);

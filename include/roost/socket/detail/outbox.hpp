@@ -165,8 +165,11 @@ class Outbox {
   }
 
   Entry& add(const Frame& frame, time_point now, EntryClass entry_class) {
-    Entry entry{.frame = frame, .queued_at = now, .entry_class = entry_class};
-    add_up(0, 1);
+    Entry& added = append({.frame = frame, .queued_at = now, .entry_class = entry_class});
+    add_up(0, 1);  // after the append, which may find no memory
+    return added;
+  }
+  Entry& append(Entry entry) {
     if (entries_.empty() && !only_.frame) return only_ = std::move(entry);
     if (only_.frame) entries_.push_back(std::move(only_));
     if (head_ > 32 && head_ * 2 > entries_.size()) {

@@ -27,12 +27,11 @@ enum class HistoryScript : unsigned char {
   read,    ///< What comes after a number.
   fork,    ///< Gives the log another epoch, if it has the expected one still; or drops it.
 };
-inline constexpr std::size_t redis_scripts = 3;
 
 /// The messages of one answer at most: no reply is larger than a `RedisReader` takes.
 inline constexpr std::string_view history_read_limit = "60";
 
-inline constexpr std::array<std::string_view, redis_scripts> history_script_texts = {
+inline constexpr std::array<std::string_view, 3> history_script_texts = {
     // KEYS meta, log; ARGV 1 channel, 2 message, 3 mark, 4 epoch for a log that begins,
     // 5 max_messages, 6 max_bytes, 7 max_age in ms, 8 position_age in ms; then more messages, each
     // with its mark
@@ -175,15 +174,17 @@ struct RecordStamp {
   const std::string meta = meta_key(shared.options(), "");
   const std::string log = log_key(shared.options(), "");
   const std::string channel = shared.probe_channel();
+  using Script = HistoryScript;
   const RedisTrial record{
-      0,
+      number_of(Script::record),
       {meta, log, channel, "{\"probe\":true}", "------", "--------", "1", "4096", "1000", "1000"},
       2,
       why_no_record};
-  return {record,
-          record,
-          {1, {meta, log, "0", "--------", "------", "1000", "1000", "1"}},
-          {2, {meta, log, "", "--------", "------", "1000", channel, "\"\""}}};
+  return {
+      record,
+      record,
+      {number_of(Script::read), {meta, log, "0", "--------", "------", "1000", "1000", "1"}},
+      {number_of(Script::fork), {meta, log, "", "--------", "------", "1000", channel, "\"\""}}};
 }
 
 /// The reply to one of several messages that were recorded as one: its epoch, number and receivers.

@@ -22,7 +22,7 @@ class RedisScripting : public RedisCommandConnection {
   [[nodiscard]] virtual const std::string& why_down() const noexcept = 0;
   /// Asks whether its Redis still is a primary: there is a reason to doubt it.
   virtual void check() = 0;
-  /// Notified when it is up or down, has begun or ended.
+  /// Notified when the connection is made or lost, could not be made, or has ended.
   WaitList changed;
 
  protected:

@@ -8,7 +8,7 @@
 
 namespace roost::detail {
 
-/// The state that both connections of a `RedisBackplane` share.
+/// The state that the connections of a `RedisBackplane` share.
 class RedisShared {
  public:
   RedisShared(boost::asio::any_io_executor executor, RedisTarget target)

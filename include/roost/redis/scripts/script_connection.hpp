@@ -60,12 +60,12 @@ class RedisScriptUser {
 
 /// The connection that runs the scripts of all its users, one after the other.
 ///
-/// How a part of a backplane uses it: it derives from `RedisScriptUser`, and its factory calls
-/// `add` once, before the backplane starts, with the `RedisScripting` that all share:
+/// How a part of a backplane uses it: it derives from `RedisScriptUser`, and adds itself once,
+/// before the backplane starts, to the `RedisScripting` that all share:
 /// @code
-/// auto scripts = std::static_pointer_cast<RedisScriptConnection>(scripting);
-/// user->use(scripts, scripts->add(user));  // keeps the connection; the connection does not own it
-/// scripts->call(number, {.script = 0, .arguments = {key, value}, .done = done, .keys = 1});
+/// connection_ = std::static_pointer_cast<RedisScriptConnection>(scripting);
+/// number_ = connection_->add(shared_from_this());  // the connection does not own it
+/// connection_->call(number_, {.script = number_of(Script::keep), .arguments = {key, value}});
 /// @endcode
 /// The users hold the connection, never the other way round.
 class RedisScriptConnection final : public RedisScripting {

@@ -335,6 +335,29 @@ TEST_CASE("a message on its way has a second when the backplane stops", "[redis]
   CHECK(last->take().error == errc::outcome_unknown);
 }
 
+TEST_CASE("a backplane that is started again while it stops keeps its connection", "[redis]") {
+  ManualClock clock;
+  RedisWorld world;
+  FakeRedis fake(world.context);
+  fake.holds_answers = true;
+  const auto backplane = world.make({.url = fake.url(), .clock = &clock});
+  const auto last = detail::Child<Published>::start(world.context.get_executor(),
+                                                    backplane->publish(numbered(1)));
+  world.until([&] { return fake.published.size() == 1; });
+  const auto stop = detail::Child<void>::start(world.context.get_executor(), backplane->stop());
+  run_ready(world.context);
+  CHECK_FALSE(stop->is_done());
+  world.run(backplane->start());
+  clock.advance(1s);
+  world.until([&] { return stop->is_done(); });
+  run_ready(world.context);
+  CHECK_FALSE(last->is_done());
+  fake.answer_one();
+  world.until([&] { return last->is_done(); });
+  CHECK_FALSE(last->take().error);
+  CHECK(fake.connections == 2);  // one of them subscribes
+}
+
 TEST_CASE("a start that is cancelled is undone", "[redis]") {
   RedisWorld world;
   FakeRedis fake(world.context);

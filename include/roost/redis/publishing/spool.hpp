@@ -35,7 +35,9 @@ class OutcomePromise {
     outcome_ = std::move(other.outcome_);
     return *this;
   }
-  ~OutcomePromise() { give_up(); }
+  ~OutcomePromise() {
+    if (outcome_) give_up();
+  }
 
   void tell(const Published& published) {
     const std::shared_ptr<Outcome> outcome = std::exchange(outcome_, nullptr);

@@ -21,8 +21,9 @@ class RedisShared {
   /// Identifies this backplane among all others.
   [[nodiscard]] const std::string& node() const noexcept { return node_; }
 
-  [[nodiscard]] std::string control_channel() const { return options().channel + ":control"; }
-  [[nodiscard]] std::string probe_channel() const { return probe_channel_of(node_); }
+  // Kept, because every message that arrives is compared with them.
+  [[nodiscard]] const std::string& control_channel() const noexcept { return control_channel_; }
+  [[nodiscard]] const std::string& probe_channel() const noexcept { return probe_channel_; }
   /// The channel that only the backplane @p node listens to.
   [[nodiscard]] std::string probe_channel_of(const std::string& node) const {
     return options().channel + ":probe:" + node;
@@ -98,6 +99,8 @@ class RedisShared {
 
   const RedisTargetPtr target_;
   const std::string node_ = random_id();
+  const std::string control_channel_ = options().channel + ":control";
+  const std::string probe_channel_ = probe_channel_of(node_);
   bool is_role_logged_ = false;
   LogThrottle throttle_;
   mutable std::mutex mutex_;

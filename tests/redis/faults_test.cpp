@@ -14,7 +14,7 @@
 #include "catch.hpp"
 #include "redis/fake_redis.hpp"
 #include "redis/redis_world.hpp"
-#include "roost/redis/replica/shared.hpp"
+#include "roost/redis/connection/shared.hpp"
 #include "support/bench.hpp"
 #include "support/recorder.hpp"
 

@@ -2,11 +2,11 @@
 // What the Redis backplane decides without a Redis.
 #include <roost/redis/connection/codec.hpp>
 #include <roost/redis/connection/reconnecting.hpp>
+#include <roost/redis/connection/shared.hpp>
 #include <roost/redis/connection/url.hpp>
 #include <roost/redis/numbering/sequences.hpp>
 #include <roost/redis/numbering/stamp.hpp>
 #include <roost/redis/publishing/spool.hpp>
-#include <roost/redis/replica/shared.hpp>
 #include <roost/redis/subscribing/channels.hpp>
 #include <roost/redis/subscribing/subscriber.hpp>
 

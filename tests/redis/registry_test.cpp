@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The registry of replicas in a real Redis: who is alive, who is buried, and who cleans up.
 #include <roost/backplane/control/control_desk.hpp>
+#include <roost/redis/connection/shared.hpp>
 #include <roost/redis/replica/features.hpp>
-#include <roost/redis/replica/shared.hpp>
 
 #include "redis/registry_world.hpp"
 #include "support/recorder.hpp"

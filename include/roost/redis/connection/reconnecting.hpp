@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "roost/redis/replica/shared.hpp"
+#include "roost/redis/connection/shared.hpp"
 
 namespace roost::detail {
 

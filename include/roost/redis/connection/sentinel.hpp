@@ -5,7 +5,7 @@
 
 #include "roost/redis/connection/link.hpp"
 #include "roost/redis/connection/lookup.hpp"
-#include "roost/redis/replica/shared.hpp"
+#include "roost/redis/connection/shared.hpp"
 #include "roost/runtime/detail/tasks.hpp"
 #include "roost/runtime/detail/wait.hpp"
 

@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "roost/backplane/history/position.hpp"
+#include "roost/redis/connection/shared.hpp"
 #include "roost/redis/options.hpp"
-#include "roost/redis/replica/shared.hpp"
 #include "roost/redis/scripts/script_connection.hpp"
 
 // How the history of a room is kept in Redis: with the channel C and the room R

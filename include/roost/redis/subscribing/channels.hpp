@@ -7,9 +7,9 @@
 #include "roost/backplane/delivery/handler_queues.hpp"
 #include "roost/backplane/delivery/wire_message.hpp"
 #include "roost/redis/connection/codec.hpp"
+#include "roost/redis/connection/shared.hpp"
 #include "roost/redis/numbering/sequences.hpp"
 #include "roost/redis/numbering/stamp.hpp"
-#include "roost/redis/replica/shared.hpp"
 
 namespace roost::detail {
 

@@ -67,7 +67,7 @@ class RoomCache final : private CachedRoom {
 
   RoomCache(HistoryMemory& memory, std::size_t max_bytes) noexcept
       : memory_(memory), max_bytes_(max_bytes) {}
-  ~RoomCache() { clear(); }
+  ~RoomCache() override { clear(); }
 
   [[nodiscard]] std::span<const Entry> all() const noexcept { return entries_.all(); }
   /// @pre  `mark_of(number, all())` is known

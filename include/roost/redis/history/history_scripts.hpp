@@ -173,7 +173,7 @@ struct RecordStamp {
 [[nodiscard]] inline std::vector<RedisTrial> history_trials(const RedisShared& shared) {
   const std::string meta = meta_key(shared.options(), "");
   const std::string log = log_key(shared.options(), "");
-  const std::string channel = shared.probe_channel();
+  const std::string& channel = shared.probe_channel();
   using Script = HistoryScript;
   const RedisTrial record{
       number_of(Script::record),

@@ -207,7 +207,7 @@ class RedisPresence final : public PresenceShell,
 inline std::vector<RedisTrial> RedisPresence::trials() const {
   const std::string key = who("") + ":probe";
   const std::string set = in("") + ":probe";
-  const std::string channel = shared_->probe_channel();
+  const std::string& channel = shared_->probe_channel();
   using Script = PresenceScript;
   return {{number_of(Script::enter), {key, set, "-", "-", "-", "", "------", channel, "1"}, 2},
           {number_of(Script::read), {key, "1"}, 1},

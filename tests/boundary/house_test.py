@@ -1,5 +1,5 @@
 """The headers keep their shape: short files, few includes and friends, bodies beside their headers, and names for users
-in the headers at folder level only. What a program does not use, it does not compile."""
+in the headers at folder level only. No header brings an optional part along."""
 
 import re
 import sys

@@ -56,9 +56,11 @@ class Flusher : public std::enable_shared_from_this<Flusher> {
   /// Called when @p target has its first frame since it was flushed.
   void mark_dirty(Flushable& target) {
     if (target.dirty_position != Flushable::not_dirty) return;
-    target.dirty_position = dirty_.size();
     dirty_.push_back(&target);
-    if (!std::exchange(is_scheduled_, true)) begin_burst();
+    target.dirty_position = dirty_.size() - 1;  // only if there was memory, and so below
+    if (is_scheduled_) return;
+    begin_burst();
+    is_scheduled_ = true;
   }
   /// Counts a frame, in an outbox that holds @p queued_bytes now.
   void note_frame(std::size_t queued_bytes) noexcept {

@@ -7,8 +7,9 @@ namespace roost::detail {
 
 ROOST_DECL void Backpressure::park(Frame frame, std::shared_ptr<Delivery> delivery) {
   if (!parked_) parked_ = std::make_unique<Waiting>();
-  if (!delivery) parked_->posted_bytes += frame.size();
+  const std::size_t posted = delivery ? 0 : frame.size();
   parked_->frames.push_back({std::move(frame), std::move(delivery)});
+  parked_->posted_bytes += posted;  // only if there was memory
 }
 
 ROOST_DECL std::optional<Backpressure::Parked> Backpressure::unpark() {

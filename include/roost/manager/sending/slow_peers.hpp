@@ -23,8 +23,8 @@ class SlowPeers {
   /// Watches a connection from now on, and judges it when it is due.
   void watch(Parts& parts) {
     if (!parts.is_watched()) {
-      parts.watch_position = watched_.size();
       watched_.push_back({&parts, Pace(state_.now(), parts.look(), limits())});
+      parts.watch_position = watched_.size() - 1;  // only if there was memory
     }
     look_in_time(watched_[parts.watch_position]);
   }
